@@ -1,0 +1,1 @@
+"""Boltzmann generators: sample exp(-U/kT) with generative models, corrected to it exactly."""

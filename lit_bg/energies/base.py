@@ -1,0 +1,145 @@
+"""The one interface between a physical system and everything else."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from lit_bg.transforms.domain import Domain
+
+
+class Observable(NamedTuple):
+    """A named function of the configuration whose average or free-energy profile is wanted.
+
+    >>> x1 = Observable(lambda x: x[..., 0], unit="nm", range=(-2.0, 2.0))
+    """
+
+    function: Callable[[Tensor], Tensor]  # (B, *event_shape) -> (B,)
+    unit: str = ""
+    range: tuple[float, float] | None = None  # of its free-energy profile; None: no profile
+    periodic: bool = False
+    exact: float | None = None  # <a> in the Boltzmann distribution, where it is known
+
+
+class Modes(NamedTuple):
+    """The metastable states of a system, as a function that labels configurations."""
+
+    names: tuple[str, ...]
+    label: Callable[[Tensor], Tensor]  # (B, *event_shape) -> (B,) long, index into names; -1: none of them
+    exact: Tensor | None = None  # (len(names),) probabilities, where they are known
+
+
+class Energy(nn.Module, ABC):
+    r"""A system to sample. Calling it gives the reduced energy $u(x) = U(x) / kT$, `(B,)` [kT].
+
+    A subclass defines `event_shape` and `potential`; what else is known of the system (modes,
+    observables, exact values, exact samples) it says through the members below, and every diagnostic
+    uses it.
+
+    Reference measure: Lebesgue on `(D,)` systems. Translation-invariant `(N, d)` systems are measured
+    on the centre-of-mass-free subspace, (N-1)d dimensions, Lebesgue in an orthonormal basis of it.
+    `log_Z` is the logarithm of the integral of exp(-u) in that measure.
+    """
+
+    event_shape: tuple[int, ...]
+    unit: str = "kT"  # of `potential`
+
+    def __init__(self, kT: float = 1.0) -> None:
+        super().__init__()
+        if not kT > 0:
+            raise ValueError(f"kT must be positive, got {kT}; for molecules give a temperature in kelvin.")
+        self.kT = float(kT)
+        self.n_values = 0  # energies evaluated so far
+        self.n_gradients = 0  # forces evaluated so far
+
+    @abstractmethod
+    def potential(self, x: Tensor) -> Tensor:
+        """U(x) in the system's own energy unit: (B, *event_shape) -> (B,)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reduced energy u(x) = U(x) / kT, (B,); counted, because energy calls are the currency of the field."""
+        if x.shape[1:] != self.event_shape:
+            raise ValueError(
+                f"{type(self).__name__} takes configurations of shape (B, {', '.join(map(str, self.event_shape))}), "
+                f"got {tuple(x.shape)}."
+            )
+        u = self.potential(x) / self.kT
+        self.n_values += len(x)
+        if u.requires_grad:
+            u.register_hook(self._count_gradients)
+        return u
+
+    def _count_gradients(self, grad: Tensor) -> None:
+        self.n_gradients += grad.numel()
+
+    def at(self, kT: float) -> Self:
+        """The same system at another temperature, with counters of its own."""
+        other = copy.deepcopy(self)
+        if not kT > 0:
+            raise ValueError(f"kT must be positive, got {kT}.")
+        other.kT, other.n_values, other.n_gradients = float(kT), 0, 0
+        return other
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"n_values": self.n_values, "n_gradients": self.n_gradients}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.n_values, self.n_gradients = state["n_values"], state["n_gradients"]
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates, the product of `event_shape`."""
+        return int(torch.Size(self.event_shape).numel())
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Dimension of the reference measure, and the value of the virial <sum x . grad u>."""
+        return self.dim
+
+    @property
+    def domain(self) -> Domain:
+        """Which coordinates live on the line, on an interval, on a circle."""
+        return Domain.linear(self.dim)
+
+    @property
+    def box(self) -> Tensor | None:
+        """(2, D) lower and upper corner of a region with practically all the probability: for figures."""
+        return None
+
+    @property
+    def log_Z(self) -> float | None:
+        """Exact log partition function at this kT, where it is known."""
+        return None
+
+    @property
+    def observables(self) -> dict[str, Observable]:
+        """What to average, by name."""
+        return {}
+
+    @property
+    def modes(self) -> Modes | None:
+        """The metastable states, where they are known."""
+        return None
+
+    @property
+    def initial(self) -> Tensor | None:
+        """(K, *event_shape) configurations to start a simulation from, one per mode where modes are known."""
+        return None
+
+    @property
+    def has_exact_samples(self) -> bool:
+        """Whether `exact_samples` is implemented."""
+        return type(self).exact_samples is not Energy.exact_samples
+
+    def exact_samples(self, n: int, rng: torch.Generator) -> Tensor:
+        """Independent samples of exp(-u) / Z, (n, *event_shape).
+
+        Raises:
+            NotImplementedError: no exact sampler is known for this system.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no exact sampler: simulate it (lit_bg.simulate).")

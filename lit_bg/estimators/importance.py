@@ -1,0 +1,111 @@
+r"""Numbers with error bars from weighted samples.
+
+All functions take unnormalised log weights $\ell_i = -u(x_i) - \log q(x_i)$, `(B,)`, and reduce in
+float64. A weight of -inf is a weight of zero and still counts as a sample.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def _checked(log_w: Tensor) -> Tensor:
+    log_w = torch.as_tensor(log_w).detach().to(torch.float64)
+    if log_w.ndim != 1 or len(log_w) == 0:
+        raise ValueError(f"log weights must be a non-empty vector, got shape {tuple(log_w.shape)}.")
+    if torch.isnan(log_w).any() or torch.isposinf(log_w).any():
+        raise ValueError(
+            f"{int((~(log_w < torch.inf)).sum())} of {len(log_w)} log weights are NaN or +inf: a sample without a "
+            "finite energy has weight zero (-inf), as `Samples.log_w` gives it."
+        )
+    return log_w
+
+
+def ess(log_w: Tensor) -> float:
+    r"""Kish effective sample size as a fraction of the sample count, $(\sum w)^2 / (N \sum w^2)$.
+
+    This is the reverse ESS (samples of q). It cannot see modes that q misses: never show it alone.
+
+    >>> ess(torch.zeros(10))
+    1.0
+    >>> ess(torch.tensor([0.0, -torch.inf]))
+    0.5
+    """
+    log_w = _checked(log_w)
+    if torch.isneginf(log_w).all():
+        return 0.0
+    return math.exp(2 * torch.logsumexp(log_w, 0).item() - torch.logsumexp(2 * log_w, 0).item()) / len(log_w)
+
+
+def forward_ess(log_w: Tensor) -> float:
+    r"""Forward ESS as a fraction, $1 / (\langle w \rangle_\pi \langle 1/w \rangle_\pi)$, from samples of the target.
+
+    Args:
+        log_w: $-u - \log q$ of configurations drawn from exp(-u) / Z (reference data). The estimate is
+            that of E_q[w]^2 / E_q[w^2] taken over the target, so it does see modes that q misses,
+            as far as the reference data hold them.
+    """
+    log_w = _checked(log_w)
+    if torch.isneginf(log_w).any():
+        return 0.0
+    n = math.log(len(log_w))
+    return math.exp(2 * n - torch.logsumexp(log_w, 0).item() - torch.logsumexp(-log_w, 0).item())
+
+
+def log_z(log_w: Tensor) -> tuple[float, float]:
+    r"""Log partition function $\log \frac1N \sum w$ and its standard error (delta method).
+
+    >>> log_z(torch.full((5,), 2.0))
+    (2.0, 0.0)
+    """
+    log_w = _checked(log_w)
+    n = len(log_w)
+    if torch.isneginf(log_w).all():
+        return -math.inf, math.inf
+    value = torch.logsumexp(log_w, 0).item() - math.log(n)
+    return value, math.sqrt(max(1 / ess(log_w) - 1, 0.0) / n)
+
+
+def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
+    r"""Self-normalised average $\hat A = \sum w a / \sum w$ and its standard error $\sqrt{\sum \bar w^2 (a - \hat A)^2}$.
+
+    Args:
+        a: observable of each sample, (B,); entries of weight zero may be anything, NaN included.
+        log_w: log weights, (B,).
+
+    >>> expectation(torch.tensor([1.0, 3.0]), torch.zeros(2))[0]
+    2.0
+    """
+    log_w = _checked(log_w)
+    a = torch.as_tensor(a).detach().to(torch.float64)
+    if a.shape != log_w.shape:
+        raise ValueError(f"one observable per weight, got {tuple(a.shape)} observables and {tuple(log_w.shape)} weights.")
+    if torch.isneginf(log_w).all():
+        return math.nan, math.inf
+    w = torch.softmax(log_w, 0)
+    a = torch.where(w > 0, a, 0.0)
+    mean = (w * a).sum()
+    return mean.item(), (w**2 * (a - mean) ** 2).sum().sqrt().item()
+
+
+def pareto_k(log_w: Tensor) -> float:
+    """Shape of the generalised Pareto tail of the weights, k-hat.
+
+    Below 0.5 the variance of the weights is finite and errors bars hold; above 0.7 importance sampling
+    does not work at this sample size, whatever the ESS says. NaN for fewer than 25 samples.
+
+    References:
+        Vehtari, Simpson, Gelman, Yao, Gabry, JMLR 25, 72 (2024), arXiv:1507.02646.
+    """
+    log_w = _checked(log_w)
+    log_w = log_w[torch.isfinite(log_w)]
+    if len(log_w) < 25:
+        return math.nan
+    if log_w.max() - log_w.min() < 1e-10:
+        return -math.inf  # equal weights: no tail
+    from arviz_stats.base import array_stats  # only numpy and scipy, but not before it is needed
+
+    return float(array_stats.psislw(log_w.cpu().numpy())[1])

@@ -1,0 +1,62 @@
+"""Contract of losses: how the proposal learns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from lit_bg.energies.base import Energy
+from lit_bg.generators.base import Generator
+
+
+class Batch:
+    """What one training step works on: data, where there is any, and proposals drawn once for all losses.
+
+    Args:
+        data: training configurations, (B, *event_shape), or None.
+        size: how many proposals to draw when a loss asks for them.
+    """
+
+    def __init__(self, data: Tensor | None, size: int) -> None:
+        self.data = data
+        self.size = size
+        self._proposals: tuple[Tensor, Tensor] | None = None
+        self._u: Tensor | None = None
+
+    def proposals(self, generator: Generator, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """x and log_q of `size` proposals, with gradients; every loss of a sum gets the same."""
+        if self._proposals is None:
+            self._proposals = generator.sample(self.size, rng)
+        return self._proposals
+
+    def u(self, generator: Generator, energy: Energy, rng: torch.Generator) -> Tensor:
+        """Reduced energy of the proposals, (size,); evaluated once."""
+        if self._u is None:
+            self._u = energy(self.proposals(generator, rng)[0])
+        return self._u
+
+
+class Loss(nn.Module, ABC):
+    """A scalar to minimise, mean over the local batch (DDP averages over ranks)."""
+
+    needs_data: bool = False
+
+    def check(self, generator: Generator, energy: Energy) -> None:
+        """Refuse what cannot work, before training starts.
+
+        Raises:
+            ValueError: generator, energy and loss do not fit, with the way out.
+        """
+
+    def at_step(self, step: int) -> None:
+        """Told the global step before each training step; a schedule uses it."""
+
+    @abstractmethod
+    def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
+        """The loss, a scalar."""
+
+    def parts(self) -> dict[str, Tensor]:
+        """Named terms of the last call, for the log; by default none."""
+        return {}

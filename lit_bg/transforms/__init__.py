@@ -1,0 +1,1 @@
+"""Invertible maps with their Jacobians."""

@@ -1,0 +1,61 @@
+"""Contracts of invertible maps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor, nn
+
+from lit_bg.transforms.domain import Domain
+
+if TYPE_CHECKING:
+    from lit_bg.energies.base import Energy
+
+
+class Transform(nn.Module, ABC):
+    """A bijection with its log absolute Jacobian determinant.
+
+    `forward(z) -> x, ladj` with ladj = log|det dx/dz|, and `inverse(x) -> z, ladj` with
+    ladj = log|det dz/dx|; `(B, D)` in and out, `(B,)` for ladj.
+    """
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z -> x with log|det dx/dz|."""
+
+    @abstractmethod
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x -> z with log|det dz/dx|."""
+
+
+class Chart(Transform):
+    """Coordinates of a system: maps the canonical space of a flow, `(B, D)`, to configurations `(B, *event_shape)`.
+
+    In the canonical space (`domain`) linear coordinates have mean about 0 and scale about 1, bounded
+    and circular ones live on [-1, 1]. ladj is taken with respect to the system's reference measure, so
+    that `log p(z) - ladj` is the log density of x whatever the chart.
+    """
+
+    event_shape: tuple[int, ...]
+
+    @abstractmethod
+    def build(self, energy: Energy) -> Self:
+        """Fix shapes (and buffers, of their final shape) for this system; everything that data may refine is a buffer.
+
+        Raises:
+            ValueError: the chart does not fit the system.
+        """
+
+    @property
+    @abstractmethod
+    def domain(self) -> Domain:
+        """The canonical space, D coordinates."""
+
+    def adapt(self, x: Tensor) -> None:
+        """Take location and scale from data, (B, *event_shape). By default there is nothing to take."""
+
+    def complete(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """Draw what the coordinates leave open (an orientation, say); by default nothing."""
+        return x

@@ -1,0 +1,43 @@
+"""Where each coordinate of a transform lives."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Kind(IntEnum):
+    """The three one-dimensional spaces a coordinate can live in."""
+
+    LINEAR = 0  # the real line
+    BOUNDED = 1  # an interval with two ends
+    CIRCULAR = 2  # an interval whose ends are one point
+
+
+class Domain(NamedTuple):
+    """Kind and interval of every coordinate; the interval of a linear coordinate is not used.
+
+    >>> Domain.linear(2).kinds
+    tensor([0, 0])
+    """
+
+    kinds: Tensor  # (D,) long
+    lower: Tensor  # (D,)
+    upper: Tensor  # (D,)
+
+    @property
+    def dim(self) -> int:
+        return len(self.kinds)
+
+    @classmethod
+    def linear(cls, dim: int) -> Domain:
+        """The real line in every coordinate."""
+        return cls(torch.full((dim,), int(Kind.LINEAR)), -torch.ones(dim), torch.ones(dim))
+
+    @classmethod
+    def canonical(cls, kinds: Tensor) -> Domain:
+        """The space coupling layers work in: linear coordinates of order one, all others on [-1, 1]."""
+        return cls(kinds, -torch.ones(len(kinds)), torch.ones(len(kinds)))
