@@ -60,3 +60,10 @@ def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator) -> 
             "an energy must be bounded from below, so mend the energy (weights cannot repair it)."
         )
     return samples
+
+
+class Evaluation(NamedTuple):
+    """What one validation or test step hands to the observers: nothing is generated twice."""
+
+    proposals: Samples  # drawn from the (averaged) generator
+    reference: Samples | None  # held-out reference data under the same generator; None without data

@@ -1,1 +1,21 @@
-"""."""
+"""Who watches while it trains: callbacks that turn evaluations into numbers, pictures and a verdict."""
+
+from lit_bg.callbacks.checkpoints import Checkpoints
+from lit_bg.callbacks.effective_sample_size import EffectiveSampleSize
+from lit_bg.callbacks.ema import EMA
+from lit_bg.callbacks.mode_coverage import ModeCoverage
+from lit_bg.callbacks.nonfinite_guard import NonFiniteGuard
+from lit_bg.callbacks.observables import ReweightedObservables
+from lit_bg.callbacks.observer import Observer
+from lit_bg.callbacks.report import Report
+
+__all__ = [
+    "EMA",
+    "Checkpoints",
+    "EffectiveSampleSize",
+    "ModeCoverage",
+    "NonFiniteGuard",
+    "Observer",
+    "Report",
+    "ReweightedObservables",
+]

@@ -2,5 +2,24 @@
 
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.energies.double_well import DoubleWell
+from lit_bg.energies.funnel import Funnel
+from lit_bg.energies.gaussian import Gaussian
+from lit_bg.energies.gaussian_mixture import GaussianMixture
+from lit_bg.energies.many_well import ManyWell
+from lit_bg.energies.molecule import Molecule
+from lit_bg.energies.mueller_brown import MuellerBrown
+from lit_bg.energies.wolfe_quapp import WolfeQuapp
 
-__all__ = ["DoubleWell", "Energy", "Modes", "Observable"]
+__all__ = [
+    "DoubleWell",
+    "Energy",
+    "Funnel",
+    "Gaussian",
+    "GaussianMixture",
+    "ManyWell",
+    "Modes",
+    "Molecule",
+    "MuellerBrown",
+    "Observable",
+    "WolfeQuapp",
+]

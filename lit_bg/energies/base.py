@@ -101,6 +101,17 @@ class Energy(nn.Module, ABC):
         """Dimension of the reference measure, and the value of the virial <sum x . grad u>."""
         return self.dim
 
+    def check_configurations(self, x: Tensor) -> None:
+        """Refuse configurations from elsewhere that cannot be of this system (its units, say); here: their shape.
+
+        Raises:
+            ValueError: what does not fit.
+        """
+        if x.shape[1:] != self.event_shape:
+            raise ValueError(
+                f"{type(self).__name__} has configurations of shape {self.event_shape}, not {tuple(x.shape[1:])}."
+            )
+
     @property
     def domain(self) -> Domain:
         """Which coordinates live on the line, on an interval, on a circle."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -52,10 +53,15 @@ class DoubleWell(Energy):
         x1, rest = x[..., 0], x[..., 1:]
         return self.a4 * x1**4 - self.a2 * x1**2 + self.a1 * x1 + 0.5 * self.k * (rest**2).sum(-1)
 
+    @property
     def _marginal(self) -> Boltzmann1D:
         """The exact distribution of x1."""
-        reach = math.sqrt(self.a2 / (2 * self.a4)) + 2 * (self.kT / self.a4) ** 0.25 + 2
-        return Boltzmann1D(lambda s: (self.a4 * s**4 - self.a2 * s**2 + self.a1 * s) / self.kT, -reach, reach)
+        return _tilted_well(self.a4, self.a2, self.a1, self.kT)
+
+    @property
+    def p_left(self) -> float:
+        """Exact P(x1 < 0)."""
+        return _below_zero(self.a4, self.a2, self.a1, self.kT)
 
     @property
     def box(self) -> Tensor:
@@ -65,24 +71,22 @@ class DoubleWell(Energy):
 
     @property
     def log_Z(self) -> float:
-        return self._marginal().log_Z + 0.5 * (self.dim - 1) * math.log(2 * math.pi * self.kT / self.k)
+        return self._marginal.log_Z + 0.5 * (self.dim - 1) * math.log(2 * math.pi * self.kT / self.k)
 
     @property
     def observables(self) -> dict[str, Observable]:
-        marginal = self._marginal()
         edge = float(self.box[1, 0])
         return {
-            "x1": Observable(lambda x: x[..., 0], range=(-edge, edge), exact=marginal.expectation(lambda s: s)),
-            "P(x1<0)": Observable(lambda x: (x[..., 0] < 0).to(x.dtype), exact=marginal.probability(-math.inf, 0.0)),
+            "x1": Observable(lambda x: x[..., 0], range=(-edge, edge), exact=self._marginal.expectation(lambda s: s)),
+            "P(x1<0)": Observable(lambda x: (x[..., 0] < 0).to(x.dtype), exact=self.p_left),
         }
 
     @property
     def modes(self) -> Modes:
-        left = self._marginal().probability(-math.inf, 0.0)
         return Modes(
             names=("left", "right"),
             label=lambda x: (x[..., 0] > 0).long(),
-            exact=torch.tensor([left, 1 - left], dtype=torch.float64),
+            exact=torch.tensor([self.p_left, 1 - self.p_left], dtype=torch.float64),
         )
 
     @property
@@ -92,7 +96,18 @@ class DoubleWell(Energy):
         return start
 
     def exact_samples(self, n: int, rng: torch.Generator) -> Tensor:
-        x1 = self._marginal().sample(n, rng)
+        x1 = self._marginal.sample(n, rng)
         rest = torch.randn(n, self.dim - 1, generator=rng, device=rng.device, dtype=torch.float64)
         x = torch.cat([x1[:, None], rest * math.sqrt(self.kT / self.k)], -1)
         return x.to(torch.get_default_dtype())
+
+
+@lru_cache(maxsize=64)
+def _tilted_well(a4: float, a2: float, a1: float, kT: float) -> Boltzmann1D:
+    reach = math.sqrt(a2 / (2 * a4)) + 2 * (kT / a4) ** 0.25 + 2
+    return Boltzmann1D(lambda s: (a4 * s**4 - a2 * s**2 + a1 * s) / kT, -reach, reach)
+
+
+@lru_cache(maxsize=64)
+def _below_zero(a4: float, a2: float, a1: float, kT: float) -> float:
+    return _tilted_well(a4, a2, a1, kT).probability(-math.inf, 0.0)

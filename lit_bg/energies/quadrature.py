@@ -1,10 +1,11 @@
-"""Exact answers for one-dimensional Boltzmann distributions, by quadrature."""
+"""Exact answers for Boltzmann distributions of one variable, and of one projection of two, by quadrature."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ class Boltzmann1D:
     Args:
         u: reduced energy, (K,) -> (K,), float64.
         lower, upper: an interval holding all the probability.
+        points: of the grid.
 
     >>> gauss = Boltzmann1D(lambda s: s**2 / 2, -10, 10)
     >>> round(gauss.log_Z, 9) == round(0.5 * math.log(2 * math.pi), 9)
@@ -27,35 +29,33 @@ class Boltzmann1D:
     def __init__(self, u: Callable[[Tensor], Tensor], lower: float, upper: float, points: int = 20001) -> None:
         self.u = u
         self.s = torch.linspace(lower, upper, points, dtype=torch.float64)
-        self.log_cell = math.log((upper - lower) / (points - 1))
         log_p = -u(self.s)
-        self.log_Z = torch.logsumexp(log_p, 0).item() + self.log_cell
-        self.p = (log_p - torch.logsumexp(log_p, 0)).exp()  # (points,), sums to one
+        self.log_Z = torch.logsumexp(log_p, 0).item() + math.log((upper - lower) / (points - 1))
+        self.p = torch.softmax(log_p, 0)  # (points,), sums to one
 
     def expectation(self, a: Callable[[Tensor], Tensor]) -> float:
         """<a(s)> for a smooth a."""
         return (self.p * a(self.s)).sum().item()
 
     def probability(self, lower: float, upper: float) -> float:
-        """P(lower < s < upper), by Gauss-Legendre quadrature on the piece so that the edge may lie anywhere."""
+        """P(lower < s < upper), by Gauss-Legendre quadrature on the piece so that the edge may lie anywhere.
+
+        >>> round(Boltzmann1D(lambda s: s**2 / 2, -10, 10).probability(-1.0, 1.0), 9)
+        0.682689492
+        """
         lo, hi = max(lower, self.s[0].item()), min(upper, self.s[-1].item())
-        return (self._integral(lo, hi).sum() / math.exp(self.log_Z - self._shift)).item()
-
-    @property
-    def _shift(self) -> float:
-        return -self.u(self.s).min().item()
-
-    def _integral(self, lo: float, hi: float, panels: int = 200) -> Tensor:
-        import numpy as np
-
-        node, weight = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(16))
+        panels = 100
+        node, weight = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(8))
         edges = torch.linspace(lo, hi, panels + 1, dtype=torch.float64)
         half = (edges[1] - edges[0]) / 2
         s = (edges[:-1, None] + half * (1 + node)).flatten()
-        return (-self.u(s) - self._shift).exp() * weight.repeat(panels) * half
+        return ((-self.u(s) - self.log_Z).exp() * weight.repeat(panels)).sum().item() * half.item()
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
-        """Independent samples, (n,) float64, by inverting the piecewise-linear distribution function."""
+        """Independent samples, (n,) float64, by inverting the piecewise-linear distribution function.
+
+        The density differs from the true one by h^2 u'' / 8 in relative terms, 1e-6 on the grids used here.
+        """
         cdf = torch.cat([torch.zeros(1, dtype=torch.float64), ((self.p[1:] + self.p[:-1]) / 2).cumsum(0)])
         cdf = (cdf / cdf[-1]).to(rng.device)
         s = self.s.to(rng.device)
@@ -63,3 +63,41 @@ class Boltzmann1D:
         i = torch.searchsorted(cdf, r).clamp(1, len(cdf) - 1)
         f = (r - cdf[i - 1]) / (cdf[i] - cdf[i - 1]).clamp_min(1e-300)
         return s[i - 1] + f * (s[i] - s[i - 1])
+
+
+def projected(
+    u: Callable[[Tensor], Tensor],
+    angle: float,
+    center: tuple[float, float],
+    radius: float,
+    points: int = 1001,
+) -> Boltzmann1D:
+    r"""The exact distribution of the projection $s = x \cos\alpha + y \sin\alpha$ of a planar system.
+
+    The orthogonal coordinate is integrated out by the trapezoid rule at any s, so averages of s and
+    probabilities of half planes come to about ten digits, and log_Z is that of the plane.
+
+    Args:
+        u: reduced energy, (K, 2) -> (K,), float64.
+        angle: of the direction to project on [rad].
+        center, radius: a disk holding all the probability.
+        points: of the grid, in each of the two directions.
+
+    >>> gauss = projected(lambda x: (x**2).sum(-1) / 2, angle=0.3, center=(0.0, 0.0), radius=9.0)
+    >>> round(gauss.log_Z, 9) == round(math.log(2 * math.pi), 9)
+    True
+    """
+    along = torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
+    across = torch.tensor([-along[1], along[0]], dtype=torch.float64)
+    c = torch.tensor(center, dtype=torch.float64)
+    t = torch.linspace(-radius, radius, points, dtype=torch.float64) + c @ across
+
+    def free_energy(s: Tensor) -> Tensor:
+        rows = []
+        for part in s.split(100):  # keeps the grid small enough for the cache
+            x = part[:, None, None] * along + t[:, None] * across
+            rows.append(-torch.logsumexp(-u(x.reshape(-1, 2)).reshape(len(part), points), -1))
+        return torch.cat(rows) - math.log(2 * radius / (points - 1))
+
+    middle = float(c @ along)
+    return Boltzmann1D(free_energy, middle - radius, middle + radius, points)

@@ -1,5 +1,21 @@
 """Pure functions from weighted samples and time series to numbers with error bars."""
 
 from lit_bg.estimators.importance import ess, expectation, forward_ess, log_z, pareto_k
+from lit_bg.estimators.profile import effective_count, profile
+from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
+from lit_bg.estimators.virial import virial, virial_terms
 
-__all__ = ["ess", "expectation", "forward_ess", "log_z", "pareto_k"]
+__all__ = [
+    "effective_count",
+    "ess",
+    "expectation",
+    "forward_ess",
+    "log_z",
+    "mean_with_error",
+    "pareto_k",
+    "profile",
+    "r_hat",
+    "statistical_inefficiency",
+    "virial",
+    "virial_terms",
+]

@@ -37,7 +37,8 @@ def ess(log_w: Tensor) -> float:
     log_w = _checked(log_w)
     if torch.isneginf(log_w).all():
         return 0.0
-    return math.exp(2 * torch.logsumexp(log_w, 0).item() - torch.logsumexp(2 * log_w, 0).item()) / len(log_w)
+    kish = math.exp(2 * torch.logsumexp(log_w, 0).item() - torch.logsumexp(2 * log_w, 0).item()) / len(log_w)
+    return min(kish, 1.0)  # rounding may lift equal weights above it
 
 
 def forward_ess(log_w: Tensor) -> float:
@@ -70,7 +71,7 @@ def log_z(log_w: Tensor) -> tuple[float, float]:
 
 
 def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
-    r"""Self-normalised average $\hat A = \sum w a / \sum w$ and its standard error $\sqrt{\sum \bar w^2 (a - \hat A)^2}$.
+    r"""Self-normalised average $\hat A = \sum w a / \sum w$, standard error $\sqrt{\sum \bar w^2 (a - \hat A)^2}$.
 
     Args:
         a: observable of each sample, (B,); entries of weight zero may be anything, NaN included.
@@ -82,7 +83,9 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     log_w = _checked(log_w)
     a = torch.as_tensor(a).detach().to(torch.float64)
     if a.shape != log_w.shape:
-        raise ValueError(f"one observable per weight, got {tuple(a.shape)} observables and {tuple(log_w.shape)} weights.")
+        raise ValueError(
+            f"one observable per weight, got {tuple(a.shape)} observables and {tuple(log_w.shape)} weights."
+        )
     if torch.isneginf(log_w).all():
         return math.nan, math.inf
     w = torch.softmax(log_w, 0)

@@ -1,1 +1,10 @@
-"""."""
+"""Losses: how the proposal learns."""
+
+from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.forward_kl import ForwardKL
+from lit_bg.losses.reaction_coordinate import ReactionCoordinate
+from lit_bg.losses.reverse_kl import ReverseKL
+from lit_bg.losses.schedule import Schedule
+from lit_bg.losses.weighted_sum import WeightedSum
+
+__all__ = ["Batch", "ForwardKL", "Loss", "ReactionCoordinate", "ReverseKL", "Schedule", "WeightedSum"]

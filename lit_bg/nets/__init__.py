@@ -1,1 +1,5 @@
-"""."""
+"""Networks that generators are built from."""
+
+from lit_bg.nets.mlp import MLP
+
+__all__ = ["MLP"]

@@ -1,1 +1,29 @@
-"""Invertible maps with their Jacobians."""
+"""Invertible maps: the pieces of flows, and coordinates of systems."""
+
+from lit_bg.transforms.affine import Affine
+from lit_bg.transforms.base import Chart, Transform
+from lit_bg.transforms.chain import Chain
+from lit_bg.transforms.conditional import ConditionalMap
+from lit_bg.transforms.coupling import Coupling
+from lit_bg.transforms.domain import Domain, Kind
+from lit_bg.transforms.elementwise import Elementwise
+from lit_bg.transforms.permutation import Permutation
+from lit_bg.transforms.spline import Spline
+from lit_bg.transforms.standardize import Standardize
+from lit_bg.transforms.whitening import Whitening
+
+__all__ = [
+    "Affine",
+    "Chain",
+    "Chart",
+    "ConditionalMap",
+    "Coupling",
+    "Domain",
+    "Elementwise",
+    "Kind",
+    "Permutation",
+    "Spline",
+    "Standardize",
+    "Transform",
+    "Whitening",
+]

@@ -1,0 +1,74 @@
+"""What to do about training steps that are not numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lit_bg.callbacks.wandb_run import alert
+
+
+class NonFiniteGuard(Callback):
+    """Skips and counts training steps with a non-finite loss or gradient; past a limit stops and says why.
+
+    A skipped step leaves no trace: the gradients are removed (None, not zero), so the optimizer changes
+    neither parameters nor its moments. All ranks skip together. Past the limit the last good state is
+    written to checkpoints/nonfinite.ckpt.
+
+    Logs `train/skipped_steps`, the count so far.
+
+    Args:
+        limit: skipped steps, in the whole run, that are tolerated.
+
+    Raises:
+        ValueError: a negative limit.
+        FloatingPointError: more than `limit` steps were skipped.
+    """
+
+    def __init__(self, limit: int = 50) -> None:
+        if limit < 0:
+            raise ValueError(f"limit counts training steps and cannot be negative, got {limit}.")
+        self.limit = limit
+        self.count = 0
+        self._loss_is_finite: Tensor | None = None
+        self._last = ""  # what was not finite
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        finite = torch.isfinite(loss.detach()).all()
+        self._loss_is_finite = finite if self._loss_is_finite is None else self._loss_is_finite & finite
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        loss_bad = self._loss_is_finite is not None and not bool(self._loss_is_finite)
+        grad_bad = bool(grads) and not bool(torch.isfinite(torch.stack(torch._foreach_norm(grads, torch.inf))).all())
+        self._loss_is_finite = None
+        # The gradients are the same on all ranks, a loss is not.
+        if trainer.strategy.reduce_boolean_decision(loss_bad or grad_bad, all=False):
+            optimizer.zero_grad(set_to_none=True)
+            self.count += 1
+            self._last = "loss" if loss_bad else "gradient"
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        pl_module.log("train/skipped_steps", float(self.count))
+        if self.count <= self.limit:
+            return
+        path = Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints" / "nonfinite.ckpt"
+        trainer.save_checkpoint(path)
+        text = (
+            f"{self.count} training steps had a non-finite {self._last or 'loss'} (limit {self.limit}), the last at "
+            f"step {trainer.global_step}: lower the learning rate, clip gradients or cut high energies in the loss; "
+            f"the last good state is checkpoints/{path.name} of the run."
+        )
+        alert(trainer, "Training stopped", text)
+        raise FloatingPointError(text)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.count = state_dict["count"]

@@ -1,0 +1,65 @@
+"""Contract of observers: callbacks that turn evaluations into numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+
+from lit_bg.module import BoltzmannGenerator
+from lit_bg.samples import Evaluation
+
+
+class Observer(Callback):
+    """Sees every batch of a validation or a test, and concludes once, over all ranks.
+
+    A subclass defines `begin`, `observe` and `conclude`; it never samples. All three run on every rank,
+    so they may reduce over ranks. `stage` is "val" or "test", and names the section of what is logged.
+
+    Attributes:
+        summary: what the last evaluation found, plain numbers and strings, None where unknown; the
+            observers' summaries together are summary.json.
+    """
+
+    def __init__(self) -> None:
+        self.summary: dict[str, Any] = {}
+
+    def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
+        """Forget the last evaluation."""
+
+    def observe(self, trainer: Trainer, module: BoltzmannGenerator, evaluation: Evaluation) -> None:
+        """Take in one batch of this rank."""
+
+    def conclude(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
+        """Reduce over ranks, log, and set `summary`."""
+
+    def finish(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
+        """Called when all observers have concluded: files and pictures, which take from several of them."""
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if not trainer.sanity_checking:
+            self.begin(trainer, pl_module, "val")
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
+        if not trainer.sanity_checking:
+            self.observe(trainer, pl_module, outputs)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        if not trainer.sanity_checking:
+            self.conclude(trainer, pl_module, "val")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        if not trainer.sanity_checking:
+            self.finish(trainer, pl_module, "val")
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.begin(trainer, pl_module, "test")
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
+        self.observe(trainer, pl_module, outputs)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self.conclude(trainer, pl_module, "test")
+
+    def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self.finish(trainer, pl_module, "test")

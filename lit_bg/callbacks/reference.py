@@ -1,0 +1,41 @@
+"""What is known of the target apart from the proposals: reference data, or exact samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+from lit_bg.energies.base import Energy
+from lit_bg.rng import stream
+
+Average = Callable[[Tensor], tuple[float, float]]  # values (n,) -> mean and standard error
+
+EXACT_SAMPLES = 100_000
+
+
+def reference_data(trainer: Trainer) -> Any | None:
+    """The whole reference data set of the trainer's datamodule; None where there is none."""
+    return getattr(getattr(trainer, "datamodule", None), "dataset", None)
+
+
+def independent_average(values: Tensor) -> tuple[float, float]:
+    """Mean and standard error of independent values, (n,)."""
+    values = values.to(torch.float64)
+    return values.mean().item(), values.std().item() / len(values) ** 0.5
+
+
+def target_samples(trainer: Trainer, energy: Energy) -> tuple[Tensor, Average] | None:
+    """Configurations of the target, (n, *event_shape), and how to average over them with an honest error.
+
+    The reference data where there are any, else exact samples of the system (without counting energies), else None.
+    """
+    data = reference_data(trainer)
+    if data is not None:
+        return data.x, data.mean
+    if energy.has_exact_samples:
+        return energy.exact_samples(EXACT_SAMPLES, stream(0, "target")), independent_average
+    return None

@@ -1,0 +1,126 @@
+"""What a test leaves behind: summary.json, samples.npz, and a verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer
+
+from lit_bg.callbacks.observer import Observer
+from lit_bg.callbacks.summary_table import print_summary
+from lit_bg.callbacks.verdict import judge
+from lit_bg.callbacks.wandb_run import wandb_run
+from lit_bg.files import atomic
+from lit_bg.metrics import Gathered
+from lit_bg.module import BoltzmannGenerator
+from lit_bg.samples import Evaluation
+
+
+class Report(Observer):
+    """Merges the observers' summaries of a test into summary.json, judges them, and saves the samples.
+
+    summary.json holds plain numbers, null where something is unknown or not finite. samples.npz holds `x`,
+    `log_q` and `u` of all ranks. The last lines printed are a table, the verdict and the run folder. Without a
+    run folder (no logger) only the table is printed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gathered: Gathered | None = None
+        self._started: float | None = None
+        self._before = 0.0  # seconds spent by the processes that this run continues
+        self._continues = True
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far, resumed parts included."""
+        return self._before + (0.0 if self._started is None else time.monotonic() - self._started)
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        # The checkpoint that a test after training loads is of this very process: its time is already counted.
+        self._continues = self._started is None
+        if self._started is None:
+            self._started = time.monotonic()
+
+    def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
+        if stage == "test":
+            number = torch.empty(0, dtype=torch.float64)
+            x = torch.empty(0, *module.energy.event_shape, dtype=next(module.generator.parameters()).dtype)
+            self.gathered = Gathered(x=x, log_q=number, u=number).to(module.device)
+
+    def observe(self, trainer: Trainer, module: BoltzmannGenerator, evaluation: Evaluation) -> None:
+        if trainer.testing and self.gathered is not None:
+            self.gathered.update(**evaluation.proposals._asdict())
+
+    def conclude(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
+        if stage != "test" or self.gathered is None:
+            return
+        samples = {name: column.cpu().numpy() for name, column in self.gathered.compute().items()}
+        self.gathered = None
+        folder = trainer.log_dir  # a collective call
+        if trainer.is_global_zero and folder is not None:
+            with atomic(Path(folder) / "samples.npz") as temporary:
+                np.savez(temporary, **samples)  # type: ignore[arg-type]
+
+    def finish(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
+        folder = trainer.log_dir  # a collective call
+        if stage != "test" or not trainer.is_global_zero:
+            return
+        self.summary = self.merge(trainer, module)
+        if folder is not None:
+            with atomic(Path(folder) / "summary.json") as temporary:
+                temporary.write_text(json.dumps(plain(self.summary), indent=2, allow_nan=False) + "\n")
+        run = wandb_run(trainer)
+        if run is not None:
+            run.summary["verdict"] = self.summary["verdict"]
+            run.summary["reasons"] = " ".join(self.summary["reasons"])
+        print_summary(self.summary, folder)
+
+    def merge(self, trainer: Trainer, module: BoltzmannGenerator) -> dict[str, Any]:
+        """The summaries of all observers, with the verdict on them.
+
+        Raises:
+            ValueError: there is no EffectiveSampleSize among the callbacks.
+        """
+        fragments: dict[str, Any] = {}
+        for observer in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(observer, Observer) and observer is not self:
+                fragments |= observer.summary
+        if "ess" not in fragments:
+            raise ValueError("Report judges by what EffectiveSampleSize finds: put it among the callbacks too.")
+        verdict = judge(fragments)
+        return {
+            "energy": type(module.energy).__name__,
+            "generator": type(module.generator).__name__,
+            "steps": trainer.fit_loop.epoch_loop.global_step,
+            "seconds": self.seconds,
+            "verdict": verdict.word,
+            "reasons": verdict.reasons,
+            **fragments,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self._continues:
+            self._before = state_dict["seconds"]
+
+
+def plain(value: Any) -> Any:
+    """For JSON, which knows neither NaN nor infinity: null.
+
+    >>> plain({"a": [1, math.inf, 0.5, None, "x"]})
+    {'a': [1, None, 0.5, None, 'x']}
+    """
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

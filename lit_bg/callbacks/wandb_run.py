@@ -1,0 +1,35 @@
+"""The W&B run of a trainer, where there is one."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+
+def wandb_run(trainer: Trainer) -> Any | None:
+    """The run that is logged to; None without a WandbLogger and on all ranks but the first."""
+    if not trainer.is_global_zero:
+        return None
+    from lightning.pytorch.loggers import WandbLogger
+
+    logger = next((logger for logger in trainer.loggers if isinstance(logger, WandbLogger)), None)
+    return None if logger is None else logger.experiment
+
+
+def log_media(trainer: Trainer, media: dict[str, Any]) -> None:
+    """Log images, tables and molecules at the step of the trainer, as its logger does with numbers."""
+    run = wandb_run(trainer)
+    if run is not None and media:
+        run.log({**media, "trainer/global_step": trainer.global_step})
+
+
+def alert(trainer: Trainer, title: str, text: str) -> None:
+    """Say that something needs a human: a warning here, and an alert in W&B."""
+    if not trainer.is_global_zero:
+        return
+    warnings.warn(f"{title}: {text}", stacklevel=2)
+    run = wandb_run(trainer)
+    if run is not None:
+        run.alert(title=title, text=text, level="WARN")

@@ -1,0 +1,168 @@
+"""Reading an experiment's YAML: types and spelling are checked before anything is built."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+# Importing a package makes its classes known by their short names in YAML.
+import lit_bg.energies
+import lit_bg.generators
+import lit_bg.losses
+import lit_bg.samplers
+import lit_bg.transforms  # noqa: F401
+from lit_bg.data.module import Data
+from lit_bg.module import BoltzmannGenerator
+from lit_bg.samplers.base import Simulator
+
+
+def complain(error: BaseException | str) -> NoReturn:
+    """Print one sentence and leave with exit code 2; the traceback only where LIT_BG_TRACEBACK is set."""
+    if isinstance(error, BaseException) and os.environ.get("LIT_BG_TRACEBACK"):
+        raise error
+    print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are one sentence with the way out."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
+        if os.environ.get("LIT_BG_TRACEBACK") and ex is not None:
+            raise ex
+        complain(self._explain(message))
+
+    def _explain(self, message: str) -> str:
+        """jsonargparse's message as one sentence with the value and the way out."""
+        text = " ".join(message.split())
+        if found := re.search(r"does not accept option '([\w.]+)'|[Oo]ption '([\w.]+)' is not accepted|unrecognized arguments: --([\w.]+)", text):
+            key = next(g for g in found.groups() if g)
+            return f"unknown key '{key}'{self._suggest(key)}; `--help` lists the keys of a run."
+        if found := re.search(r"[Kk]ey \"([\w.]+)\" is required", text):
+            return f"the key '{found[1]}' is required and missing: add it to the YAML or give --{found[1]}=VALUE."
+        if found := re.search(r"Parser key \"([\w.]+)\":.*(?:Expected a dot import path string: |class_path '|No module named ')([\w.]+)", text):
+            return f"no class '{found[2]}' for {found[1]}{self._suggest(found[2], classes=True)}; a class of your own needs its full import path."
+        if found := re.search(r"Parser key \"([\w.]+)\":(.*)", text):
+            wanted = " or ".join(dict.fromkeys(re.findall(r"Expected an? <class '(\w+)'>", found[2]))).replace("NoneType", "null")
+            given = re.search(r"(?:Got value|Given value): (.+)$", found[2])
+            if wanted and given:
+                return f"{found[1]} must be of type {wanted}, got {given[1]}."
+        return text if len(text) < 500 else f"{text[:250]} ... {text[-230:]}"
+
+    def _suggest(self, word: str, classes: bool = False) -> str:
+        known = {c.__name__ for c in _public_classes()} if classes else self._known_keys()
+        wrong = next((part for part in word.split(".") if part not in known), word)
+        close = difflib.get_close_matches(wrong, known, 1, 0.7)
+        return f", did you mean '{close[0]}'?" if close else ""
+
+    def _known_keys(self) -> set[str]:
+        """Every key of the parser and every argument of the classes that a YAML can name."""
+        keys = {part for action in self._actions for part in action.dest.split(".")}
+        return keys.union(*(inspect.signature(c).parameters for c in _public_classes()))
+
+
+def _public_classes() -> list[type]:
+    """The classes a YAML can name without their module."""
+    from lit_bg import callbacks
+
+    packages = (lit_bg.energies, lit_bg.generators, lit_bg.losses, lit_bg.samplers, lit_bg.transforms, callbacks)
+    return [c for p in packages for c in vars(p).values() if isinstance(c, type)]
+
+
+class CLI(LightningCLI):
+    """Parses and checks; building is a step of its own.
+
+    `run=False` and `load_from_checkpoint_support=False`: with sub-commands a checkpoint's hyper-parameters silently beat
+    the command line on resume.
+    """
+
+    def __init__(self, args: list[str] | dict[str, Any] | None = None, prog: str = "python -m lit_bg.fit") -> None:
+        super().__init__(
+            BoltzmannGenerator,
+            Data,
+            save_config_callback=None,
+            trainer_class=Trainer,
+            trainer_defaults={
+                "inference_mode": False,
+                "enable_autolog_hparams": False,
+                "use_distributed_sampler": False,
+                "num_sanity_val_steps": 0,
+                "log_every_n_steps": 10,
+                "enable_model_summary": False,
+            },
+            seed_everything_default=0,
+            parser_kwargs={"parser_mode": "omegaconf+", "prog": prog},
+            parser_class=Parser,
+            args=args,
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--name", type=str | None, help="experiment; default: name of the YAML file")
+        parser.add_argument("--version", type=int | None, help="run number; default: the next free one")
+        parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
+        parser.add_argument("--ckpt_path", type=str | None, help="resume: 'last' (of the newest run) or a checkpoint file")
+        parser.add_argument("--simulate", type=Simulator | None, help="how `python -m lit_bg.simulate` makes data.path")
+        parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
+
+    def instantiate_classes(self) -> None:
+        """Nothing yet: what is checked without building is checked first."""
+
+    def _set_seed(self) -> None:
+        """Not while parsing: `seed_everything` is called by what trains."""
+
+    @property
+    def seed(self) -> int:
+        """Of the whole run."""
+        return int(self.config.seed_everything)
+
+    @property
+    def experiment(self) -> str:
+        """Name of the experiment."""
+        if self.config.name:
+            return str(self.config.name)
+        return Path(str(self.config.config[0])).stem if self.config.get("config") else "experiment"
+
+    def portable_config(self) -> dict[str, Any]:
+        """The full configuration without what belongs to one machine or one call: no absolute path."""
+        config = self.config.clone()
+        for key in ("config", "ckpt_path", "version"):
+            config.pop(key, None)
+        config.name = self.experiment
+        plain = _relative(self.parser_dict(config))
+        plain["model"].pop("seed", None)  # linked to seed_everything
+        return plain
+
+    def parser_dict(self, config: Namespace) -> dict[str, Any]:
+        import yaml
+
+        return yaml.safe_load(self.parser.dump(config, skip_validation=True, skip_none=False))
+
+
+def _relative(value: Any) -> Any:
+    """Absolute paths made relative to the working directory, everywhere in a configuration."""
+    if isinstance(value, dict):
+        return {k: _relative(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_relative(v) for v in value]
+    if isinstance(value, str) and os.path.isabs(value):
+        return os.path.relpath(value)
+    return value
+
+
+def build(type_: type, config: Any) -> Any:
+    """One object from its part of a configuration, such as the energy alone."""
+    parser = ArgumentParser(exit_on_error=False, parser_mode="omegaconf+")
+    parser.add_argument("--it", type=type_)
+    return parser.instantiate_classes(parser.parse_object({"it": config})).it

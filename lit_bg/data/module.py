@@ -1,0 +1,141 @@
+"""How much is drawn at each step, and the reference data where there is any."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lit_bg.data.dataset import Dataset
+from lit_bg.energies.base import Energy
+
+
+class Held(NamedTuple):
+    """Held-out reference data."""
+
+    x: Tensor  # (B, *event_shape)
+    u: Tensor  # (B,)
+
+
+class Data(LightningDataModule):
+    """Sizes of everything that is drawn, and the training and held-out parts of a data set.
+
+    The data stay in memory and a step draws frames independently, with replacement, from the stream of
+    its (seed, rank, step): no worker state, so a resumed run sees the same frames. The loaders only count steps.
+
+    Args:
+        path: reference data (npz of `lit_bg.simulate`, or a trajectory mdtraj reads); None: train without.
+        batch_size: proposals, and frames, per training step, over all ranks.
+        steps_per_epoch: training steps between two validations.
+        val_samples: proposals per validation, over all ranks.
+        test_samples: proposals of the final test, over all ranks.
+        eval_batch_size: proposals in memory at a time while evaluating, per rank.
+        held_out: fraction of walkers (or of the time, for few walkers) kept from training.
+        force: use data that failed its own checks.
+
+    Raises:
+        ValueError: a size that is not positive, a loss that needs data without data, or data that do not fit.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        batch_size: int = 1024,
+        steps_per_epoch: int = 100,
+        val_samples: int = 10_000,
+        test_samples: int = 100_000,
+        eval_batch_size: int = 10_000,
+        held_out: float = 0.1,
+        force: bool = False,
+    ) -> None:
+        super().__init__()
+        sizes = {
+            "batch_size": batch_size,
+            "steps_per_epoch": steps_per_epoch,
+            "val_samples": val_samples,
+            "test_samples": test_samples,
+            "eval_batch_size": eval_batch_size,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"data.{name} must be at least 1, got {size}.")
+        if not 0 < held_out < 1:
+            raise ValueError(f"data.held_out is a fraction between 0 and 1, got {held_out}.")
+        self.path = path
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.sizes = {"val": val_samples, "test": test_samples}
+        self.eval_batch_size = eval_batch_size
+        self.held_out = held_out
+        self.force = force
+        self.dataset: Dataset | None = None  # all of it
+        self.train: Dataset | None = None
+        self.held: Dataset | None = None
+
+    def prepare(self, energy: Energy, needs_data: bool = False) -> None:
+        """Read, check and split the data; called before anything expensive, again harmlessly."""
+        if self.dataset is not None:
+            return
+        if self.path is None:
+            if needs_data:
+                raise ValueError(
+                    "the loss needs data and data.path is not set: make some with `python -m lit_bg.simulate -c <this yaml>` "
+                    "after setting data.path, or train from the energy alone (ReverseKL)."
+                )
+            return
+        self.dataset = Dataset.load(self.path, energy, force=self.force)
+        self.train, self.held = self.dataset.split(self.held_out)
+
+    @property
+    def world_size(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    @property
+    def rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+    def _share(self, n: int) -> int:
+        """Of n, what this rank does."""
+        return n // self.world_size + (self.rank < n % self.world_size)
+
+    @property
+    def local_batch_size(self) -> int:
+        return max(1, self._share(self.batch_size))
+
+    def train_batch(self, rng: torch.Generator, device: torch.device) -> Tensor:
+        """Frames of one training step."""
+        if self.train is None:
+            raise ValueError("no training data: set data.path.")
+        if self.train.x.device != device:
+            self.train.x = self.train.x.to(device)  # once: the data set is small against any model's activations
+        return self.train.batch(self.local_batch_size, rng)
+
+    def chunks(self, stage: str) -> list[int]:
+        """Sizes of this rank's evaluation batches; equally many on all ranks, so that collective calls match."""
+        most = -(-self.sizes[stage] // self.world_size)
+        n = -(-most // self.eval_batch_size)
+        mine = self._share(self.sizes[stage])
+        return [mine // n + (i < mine % n) for i in range(n)]
+
+    def reference(self, stage: str, index: int, device: torch.device) -> Held | None:
+        """The held-out frames of evaluation batch `index` on this rank, spread evenly; at most as many as proposals."""
+        if self.held is None:
+            return None
+        n = min(self.sizes[stage], len(self.held.x))
+        pick = torch.linspace(0, len(self.held.x) - 1, n).long()
+        pick = pick[self.rank :: self.world_size][index :: len(self.chunks(stage))]
+        if len(pick) == 0:
+            return None
+        return Held(self.held.x[pick].to(device), self.held.u[pick].to(device))
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(range(self.steps_per_epoch), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(range(len(self.chunks("val"))), batch_size=None)
+
+    def test_dataloader(self) -> DataLoader:
+        return DataLoader(range(len(self.chunks("test"))), batch_size=None)

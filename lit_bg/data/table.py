@@ -1,0 +1,47 @@
+"""A data card for the eye."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def card_table(card: dict[str, Any]) -> Table:
+    """Every average with its error, exact value, correlation and agreement between walkers."""
+    from rich.table import Table
+
+    unit = "" if card["unit"] == "kT" else f" {card['unit']}"
+    table = Table(
+        "average",
+        "value",
+        "error",
+        "exact",
+        "g [frames]",
+        "R-hat",
+        title=f"{card['energy']['class']} at kT = {card['kT']:.6g}{unit}, "
+        f"{card['walkers']} walkers x {card['frames']} frames, every {card['interval']:g} {card['time_unit']}",
+        caption=_verdict(card),
+    )
+    rows: dict[str, dict[str, Any]] = {"u": {**card["u"], "exact": None}, **card["observables"]}
+    for name, row in rows.items():
+        numbers = row["mean"], row["error"], row["exact"]
+        table.add_row(
+            name, *map(_number, numbers), *(_number(card[k][name]) for k in ("statistical_inefficiency", "r_hat"))
+        )
+    if card["virial"] is not None:
+        v = card["virial"]
+        table.add_row("virial", *map(_number, (v["value"], v["error"], v["exact"])))
+    for name, mode in card["modes"].items():
+        table.add_row(f"P({name})", *map(_number, (mode["p"], mode["error"], mode["exact"])))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}"
+
+
+def _verdict(card: dict[str, Any]) -> str:
+    verdict = card["verdict"]
+    return "pass" if verdict == "pass" else "Problems: " + "; ".join(verdict) + "."

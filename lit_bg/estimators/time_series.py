@@ -1,0 +1,113 @@
+"""Means and errors of correlated frames."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def _checked(series: Tensor) -> Tensor:
+    series = torch.as_tensor(series).detach().to(torch.float64).cpu()
+    if series.ndim == 1:
+        series = series[:, None]
+    if series.ndim != 2 or series.numel() == 0:
+        raise ValueError(f"a series has shape (T,) or (T, W), frames first and not empty, got {tuple(series.shape)}.")
+    if not torch.isfinite(series).all():
+        raise ValueError(
+            f"{int((~torch.isfinite(series)).sum())} of {series.numel()} entries of the series are not finite."
+        )
+    return series
+
+
+def statistical_inefficiency(series: Tensor) -> float:
+    r"""Frames per independent frame, $g = 1 + 2 \sum_{t \ge 1} (1 - t/T)\, \rho(t) \ge 1$.
+
+    The autocorrelation rho is taken about the mean of all walkers and averaged over them, so walkers
+    that disagree raise g: if each sits in a state of its own, g is T and the walkers alone count. The sum
+    ends where Geyer's sums of neighbouring pairs, which are positive and decreasing for a reversible
+    chain, turn negative. A constant series says nothing and has g = 1.
+
+    Args:
+        series: (T,) frames of one walker or (T, W) of several.
+
+    Raises:
+        ValueError: not a series, or entries that are not finite.
+
+    References:
+        Geyer, Stat. Sci. 7, 473 (1992), doi:10.1214/ss/1177011137.
+        Chodera, Swope, Pitera, Seok, Dill, J. Chem. Theory Comput. 3, 26 (2007), doi:10.1021/ct0502864.
+
+    >>> statistical_inefficiency(torch.randn(1000, generator=torch.Generator().manual_seed(0))) < 1.2
+    True
+    """
+    a = _checked(series)
+    n = len(a)
+    a = a - a.mean()
+    if n == 1 or a.abs().max() == 0:
+        return 1.0
+    size = 2 ** math.ceil(math.log2(2 * n))
+    power = torch.zeros(size // 2 + 1, dtype=torch.float64)
+    for part in a.split(256, dim=1):  # many walkers need not be transformed at once
+        power += (torch.fft.rfft(part, n=size, dim=0).abs() ** 2).sum(1)
+    rho = torch.fft.irfft(power, n=size)[:n]
+    rho = rho / rho[0]  # with 1/T at every lag, so the factor (1 - t/T) is inside
+    pairs = rho[: n - n % 2].reshape(-1, 2).sum(-1)
+    negative = torch.nonzero(pairs <= 0)
+    stop = int(negative[0]) if len(negative) else len(pairs)
+    monotone = torch.cummin(pairs[:stop], 0).values if stop else pairs[:0]
+    return max(1.0, 2 * monotone.sum().item() - 1)
+
+
+def mean_with_error(series: Tensor) -> tuple[float, float]:
+    r"""Mean of correlated frames and its standard error, $\sigma \sqrt{g / (T W)}$.
+
+    Args:
+        series: (T,) frames of one walker or (T, W) of several; (1, W) is W independent values.
+
+    Raises:
+        ValueError: not a series, or entries that are not finite.
+
+    >>> mean_with_error(torch.tensor([1.0, 1.0, 1.0]))
+    (1.0, 0.0)
+    """
+    a = _checked(series)
+    if a.numel() == 1:
+        return a.item(), math.inf
+    return a.mean().item(), a.std().item() * math.sqrt(statistical_inefficiency(a) / a.numel())
+
+
+def r_hat(series: Tensor) -> float:
+    r"""Split, rank-normalised $\hat R$: the larger of that of the ranks and that of the folded ranks.
+
+    It compares the spread between walkers, each cut into halves, with the spread within. Above 1.01 the walkers
+    do not agree well, above 1.1 they have not seen the same distribution. NaN for fewer than four
+    frames or a constant series, inf for walkers that never move and differ.
+
+    Args:
+        series: (T,) frames of one walker or (T, W) of several.
+
+    Raises:
+        ValueError: not a series, or entries that are not finite.
+
+    References:
+        Vehtari, Gelman, Simpson, Carpenter, Buerkner, Bayesian Anal. 16, 667 (2021), arXiv:1903.08008.
+    """
+    from scipy.stats import norm, rankdata
+
+    a = _checked(series)
+    half = len(a) // 2
+    if half < 2 or a.max() == a.min():
+        return math.nan
+    chains = torch.cat([a[:half], a[-half:]], 1)
+    folded = (chains - chains.median()).abs()
+    values = []
+    for c in (chains, folded):
+        ranks = torch.from_numpy(rankdata(c.numpy(), axis=None)).reshape(c.shape)
+        z = torch.from_numpy(norm.ppf((ranks.numpy() - 0.375) / (ranks.numel() + 0.25)))
+        within, between = z.var(0).mean().item(), z.mean(0).var().item()
+        if between == 0 and within == 0:
+            continue  # folding a two-valued series can leave a constant
+        values.append(math.sqrt((half - 1) / half + between / within) if within > 0 else math.inf)
+    return max(values, default=math.nan)

@@ -1,0 +1,63 @@
+"""The virial identity: one number that wrong energies and data out of equilibrium both fail."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lit_bg.energies.base import Energy
+from lit_bg.estimators.time_series import mean_with_error
+
+
+def virial_terms(energy: Energy, x: Tensor, chunk: int = 4096) -> Tensor:
+    r"""$\sum_i x_i\, \partial u / \partial x_i$ of every configuration, float64.
+
+    Args:
+        energy: the system; one gradient per configuration is counted.
+        x: configurations, (n, *event_shape); the centre of mass is taken out where the system has none.
+        chunk: configurations per evaluation.
+
+    Returns:
+        (n,) [kT].
+    """
+    if energy.degrees_of_freedom < energy.dim:
+        x = x - x.mean(dim=1, keepdim=True)
+    terms = []
+    for part in x.split(chunk):
+        part = part.detach().requires_grad_()
+        with torch.enable_grad():
+            (force,) = torch.autograd.grad(energy(part).sum(), part)
+        terms.append((part.detach() * force).flatten(1).to(torch.float64).sum(-1))
+    return torch.cat(terms)
+
+
+def virial(energy: Energy, x: Tensor) -> tuple[float, float]:
+    r"""Mean of $\sum_i x_i\, \partial u / \partial x_i$ and its standard error.
+
+    In equilibrium the mean is `energy.degrees_of_freedom`, for every confined system on linear
+    coordinates. It detects a wrong energy, wrong units, a wrong temperature, duplicated minima; it
+    does not see wrong populations of modes that are each in equilibrium (see `r_hat`).
+
+    Args:
+        energy: the system.
+        x: independent configurations, (n, *event_shape), or frames of walkers, (T, W, *event_shape).
+
+    Returns:
+        mean and error [kT].
+
+    Raises:
+        ValueError: x has neither shape.
+
+    >>> from lit_bg.energies import Gaussian
+    >>> g = Gaussian(3)
+    >>> value, error = virial(g, g.exact_samples(10000, torch.Generator().manual_seed(0)))
+    >>> abs(value - 3) < 4 * error
+    True
+    """
+    extra = x.ndim - len(energy.event_shape)
+    if extra not in (1, 2) or x.shape[extra:] != energy.event_shape:
+        raise ValueError(
+            f"x must be (n, *{energy.event_shape}) or (T, W, *{energy.event_shape}), got {tuple(x.shape)}."
+        )
+    terms = virial_terms(energy, x.reshape(-1, *energy.event_shape))
+    return mean_with_error(terms.reshape(x.shape[:extra]))

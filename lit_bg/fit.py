@@ -1,0 +1,167 @@
+"""python -m lit_bg.fit -c experiments/x.yaml [--a.b=c ...]: train, judge, and leave a run folder."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback
+
+    from lit_bg.cli import CLI
+    from lit_bg.run_folder import RunFolder
+
+
+def main(args: list[str] | None = None) -> None:
+    """The command line. What the user can mend is one sentence and exit code 2."""
+    args = sys.argv[1:] if args is None else args
+    refuse_early(args)
+    quiet()
+    from lit_bg.cli import CLI, complain
+
+    cli = CLI(args)
+    try:
+        job = prepare(cli)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        complain(error)
+    try:
+        job()
+    except FloatingPointError as error:  # an energy of -inf, or too many losses that are not finite
+        complain(error)
+
+
+SECTIONS = ("seed_everything", "trainer", "model", "data", "simulate", "name", "version", "runs", "ckpt_path")
+
+
+def refuse_early(args: list[str]) -> None:
+    """Say what is wrong with the configuration file itself before the heavy imports."""
+    for flag, value in zip(args, [*args[1:], ""], strict=True):
+        path = flag.removeprefix("--config=") if flag.startswith("--config=") else value if flag in ("-c", "--config") else None
+        if path is not None and (problem := _problem_of(path)):
+            print(f"lit_bg: {problem}", file=sys.stderr)
+            raise SystemExit(2)
+
+
+def _problem_of(path: str) -> str | None:
+    if not os.path.isfile(path):
+        return f"no configuration file at '{path}': give one that exists, such as experiments/double_well.yaml."
+    import yaml
+
+    try:
+        with open(path) as f:
+            content = yaml.safe_load(f)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return f"'{path}' is not YAML: {' '.join(str(error).split())}."
+    if not isinstance(content, dict):
+        return f"'{path}' holds no sections: an experiment has {', '.join(SECTIONS[:4])}."
+    for key in content:
+        if key not in SECTIONS:
+            close = difflib.get_close_matches(str(key), SECTIONS, 1)
+            hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(SECTIONS)}."
+            return f"unknown section '{key}' in '{path}', {hint}"
+    return None
+
+
+def quiet() -> None:
+    """Advice of Lightning that does not apply: our loaders only count, our batches are drawn on the device."""
+    import logging
+
+    warnings.filterwarnings("ignore", module=r"lightning\.")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def prepare(cli: CLI) -> Any:
+    """Build and check everything; returns the call that trains and judges.
+
+    Raises:
+        ValueError: the parts do not fit, the run folder exists, the checkpoint is of another configuration.
+        FileNotFoundError: a file that is named does not exist.
+    """
+    import torch
+    from lightning.pytorch import Trainer, seed_everything
+
+    from lit_bg.callbacks.checkpoints import Interrupted
+    from lit_bg.loggers import MetricsFile, wandb_logger, wandb_mode
+    from lit_bg.run_folder import RunFolder, find_checkpoint
+
+    config = cli.config
+    seed_everything(cli.seed, verbose=False)
+    resume = None
+    if config.ckpt_path is not None:
+        resume = find_checkpoint(config.ckpt_path, config.runs, cli.experiment, config.version)
+    built = cli.parser.instantiate_classes(config)
+    module, data = built.model, built.data
+    data.prepare(module.energy, needs_data=module.loss.needs_data)
+
+    folder = RunFolder.of_checkpoint(resume) if resume is not None else None
+    if folder is None:
+        folder = RunFolder.new(config.runs, cli.experiment, config.version)
+    metrics = MetricsFile(config.runs, cli.experiment, folder.version)
+    if resume is not None:
+        try:
+            checkpoint = torch.load(resume, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ValueError(f"'{resume}' cannot be read as a checkpoint ({type(error).__name__}): resume from another one.") from error
+        module.check_checkpoint(checkpoint)
+        metrics.resume_at(checkpoint["global_step"])
+
+    portable = cli.portable_config()
+    loggers: list[Any] = [metrics]
+    if wandb_mode() != "disabled":
+        loggers.append(wandb_logger(folder.path, cli.experiment, portable))
+    settings = built.trainer.as_dict()
+    callbacks = with_observers(settings.pop("callbacks") or [], folder)
+    trainer = Trainer(**{**settings, "callbacks": callbacks, "logger": loggers, "default_root_dir": config.runs})
+
+    def job() -> None:
+        if trainer.is_global_zero:
+            folder.write_config(portable)
+            folder.keep(getattr(module.energy, "files", []))
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        except Interrupted:
+            if trainer.is_global_zero:
+                print(f"Interrupted; to go on: python -m lit_bg.fit -c {config.config[0]} --ckpt_path {folder.last}")
+            raise SystemExit(130) from None
+        best = folder.best if folder.best.is_file() else None
+        trainer.test(module, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
+
+    return job
+
+
+def with_observers(given: list[Callback], folder: RunFolder) -> list[Callback]:
+    """The callbacks of every run; one that the YAML names replaces its like."""
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    from lit_bg import callbacks as observers
+    from lit_bg.callbacks.checkpoints import Checkpoints
+
+    standard: list[Callback] = [
+        observers.Progress(),
+        observers.EMA(),
+        observers.NonFiniteGuard(),
+        observers.EffectiveSampleSize(),
+        observers.ReweightedObservables(),
+        observers.ModeCoverage(),
+        observers.Figures(),
+        observers.Structures(),
+        observers.Report(),
+        Checkpoints(),
+    ]
+    kinds = {type(c) for c in given}
+    everyone = [c for c in standard if type(c) not in kinds] + given
+    for c in everyone:
+        if isinstance(c, ModelCheckpoint) and c.dirpath is None:
+            c.dirpath = str(folder.checkpoints)
+    # Report gathers what the others found, so it comes after them; Lightning puts checkpoints last.
+    return sorted(everyone, key=lambda c: isinstance(c, observers.Report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Where a transport starts."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from lit_bg.transforms.domain import Domain, Kind
+
+
+class Prior(nn.Module):
+    """Independent coordinates of a canonical domain: standard normal on lines, uniform on intervals and circles.
+
+    Args:
+        domain: a canonical domain, all intervals [-1, 1].
+
+    Raises:
+        ValueError: an interval other than [-1, 1].
+
+    >>> z, log_p = Prior(Domain.linear(3)).sample(5, torch.Generator().manual_seed(0))
+    >>> z.shape, log_p.shape
+    (torch.Size([5, 3]), torch.Size([5]))
+    """
+
+    linear: Tensor
+    log_norm: Tensor
+
+    def __init__(self, domain: Domain) -> None:
+        super().__init__()
+        linear = domain.kinds == Kind.LINEAR
+        if not ((domain.lower == -1) & (domain.upper == 1) | linear).all():
+            raise ValueError("a prior lives on a canonical domain, every interval [-1, 1]: map to it with a chart.")
+        self.register_buffer("linear", linear)
+        n = int(linear.sum())
+        self.register_buffer("log_norm", torch.tensor(0.5 * n * math.log(2 * math.pi) + (len(linear) - n) * math.log(2)))
+
+    def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """z (n, D) and log p(z) (n,)."""
+        shape, like = (n, len(self.linear)), {"device": self.log_norm.device, "dtype": self.log_norm.dtype}
+        if self.linear.all():
+            z = torch.randn(shape, generator=rng, **like)
+        else:
+            uniform = 2 * torch.rand(shape, generator=rng, **like) - 1
+            z = torch.where(self.linear, torch.randn(shape, generator=rng, **like), uniform)
+        return z, self.log_prob(z)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z), (B,) [nats]; -inf outside an interval (beyond rounding)."""
+        log_p = -0.5 * torch.where(self.linear, z, 0.0).square().sum(-1) - self.log_norm
+        inside = (self.linear | (z.abs() <= 1 + 100 * torch.finfo(z.dtype).eps)).all(-1)
+        return torch.where(inside, log_p, -torch.inf)

@@ -1,0 +1,41 @@
+"""Generators that are an invertible map of a prior."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from lit_bg.generators.base import Generator
+from lit_bg.generators.prior import Prior
+
+
+class Transport(Generator):
+    r"""A prior p and an invertible map F, so that $\log q(F(z)) = \log p(z) - \log|\det \partial F / \partial z|$.
+
+    A subclass sets `prior` in `build` and defines `forward` and `inverse`; sampling and density follow.
+    """
+
+    prior: Prior
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z (B, D) -> x (B, *event_shape) with log|det dx/dz|, (B,), in the system's reference measure."""
+
+    @abstractmethod
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, *event_shape) -> z (B, D) with log|det dz/dx|, (B,)."""
+
+    def complete(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """Draw what the coordinates leave open (an orientation, say); its density is part of ladj already."""
+        return x
+
+    def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        z, log_p = self.prior.sample(n, rng)
+        x, ladj = self(z)
+        return self.complete(x, rng), log_p - ladj
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        z, ladj = self.inverse(x)
+        return self.prior.log_prob(z) + ladj

@@ -1,0 +1,118 @@
+"""Where numbers go: a CSV file that survives a resume, and W&B with or without a login."""
+
+from __future__ import annotations
+
+import csv
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+
+from lit_bg.files import atomic
+
+
+class MetricsFile(CSVLogger):
+    """metrics.csv with one line per step; a resumed run continues the file.
+
+    Lightning's own logger deletes the file it finds and writes a line per call.
+    """
+
+    def __init__(self, save_dir: str, name: str, version: int) -> None:
+        super().__init__(save_dir, name=name, version=version)
+        self._rows: dict[int, dict[str, float]] | None = None
+        self._unsaved = 0
+
+    @property
+    def path(self) -> Path:
+        return Path(self.log_dir) / "metrics.csv"
+
+    @property
+    def rows(self) -> dict[int, dict[str, float]]:
+        """Metrics by step; read from the file of the run that is continued."""
+        if self._rows is None:
+            self._rows = {}
+            if self.path.exists():
+                with open(self.path, newline="") as f:
+                    for row in csv.DictReader(f):
+                        values = {k: float(v) for k, v in row.items() if v and k != "step"}
+                        self._rows[int(row["step"])] = values
+        return self._rows
+
+    @rank_zero_only
+    def resume_at(self, step: int) -> None:
+        """Forget what was logged after the checkpoint that is resumed: it will be logged again."""
+        self._rows = {s: r for s, r in self.rows.items() if s < step}
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, Tensor | float], step: int | None = None) -> None:
+        values = {k: float(v) for k, v in metrics.items()}
+        step = max(self.rows, default=-1) + 1 if step is None else step
+        self.rows.setdefault(step, {}).update(values)
+        self._unsaved += 1
+        if self._unsaved >= 50:
+            self.save()
+
+    @rank_zero_only
+    def save(self) -> None:
+        if not self.rows:
+            return
+        names = sorted(set().union(*self.rows.values()))
+        with atomic(self.path) as temporary, open(temporary, "w", newline="") as f:
+            writer = csv.DictWriter(f, ["step", *names])
+            writer.writeheader()
+            writer.writerows({"step": step, **row} for step, row in sorted(self.rows.items()))
+        self._unsaved = 0
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any = None) -> None:
+        """Nothing: config.yaml beside the file is the full configuration."""
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        self.save()
+
+
+class WandbRun(WandbLogger):
+    """A W&B run with one history line per step: what is logged at one step is merged, after a resume too."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        if step is None:
+            self.experiment.log(dict(metrics), commit=False)
+        else:
+            self.experiment.log({**metrics, "trainer/global_step": step}, step=step)
+
+
+def wandb_mode() -> str:
+    """WANDB_MODE where it is set; otherwise online with a login and offline without."""
+    if "WANDB_MODE" in os.environ:
+        return os.environ["WANDB_MODE"]
+    import wandb
+
+    return "online" if wandb.login(prompt=False) else "offline"
+
+
+def wandb_logger(folder: Path, name: str, config: dict[str, Any]) -> WandbRun:
+    """The W&B run of a run folder: a resumed run continues it, because its id is kept in the folder."""
+    import wandb
+
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    id_file = folder / "wandb" / "run_id"
+    if not id_file.exists():
+        with atomic(id_file) as temporary:
+            temporary.write_text(uuid.uuid4().hex[:12])
+    return WandbRun(
+        project="lit_bg",
+        name=f"{name}/{folder.name}",
+        id=id_file.read_text().strip(),
+        save_dir=str(folder),
+        mode=wandb_mode(),
+        config=config,
+        # No console capture, source code, git remote or machine description: they hold paths and names.
+        settings=wandb.Settings(console="off", silent=True, disable_code=True, disable_git=True, x_disable_meta=True),
+    )

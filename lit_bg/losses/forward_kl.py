@@ -1,0 +1,34 @@
+"""Maximum likelihood on data."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lit_bg.energies.base import Energy
+from lit_bg.generators.base import Generator
+from lit_bg.losses.base import Batch, Loss
+
+
+class ForwardKL(Loss):
+    r"""$J_{ML} = -\langle \log q(x) \rangle_{data}$ [nats], KL(data || q) up to the entropy of the data.
+
+    It covers every mode the data hold, and learns the populations of the data, right or wrong.
+
+    Raises:
+        ValueError: the generator has no log_prob, or there are no data.
+    """
+
+    needs_data = True
+
+    def check(self, generator: Generator, energy: Energy) -> None:
+        if not generator.has_log_prob:
+            raise ValueError(
+                f"ForwardKL needs the density of given configurations and {type(generator).__name__} has no log_prob: "
+                "train it from the energy (ReverseKL), or use a flow."
+            )
+
+    def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
+        if batch.data is None:
+            raise ValueError("ForwardKL got no data: set data.path, or train from the energy (ReverseKL).")
+        return -generator.log_prob(batch.data).mean()

@@ -1,0 +1,42 @@
+"""Numbers that change while training goes on."""
+
+from __future__ import annotations
+
+import math
+
+Points = float | list[tuple[float, float]]
+"""What a schedule is written as: a number, or a list of [step, value]."""
+
+
+class Schedule:
+    """Piecewise linear in the step, constant before the first point and after the last.
+
+    Args:
+        points: a number, or points [step, value] with increasing steps.
+        name: of the quantity, for errors.
+
+    Raises:
+        ValueError: no points, steps that do not increase, or values that are not finite.
+
+    >>> weight = Schedule([(100, 1.0), (200, 0.0)])
+    >>> weight(0), weight(150), weight(1000)
+    (1.0, 0.5, 0.0)
+    """
+
+    def __init__(self, points: Points, name: str = "schedule") -> None:
+        listed = [(0.0, float(points))] if isinstance(points, (int, float)) else [(float(s), float(v)) for s, v in points]
+        self.steps = [s for s, _ in listed]
+        self.values = [v for _, v in listed]
+        if not listed or any(a >= b for a, b in zip(self.steps, self.steps[1:], strict=False)):
+            raise ValueError(f"{name} needs points [step, value] with increasing steps, got {points}.")
+        if not all(map(math.isfinite, self.steps + self.values)):
+            raise ValueError(f"{name} needs finite numbers, got {points}.")
+
+    def __call__(self, step: int) -> float:
+        if step <= self.steps[0]:
+            return self.values[0]
+        for i in range(1, len(self.steps)):
+            if step <= self.steps[i]:
+                f = (step - self.steps[i - 1]) / (self.steps[i] - self.steps[i - 1])
+                return (1 - f) * self.values[i - 1] + f * self.values[i]
+        return self.values[-1]

@@ -1,0 +1,83 @@
+"""Several losses at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lit_bg.energies.base import Energy
+from lit_bg.generators.base import Generator
+from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.schedule import Points, Schedule
+
+
+class WeightedSum(Loss):
+    r"""$J = \sum_i w_i J_i$, such as Noe's $w_{ML} J_{ML} + w_{KL} J_{KL} + w_{RC} J_{RC}$.
+
+    All terms see the same proposals and share one evaluation of the energy. A term whose weight is zero
+    at this step is not evaluated.
+
+    Args:
+        losses: the terms.
+        weights: one per term, each a number or a schedule [[step, value], ...], linear in between.
+
+    Raises:
+        ValueError: not one weight per loss, a negative weight, or all weights always zero.
+    """
+
+    def __init__(self, losses: list[Loss], weights: list[Points]) -> None:
+        super().__init__()
+        if len(losses) != len(weights) or not losses:
+            raise ValueError(f"WeightedSum needs one weight per loss, got {len(losses)} losses and {len(weights)} weights.")
+        self.losses = nn.ModuleList(losses)
+        self.weights = [Schedule(w, f"WeightedSum.weights[{i}]") for i, w in enumerate(weights)]
+        for i, weight in enumerate(self.weights):
+            if min(weight.values) < 0:
+                raise ValueError(f"WeightedSum.weights[{i}] must not be negative, got {min(weight.values)}.")
+        if not any(max(w.values) > 0 for w in self.weights):
+            raise ValueError("every weight of WeightedSum is zero: there is nothing to train on.")
+        self.names = _distinct([type(loss).__name__ for loss in losses])
+        self.last: dict[str, Tensor] = {}
+        self.at_step(0)
+
+    @property
+    def needs_data(self) -> bool:  # type: ignore[override]
+        """Whether a term that ever has weight needs data."""
+        return any(loss.needs_data and max(w.values) > 0 for loss, w in zip(self.losses, self.weights, strict=True))
+
+    def check(self, generator: Generator, energy: Energy) -> None:
+        for loss in self.losses:
+            loss.check(generator, energy)
+
+    def at_step(self, step: int) -> None:
+        self.now = [weight(step) for weight in self.weights]
+        for loss in self.losses:
+            loss.at_step(step)
+
+    def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
+        self.last = {}
+        terms = []
+        for name, loss, weight in zip(self.names, self.losses, self.now, strict=True):
+            if weight == 0:
+                continue
+            value = loss(generator, energy, batch, rng)
+            terms.append(weight * value)
+            self.last[name] = value.detach()
+            self.last |= {f"{name}_{part}": number for part, number in loss.parts().items()}
+        if not terms:
+            raise ValueError("every weight of WeightedSum is zero at this step: let the schedules overlap.")
+        return torch.stack(terms).sum()
+
+    def parts(self) -> dict[str, Tensor]:
+        """The unweighted terms by class name, and their own parts."""
+        return self.last
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Repeated names get a number.
+
+    >>> _distinct(["ReverseKL", "ForwardKL", "ReverseKL"])
+    ['ReverseKL', 'ForwardKL', 'ReverseKL2']
+    """
+    seen = [names[: i + 1].count(name) for i, name in enumerate(names)]
+    return [name if k == 1 else f"{name}{k}" for name, k in zip(names, seen, strict=True)]

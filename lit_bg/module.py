@@ -1,0 +1,155 @@
+"""The LightningModule that ties an energy, a generator and a loss together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+from lit_bg.data.module import Data
+from lit_bg.energies.base import Energy
+from lit_bg.generators.base import Generator
+from lit_bg.losses.base import Batch, Loss
+from lit_bg.rng import stream
+from lit_bg.samples import Evaluation, Samples, draw
+
+
+class BoltzmannGenerator(LightningModule):
+    """Trains a generator on an energy, and hands weighted samples to whoever watches.
+
+    `validation_step` and `test_step` draw proposals with the averaged weights (where `EMA` keeps some),
+    evaluate the energy once and return an `Evaluation`; the callbacks turn it into numbers.
+
+    Every draw comes from a stream addressed by (seed, stage, rank, step), so ranks differ and a resumed
+    run continues as if it had never stopped.
+
+    Args:
+        energy: the system.
+        generator: how to propose; built for the energy here.
+        loss: how the proposal learns.
+        optimizer: a class with its arguments; applied to the generator's parameters.
+        lr_scheduler: optional, stepped every training step.
+        seed: of all random draws.
+
+    Raises:
+        ValueError: energy, generator and loss do not fit together.
+    """
+
+    def __init__(
+        self,
+        energy: Energy,
+        generator: Generator,
+        loss: Loss,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.energy = energy
+        self.generator = generator.build(energy)
+        self.loss = loss
+        self.averaged: Generator | None = None  # set by the EMA callback
+        self.optimizer_from = optimizer
+        self.lr_scheduler_from = lr_scheduler
+        self.seed = seed
+        loss.check(self.generator, energy)
+
+    @property
+    def proposer(self) -> Generator:
+        """The generator that is judged: averaged weights where there are some."""
+        return self.generator if self.averaged is None else self.averaged
+
+    @property
+    def data(self) -> Data:
+        """The datamodule, which says how much is drawn and holds the reference data."""
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, Data):
+            raise ValueError("BoltzmannGenerator trains with lit_bg.data.Data: pass trainer.fit(model, datamodule=Data(...)).")
+        return data
+
+    def setup(self, stage: str) -> None:
+        self.data.prepare(self.energy, needs_data=self.loss.needs_data)
+        if stage == "fit" and self.data.train is not None:
+            self.generator.adapt(self.data.train.x.to(self.device))
+        if stage == "fit" and self.averaged is not None:
+            self.averaged.load_state_dict(self.generator.state_dict())
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer_from(self.generator.parameters())
+        if self.lr_scheduler_from is None:
+            return optimizer
+        scheduler = {"scheduler": self.lr_scheduler_from(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def rng(self, stage: str, step: int) -> torch.Generator:
+        """The random stream of this rank at this step."""
+        return stream(self.seed, stage, self.global_rank, step, self.device)
+
+    def training_step(self, batch: int, batch_idx: int) -> Tensor:
+        step = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        self.loss.at_step(step)
+        x = self.data.train_batch(self.rng("data", step), self.device) if self.loss.needs_data else None
+        loss = self.loss(self.generator, self.energy, Batch(x, self.data.local_batch_size), self.rng("train", step))
+        parts = {f"train/{name}": value for name, value in self.loss.parts().items()}
+        self.log_dict({"train/loss": loss.detach(), **parts}, prog_bar=False, sync_dist=True)
+        return loss
+
+    def _evaluate(self, stage: str, n: int, index: int, of: int) -> Evaluation:
+        # Stream (stage, rank, step): a fresh one for every batch of every evaluation.
+        proposals = draw(self.proposer, self.energy, n, self.rng(stage, self.global_step * of + index)).detach()
+        held = self.data.reference(stage, index, self.device)
+        if held is None or not self.proposer.has_log_prob:
+            return Evaluation(proposals, None)
+        reference = Samples(held.x, self.proposer.log_prob(held.x).detach(), held.u)
+        self.log(f"{stage}/nll", -reference.log_q.mean(), sync_dist=True, batch_size=len(held.x), on_epoch=True)
+        return Evaluation(proposals, reference)
+
+    def validation_step(self, batch: int, batch_idx: int) -> Evaluation:
+        sizes = self.data.chunks("val")
+        return self._evaluate("val", sizes[batch_idx], batch_idx, len(sizes))
+
+    def test_step(self, batch: int, batch_idx: int) -> Evaluation:
+        sizes = self.data.chunks("test")
+        return self._evaluate("test", sizes[batch_idx], batch_idx, len(sizes))
+
+    def energy_calls(self) -> int:
+        """Energies evaluated so far, over all ranks; a collective call."""
+        calls = torch.tensor(self.energy.n_values, device=self.device, dtype=torch.int64)
+        return int(self.trainer.strategy.reduce(calls, reduce_op="sum"))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["model"] = describe(self)
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        self.check_checkpoint(checkpoint)
+
+    def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Refuse a checkpoint of another configuration.
+
+        Raises:
+            ValueError: energy or generator differ.
+        """
+        mine, theirs = describe(self), checkpoint.get("model", {})
+        for part in mine:
+            if theirs.get(part) != mine[part]:
+                raise ValueError(
+                    f"the checkpoint holds another {part} ({theirs.get(part)}) than this run ({mine[part]}): resume with the "
+                    "config.yaml of the checkpoint's run folder, or start afresh without --ckpt_path."
+                )
+
+
+def describe(module: BoltzmannGenerator) -> dict[str, str]:
+    """What a checkpoint must agree on: class and parameter shapes of the generator, class and shape of the energy."""
+    shapes = ", ".join("x".join(map(str, p.shape)) for p in _sorted_parameters(module.generator))
+    return {
+        "energy": f"{type(module.energy).__name__}{module.energy.event_shape} at kT = {module.energy.kT:.6g}",
+        "generator": f"{type(module.generator).__name__} with parameters [{shapes[:200]}]",
+    }
+
+
+def _sorted_parameters(generator: Generator) -> Iterator[Tensor]:
+    return (p for _, p in sorted(generator.named_parameters()))

@@ -1,0 +1,72 @@
+"""Configurations as files that molecular viewers and MD programs read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from lit_bg.files import atomic
+
+if TYPE_CHECKING:
+    from mdtraj import Topology
+
+    from lit_bg.energies.molecule import Molecule
+    from lit_bg.molecules.structure import Structure
+
+FORMATS = (".pdb", ".xtc", ".dcd")
+
+
+def mdtraj_topology(structure: Structure) -> Topology:
+    """The topology as mdtraj knows it."""
+    import mdtraj
+
+    topology = mdtraj.Topology()
+    chain = topology.add_chain()
+    residues = [topology.add_residue(name, chain, resSeq=k + 1) for k, name in enumerate(structure.residues)]
+    atoms = [
+        topology.add_atom(name, mdtraj.element.get_by_symbol(symbol), residues[r])
+        for name, symbol, r in zip(structure.names, structure.elements, structure.residue_of, strict=True)
+    ]
+    for i, j in structure.bonds:
+        topology.add_bond(atoms[i], atoms[j])
+    return topology
+
+
+def save_structures(energy: Molecule, x: Tensor, path: str | Path) -> None:
+    """Write configurations (B, N, 3) [nm] as pdb, xtc or dcd, whole or not at all.
+
+    xtc rounds to 1e-3 nm: good to look at, too coarse to evaluate energies from.
+
+    Raises:
+        ValueError: a suffix that is none of these, configurations of another shape, or NaN in one.
+    """
+    import mdtraj
+
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise ValueError(f"configurations are written as {', '.join(FORMATS)} (or npz), not as '{path.suffix}'.")
+    if x.ndim != 3 or x.shape[1:] != energy.event_shape:
+        raise ValueError(f"{type(energy).__name__} has configurations (B, {energy.structure.n_atoms}, 3), got {tuple(x.shape)}.")
+    bad = int((~x.isfinite().all(-1).all(-1)).sum())
+    if bad:
+        raise ValueError(f"{bad} of {len(x)} configurations are not finite: keep those with finite energy.")
+    frames = mdtraj.Trajectory(x.detach().cpu().double().numpy(), mdtraj_topology(energy.structure))
+    with atomic(path) as temporary:
+        frames.save(str(temporary))
+
+
+def pdb_text(energy: Molecule, x: Tensor) -> str:
+    """One configuration (N, 3) [nm] as the text of a PDB file, with bonds."""
+    s = energy.structure
+    lines = []
+    for i, (a, b, c) in enumerate((10 * x.detach().double().cpu()).tolist()):
+        name = s.names[i] if len(s.names[i]) > 3 or len(s.elements[i]) > 1 else f" {s.names[i]}"
+        r = s.residue_of[i]
+        lines.append(
+            f"ATOM  {i + 1:5d} {name:<4s} {s.residues[r]:>3s} A{r + 1:4d}    {a:8.3f}{b:8.3f}{c:8.3f}  1.00  0.00"
+            f"          {s.elements[i]:>2s}"
+        )
+    lines += [f"CONECT{i + 1:5d}{j + 1:5d}" for i, j in s.bonds]
+    return "\n".join([*lines, "END", ""])

@@ -1,0 +1,42 @@
+"""The network that tells a coupling layer what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MLP(nn.Module):
+    """A fully connected network with SiLU activations; the last layer starts at zero.
+
+    Zero output makes every map of `lit_bg.transforms` the identity, so a flow starts as its prior.
+
+    Args:
+        n_in: features in.
+        n_out: features out.
+        hidden: widths of the hidden layers; none gives a linear map.
+
+    Raises:
+        ValueError: a width below one.
+
+    >>> MLP(3, 5, hidden=(8,))(torch.randn(2, 3)).abs().sum().item()
+    0.0
+    """
+
+    def __init__(self, n_in: int, n_out: int, hidden: Sequence[int] = (64, 64)) -> None:
+        super().__init__()
+        widths = [n_in, *hidden, n_out]
+        if min(widths) < 1:
+            raise ValueError(f"every layer of an MLP needs at least one unit, got widths {widths}.")
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-2], widths[1:-1], strict=True))
+        self.weight = nn.Parameter(torch.zeros(n_out, widths[-2]))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in) -> (B, n_out); in memory the batch is the fast axis, as elementwise maps like it."""
+        for layer in self.layers:
+            x = F.silu(layer(x))
+        return torch.addmm(self.bias[:, None], self.weight, x.T).T

@@ -1,0 +1,110 @@
+"""The folder a run leaves behind: runs/<experiment>/version_N/."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lit_bg.files import atomic
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names inside a run folder, and how a new or an old one is found.
+
+    >>> RunFolder(Path("runs/double_well/version_3")).version
+    3
+    """
+
+    path: Path
+
+    @property
+    def version(self) -> int:
+        return int(self.path.name.removeprefix("version_"))
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def inputs(self) -> Path:
+        """Copies of the files the energy was built from, so that the run can be read anywhere."""
+        return self.path / "inputs"
+
+    @classmethod
+    def all_of(cls, runs: str, experiment: str) -> list[RunFolder]:
+        """Every run of an experiment, oldest first."""
+        found = [cls(p) for p in Path(runs, experiment).glob("version_*") if p.name[8:].isdigit()]
+        return sorted(found, key=lambda f: f.version)
+
+    @classmethod
+    def new(cls, runs: str, experiment: str, version: int | None) -> RunFolder:
+        """The next free folder, or the one asked for.
+
+        Raises:
+            ValueError: the folder asked for exists.
+        """
+        if os.environ.get("LOCAL_RANK", "0") != "0" and "LIT_BG_VERSION" in os.environ:
+            version = int(os.environ["LIT_BG_VERSION"])  # rank 0 chose, before it started the other ranks
+        elif version is None:
+            version = max((f.version for f in cls.all_of(runs, experiment)), default=-1) + 1
+        elif Path(runs, experiment, f"version_{version}").exists():
+            raise ValueError(
+                f"the run folder '{runs}/{experiment}/version_{version}' exists: continue it with "
+                f"--ckpt_path {runs}/{experiment}/version_{version}/checkpoints/last.ckpt, or leave out --version for a new one."
+            )
+        os.environ["LIT_BG_VERSION"] = str(version)
+        return cls(Path(runs, experiment, f"version_{version}"))
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Path) -> RunFolder | None:
+        """The run a checkpoint belongs to, where it lies in one."""
+        folder = cls(checkpoint.parent.parent)
+        return folder if checkpoint.parent.name == "checkpoints" and folder.path.name.startswith("version_") else None
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """config.yaml: everything needed to build the run again."""
+        import yaml
+
+        with atomic(self.config) as temporary:
+            temporary.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def keep(self, files: list[str]) -> None:
+        """Copy input files into the folder."""
+        for file in files:
+            self.inputs.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, self.inputs / Path(file).name)
+
+
+def find_checkpoint(ckpt_path: str, runs: str, experiment: str, version: int | None) -> Path:
+    """The file behind --ckpt_path: 'last' is that of the newest run of the experiment that has one.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if ckpt_path != "last":
+        if not Path(ckpt_path).is_file():
+            raise FileNotFoundError(f"no checkpoint at '{ckpt_path}': give a file, or 'last' for the newest run of '{experiment}'.")
+        return Path(ckpt_path)
+    folders = [f for f in RunFolder.all_of(runs, experiment) if f.last.is_file() and version in (None, f.version)]
+    if not folders:
+        raise FileNotFoundError(
+            f"nothing to resume: no '{runs}/{experiment}/version_{'*' if version is None else version}/checkpoints/last.ckpt'; "
+            "start without --ckpt_path."
+        )
+    return folders[-1].last

@@ -1,0 +1,40 @@
+"""Overdamped Langevin dynamics with its discretisation error removed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lit_bg.energies.base import Energy
+from lit_bg.samplers.metropolis import Metropolis, State
+
+
+class MALA(Metropolis):
+    r"""Metropolis-adjusted Langevin: $x' = x - \frac{\sigma^2}{2} \nabla u(x) + \sigma \xi$, corrected.
+
+    One Euler step of overdamped Langevin dynamics, accepted with probability
+    $\min(1, e^{u(x) - u(x')}\, q(x | x') / q(x' | x))$ where q is the Gaussian of the proposal. The
+    ratio restores detailed balance with exp(-u) for every step size. It diffuses faster than a random
+    walk in many dimensions, $\sigma \propto D^{-1/6}$ instead of $D^{-1/2}$, and like it does not cross high barriers.
+
+    Args:
+        frames, walkers, stride, burn_in, step_size, start: as for `Metropolis`.
+
+    References:
+        Roberts, Tweedie, Bernoulli 2, 341 (1996), doi:10.2307/3318418.
+    """
+
+    def evaluate(self, energy: Energy, x: Tensor) -> State:
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            u = energy(x)
+            (gradient,) = torch.autograd.grad(u.sum(), x)
+        return State(x.detach(), u.detach(), gradient)
+
+    def propose(self, energy: Energy, old: State, rng: torch.Generator) -> tuple[State, Tensor]:
+        assert old.gradient is not None
+        noise = torch.randn(old.x.shape, generator=rng, device=rng.device, dtype=old.x.dtype)
+        new = self.evaluate(energy, old.x - 0.5 * self.step_size**2 * old.gradient + self.step_size * noise)
+        assert new.gradient is not None
+        back = (old.x - new.x + 0.5 * self.step_size**2 * new.gradient) / self.step_size
+        return new, 0.5 * ((noise**2).flatten(1).sum(-1) - (back**2).flatten(1).sum(-1))

@@ -1,0 +1,31 @@
+"""One transform after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from lit_bg.transforms.base import Transform
+
+
+class Chain(Transform):
+    """The composition of transforms, applied in the order given; ladj adds up."""
+
+    def __init__(self, transforms: Iterable[Transform]) -> None:
+        super().__init__()
+        self.transforms = nn.ModuleList(transforms)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        total = z.new_zeros(len(z))
+        for transform in self.transforms:
+            z, ladj = transform(z)
+            total = total + ladj
+        return z, total
+
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        total = x.new_zeros(len(x))
+        for transform in reversed(self.transforms):
+            x, ladj = transform.inverse(x)
+            total = total + ladj
+        return x, total

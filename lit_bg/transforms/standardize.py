@@ -1,0 +1,85 @@
+"""Coordinates of order one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor
+
+from lit_bg.transforms.base import Chart
+from lit_bg.transforms.domain import Domain, Kind
+from lit_bg.transforms.spline import wrap
+
+if TYPE_CHECKING:
+    from lit_bg.energies.base import Energy
+
+
+class Standardize(Chart):
+    r"""$x_i = a_i + b_i z_i$ for systems of shape `(D,)`.
+
+    On the line $a, b$ are `loc` and `scale`, then mean and standard deviation of the data where there
+    are some. Bounded and circular coordinates have their interval mapped to [-1, 1].
+
+    Args:
+        loc: centre of the linear coordinates, in the units of the system.
+        scale: their width, likewise; a few times too large is harmless, far too small starves the flow.
+
+    Raises:
+        ValueError: a scale that is not positive, a system that is not `(D,)`, data that do not vary.
+    """
+
+    loc: Tensor
+    scale: Tensor
+    kinds: Tensor
+
+    def __init__(self, loc: float = 0.0, scale: float = 1.0) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise ValueError(f"Standardize needs a positive scale, got {scale}.")
+        self.start = (loc, scale)
+
+    def build(self, energy: Energy) -> Self:
+        flat(self, energy)
+        domain = energy.domain
+        linear = domain.kinds == Kind.LINEAR
+        self.event_shape = energy.event_shape
+        self.register_buffer("kinds", domain.kinds.clone())
+        self.register_buffer("loc", torch.where(linear, self.start[0], (domain.lower + domain.upper) / 2))
+        self.register_buffer("scale", torch.where(linear, self.start[1], (domain.upper - domain.lower) / 2))
+        return self
+
+    @property
+    def domain(self) -> Domain:
+        return Domain.canonical(self.kinds)
+
+    def adapt(self, x: Tensor) -> None:
+        """Mean and standard deviation of the linear coordinates of x, (B, D)."""
+        x = x.to(torch.float64)
+        mean, std = x.mean(0), x.std(0)
+        linear = self.kinds == Kind.LINEAR
+        stuck = torch.nonzero(linear & ~(std > 1e-10 * mean.abs().clamp_min(1e-10)))[:, 0].tolist()
+        if stuck:
+            raise ValueError(
+                f"coordinates {stuck[:8]} do not vary over the {len(x)} frames of data: Standardize needs at least "
+                "two different values of each."
+            )
+        self.loc.copy_(torch.where(linear, mean, self.loc.double()))
+        self.scale.copy_(torch.where(linear, std, self.scale.double()))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return self.loc + self.scale * z, self.scale.log().sum().expand(len(z))
+
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = (x - self.loc) / self.scale
+        z = torch.where(self.kinds == Kind.CIRCULAR, wrap(z), z)
+        return z, -self.scale.log().sum().expand(len(x))
+
+
+def flat(chart: Chart, energy: Energy) -> None:
+    """Refuse a system whose configurations are not plain vectors."""
+    if len(energy.event_shape) != 1:
+        raise ValueError(
+            f"{type(chart).__name__} takes systems of shape (D,), {type(energy).__name__} has shape {energy.event_shape}: "
+            "use InternalCoordinates for a molecule, or a generator for particles."
+        )

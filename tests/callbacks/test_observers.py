@@ -1,0 +1,207 @@
+"""The numbers that observers report, against exact answers and against the gathered samples."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from gaussian_proposal import GaussianProposal, Reverse, TwoWells, assemble
+from lightning.pytorch import Callback
+
+from lit_bg.callbacks import EffectiveSampleSize, ModeCoverage, Report, ReweightedObservables
+from lit_bg.data.dataset import Dataset
+from lit_bg.data.module import Data
+from lit_bg.energies import DoubleWell
+from lit_bg.estimators import ess, expectation, forward_ess, log_z, pareto_k, profile
+
+
+class Remember(Callback):
+    """Keeps every evaluation."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_test_batch_end(self, trainer, pl_module, outputs, *args):
+        self.seen.append(outputs)
+
+
+def observers():
+    return [EffectiveSampleSize(), ReweightedObservables(), ModeCoverage(), Report()]
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory):
+    """A broad Gaussian proposal tested on the double well: every mode is seen, nothing is learned."""
+    folder, remember = tmp_path_factory.mktemp("tested"), Remember()
+    module, data, trainer = assemble(folder, DoubleWell(), GaussianProposal(scale=2.0), [*observers(), remember])
+    trainer.test(module, data, verbose=False)
+    run = folder / "run" / "version_0"
+    return trainer, json.loads((run / "summary.json").read_text()), dict(np.load(run / "samples.npz")), remember.seen, run
+
+
+def test_numbers_are_those_of_the_saved_samples(tested):
+    trainer, summary, samples, _, _ = tested
+    log_w = torch.from_numpy(-samples["u"] - samples["log_q"])
+    assert samples["x"].shape == (4000, 2)
+    assert summary["n_samples"] == 4000
+    assert summary["ess"] == pytest.approx(ess(log_w), rel=1e-6)
+    assert summary["pareto_k"] == pytest.approx(pareto_k(log_w), abs=1e-3)
+    assert (summary["log_Z"], summary["log_Z_err"]) == pytest.approx(log_z(log_w), rel=1e-6)
+    assert summary["energy_calls"] == 4000
+    left = expectation(torch.from_numpy(samples["x"][:, 0] < 0).double(), log_w)
+    assert (summary["modes"]["left"]["reweighted"], summary["modes"]["left"]["err"]) == pytest.approx(left, rel=1e-6)
+    assert summary["modes"]["left"]["raw"] == pytest.approx((samples["x"][:, 0] < 0).mean())
+    assert trainer.callback_metrics["test/ess"].item() == pytest.approx(summary["ess"], rel=1e-6)
+    assert trainer.callback_metrics["test/missing_modes"] == 0
+
+
+def test_reweighting_recovers_the_exact_values(tested):
+    _, summary, _, _, _ = tested
+    energy = DoubleWell()
+    assert abs(summary["log_Z"] - energy.log_Z) < 4 * summary["log_Z_err"]
+    for name, observable in energy.observables.items():
+        row = summary["observables"][name]
+        assert abs(row["reweighted"] - observable.exact) < 4 * row["err"]
+        assert row["exact"] == pytest.approx(observable.exact)
+        assert abs(row["raw"] - row["reweighted"]) > 4 * row["err"]  # the proposal alone is wrong
+    assert summary["verdict"] == "trust", summary["reasons"]
+
+
+def test_a_profile_is_in_the_run_folder(tested):
+    _, _, samples, _, run = tested
+    saved = np.load(run / "profiles.npz")
+    edges = torch.from_numpy(saved["x1/edges"])
+    f, err = profile(torch.from_numpy(samples["x"][:, 0]), torch.from_numpy(-samples["u"] - samples["log_q"]), edges)
+    np.testing.assert_allclose(saved["x1/reweighted"], f, rtol=1e-5)
+    np.testing.assert_allclose(saved["x1/reweighted_err"], err, rtol=1e-4)
+    seen = ~np.isnan(saved["x1/reference"]) & ~np.isnan(saved["x1/reweighted"])
+    z = (saved["x1/reweighted"] - saved["x1/reference"])[seen] / saved["x1/reweighted_err"][seen]
+    assert seen.sum() > 20
+    assert np.abs(z[saved["x1/reweighted"][seen] < 3]).max() < 5  # exact samples are the reference here
+
+
+def test_nothing_is_generated_twice(tested):
+    _, summary, samples, seen, _ = tested
+    x = torch.cat([evaluation.proposals.x for evaluation in seen])
+    assert torch.equal(torch.from_numpy(samples["x"]), x)
+
+
+def exact_data(energy, n=4000, walkers=8) -> Dataset:
+    x = energy.exact_samples(n, torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        u = energy.potential(x) / energy.kT
+    walker = torch.arange(n) // (n // walkers)
+    frame = torch.arange(n) % (n // walkers)
+    return Dataset(x=x, u=u, walker=walker, frame=frame, card={"statistical_inefficiency": {"u": 1.0}})
+
+
+def test_reference_data_give_a_forward_ess_and_references(tmp_path):
+    energy = DoubleWell()
+    data = Data(test_samples=3000, eval_batch_size=1000)
+    data.dataset = exact_data(energy)
+    data.train, data.held = data.dataset.split(0.5)
+    remember = Remember()
+    module, data, trainer = assemble(tmp_path, energy, GaussianProposal(scale=2.0), [*observers(), remember], data=data)
+    trainer.test(module, data, verbose=False)
+    summary = json.loads((tmp_path / "run/version_0/summary.json").read_text())
+    held = torch.cat([evaluation.reference.log_w for evaluation in remember.seen])
+    assert len(held) == 2000
+    assert summary["ess_forward"] == pytest.approx(forward_ess(held), rel=1e-6)
+    row = summary["observables"]["P(x1<0)"]
+    a = (data.dataset.x[:, 0] < 0).double()
+    assert (row["reference"], row["reference_err"]) == pytest.approx(data.dataset.mean(a))
+    assert abs(row["reference"] - row["exact"]) < 4 * row["reference_err"]
+
+
+def test_a_collapsed_generator_is_never_called_good(tmp_path, capsys):
+    """Reverse KL on two far wells: one well is lost, the ESS is 1, and every weight looks perfect."""
+    module, data, trainer = assemble(tmp_path, TwoWells(), GaussianProposal(loc=0.0, scale=1.0), observers(), Reverse())
+    with torch.no_grad():
+        module.generator.loc.copy_(torch.tensor([-10.0, 0.0]))  # where reverse KL ends
+    trainer.fit(module, data)
+    trainer.test(module, data, verbose=False)
+    summary = json.loads((tmp_path / "run/version_0/summary.json").read_text())
+    assert summary["ess"] > 0.9
+    assert summary["missing_modes"] == ["right"]
+    assert summary["modes"]["right"]["missing"] is True
+    assert summary["verdict"] == "do not trust"
+    assert "lost mode right" in " ".join(summary["reasons"])
+    assert "log Z" in " ".join(summary["reasons"])
+    said = capsys.readouterr().out
+    assert "Verdict: do not trust" in said
+    assert said.strip().endswith("version_0")
+
+
+def test_a_collapse_that_nothing_can_show_is_unchecked(tmp_path):
+    energy = TwoWells(known=False)
+    module, data, trainer = assemble(tmp_path, energy, GaussianProposal(), observers())
+    with torch.no_grad():
+        module.generator.loc.copy_(torch.tensor([-10.0, 0.0]))
+    trainer.test(module, data, verbose=False)
+    summary = json.loads((tmp_path / "run/version_0/summary.json").read_text())
+    assert summary["ess"] > 0.9
+    assert summary["verdict"] == "unchecked"
+    assert "lost mode" in summary["reasons"][0]
+
+
+def test_summary_json_has_the_promised_keys(tested):
+    _, summary, _, _, _ = tested
+    numbers = "n_samples ess ess_forward pareto_k log_Z log_Z_err energy_calls seconds".split()
+    assert set(numbers) <= summary.keys()
+    assert summary["ess_forward"] is None
+    assert {"raw", "reweighted", "err", "reference", "unit"} <= summary["observables"]["x1"].keys()
+    assert {"raw", "reweighted", "err", "reference"} <= summary["modes"]["right"].keys()
+    assert summary["seconds"] > 0
+
+
+def test_validation_logs_sections_and_best_ess(tmp_path):
+    callback = EffectiveSampleSize()
+    module, data, trainer = assemble(tmp_path, TwoWells(1.0), GaussianProposal(), [callback, ReweightedObservables()])
+    trainer.fit(module, data)
+    logged = trainer.callback_metrics
+    assert {"val/ess", "val/pareto_k", "val/log_Z", "val/log_Z_err", "val/energy_calls", "val/x1"} <= logged.keys()
+    assert callback.best == pytest.approx(logged["val/ess"].item())
+    assert logged["val/energy_calls"] == 5 * 64 + 500
+    restored = EffectiveSampleSize()
+    restored.load_state_dict(callback.state_dict())
+    assert restored.best == callback.best
+
+
+def test_a_collapse_of_the_ess_is_told_once(tmp_path):
+    class Wreck(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            pl_module.generator.loc.data += 20.0 * (trainer.current_epoch >= 0)
+
+    class Restore(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            if trainer.current_epoch == 1:
+                pl_module.generator.loc.data += 6.0
+
+    module, data, trainer = assemble(
+        tmp_path, TwoWells(0.0), GaussianProposal(), [EffectiveSampleSize(0.1), Restore()], max_epochs=4
+    )
+    with pytest.warns(UserWarning, match="ESS has collapsed") as caught:
+        trainer.fit(module, data)
+    assert sum("collapsed" in str(w.message) for w in caught) == 1
+
+
+def test_no_finite_energy_at_all(tmp_path):
+    class Nowhere(TwoWells):
+        def potential(self, x):
+            return super().potential(x) * torch.nan
+
+    module, data, trainer = assemble(tmp_path, Nowhere(), GaussianProposal(), observers())
+    trainer.test(module, data, verbose=False)
+    summary = json.loads((tmp_path / "run/version_0/summary.json").read_text())
+    assert (summary["ess"], summary["n_nonfinite"], summary["log_Z"]) == (0.0, 4000, None)
+    assert summary["verdict"] == "do not trust"
+    assert summary["observables"]["x1"]["reweighted"] is None
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="between 0 and 1, got 2"):
+        EffectiveSampleSize(collapse=2)
+    with pytest.raises(ValueError, match="at least 2 bins, got 1"):
+        ReweightedObservables(bins=1)
+    assert math.isfinite(EffectiveSampleSize().best)

@@ -1,0 +1,244 @@
+"""The command line as a user meets it: run folder, resume, errors."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import lit_bg
+from lit_bg import fit, sample
+
+SMALL = {
+    "seed_everything": 0,
+    "trainer": {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False},
+    "model": {
+        "energy": {"class_path": "DoubleWell"},
+        "generator": {"class_path": "CouplingFlow", "init_args": {"blocks": 2, "hidden": [16]}},
+        "loss": {"class_path": "ReverseKL"},
+        "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.005}},
+    },
+    "data": {"batch_size": 64, "steps_per_epoch": 10, "val_samples": 500, "test_samples": 1000, "eval_batch_size": 400},
+}
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """Writes a YAML in an empty working directory: experiment(**changes) -> its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIT_BG_VERSION", raising=False)
+
+    def write(name="small", **changes):
+        config = json.loads(json.dumps(SMALL))
+        for key, value in changes.items():
+            *path, leaf = key.split("__")
+            at = config
+            for p in path:
+                at = at.setdefault(p, {})
+            at[leaf] = value
+        Path(f"{name}.yaml").write_text(yaml.safe_dump(config))
+        return f"{name}.yaml"
+
+    return write
+
+
+def weights(run: str) -> dict:
+    return torch.load(f"{run}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+
+
+def same(a: dict, b: dict) -> bool:
+    tensors = [k for k, v in a.items() if isinstance(v, torch.Tensor)]
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in tensors)
+
+
+class TestRunFolder:
+    def test_holds_everything(self, experiment, capsys):
+        fit.main(["-c", experiment()])
+        run = Path("runs/small/version_0")
+        summary = json.loads((run / "summary.json").read_text())
+        expected = "n_samples ess ess_forward pareto_k log_Z log_Z_err energy_calls seconds observables modes".split()
+        assert set(expected) <= set(summary)
+        assert summary["n_samples"] == 1000
+        assert summary["ess_forward"] is None  # no reference data
+        assert set(summary["observables"]["x1"]) >= {"raw", "reweighted", "err", "reference", "unit"}
+        assert set(summary["modes"]["left"]) >= {"raw", "reweighted", "err", "reference"}
+        # 20 steps of 64, two validations of 500, one test of 1000.
+        assert summary["energy_calls"] == 20 * 64 + 2 * 500 + 1000
+        with np.load(run / "samples.npz") as s:
+            assert s["x"].shape == (1000, 2)
+            assert s["log_q"].shape == s["u"].shape == (1000,)
+            from lit_bg.estimators import ess
+
+            assert ess(torch.from_numpy(-s["u"] - s["log_q"])) == pytest.approx(summary["ess"], rel=1e-4)
+        assert {p.name for p in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+        assert list((run / "figures").glob("*.png"))
+        assert "runs/small/version_0" in capsys.readouterr().out
+
+    def test_metrics_have_one_line_per_step(self, experiment):
+        fit.main(["-c", experiment(), "--trainer.log_every_n_steps=1"])
+        rows = list(csv.DictReader(open("runs/small/version_0/metrics.csv")))
+        steps = [int(r["step"]) for r in rows]
+        assert steps == sorted(set(steps))
+        assert {s for s, r in zip(steps, rows, strict=True) if r["train/loss"]} == set(range(20))
+
+    def test_names_no_path_of_the_machine(self, experiment):
+        fit.main(["-c", str(Path(experiment()).resolve()), f"--runs={Path('runs').resolve()}"])
+        here = str(Path.cwd())
+        config = Path("runs/small/version_0/config.yaml").read_text()
+        assert here not in config
+        assert here not in str(torch.load("runs/small/version_0/checkpoints/last.ckpt", weights_only=True)["model"])
+        assert yaml.safe_load(config)["name"] == "small"
+
+    def test_its_config_is_an_experiment(self, experiment):
+        fit.main(["-c", experiment()])
+        fit.main(["-c", "runs/small/version_0/config.yaml"])
+        assert same(weights("runs/small/version_0"), weights("runs/small/version_1"))
+
+    def test_load_and_sample(self, experiment, capsys):
+        fit.main(["-c", experiment()])
+        run = lit_bg.load("runs/small")
+        s = run.sample(300, seed=3)
+        torch.testing.assert_close(s.log_q, run.log_prob(s.x), atol=1e-3, rtol=0)
+        torch.testing.assert_close(s.u, run.energy(s.x))
+        sample.main(["runs/small/version_0", "-n", "300", "--seed", "3", "--out", "out/s.npz"])
+        with np.load("out/s.npz") as saved:
+            np.testing.assert_array_equal(saved["x"], s.x.numpy())
+        assert "300 samples in out/s.npz" in capsys.readouterr().out
+
+
+class TestResume:
+    def test_is_bit_identical_after_an_epoch(self, experiment):
+        name = experiment()
+        fit.main(["-c", name, "--trainer.max_epochs=3"])
+        fit.main(["-c", name, "--trainer.max_epochs=1", "--name=cut"])
+        fit.main(["-c", name, "--trainer.max_epochs=3", "--name=cut", "--ckpt_path=last"])
+        assert same(weights("runs/small/version_0"), weights("runs/cut/version_0"))
+        steps = [int(r["step"]) for r in csv.DictReader(open("runs/cut/version_0/metrics.csv"))]
+        assert steps == sorted(set(steps))
+
+    def test_is_bit_identical_after_an_interrupt_within_an_epoch(self, experiment, monkeypatch, capsys):
+        from lit_bg.module import BoltzmannGenerator
+
+        name = experiment(trainer__max_epochs=3)
+        fit.main(["-c", name])
+        whole = weights("runs/small/version_0")
+        step = BoltzmannGenerator.training_step
+
+        def interrupted(self, batch, batch_idx):
+            if self.global_step == 13:
+                os.kill(os.getpid(), signal.SIGINT)
+            return step(self, batch, batch_idx)
+
+        monkeypatch.setattr(BoltzmannGenerator, "training_step", interrupted)
+        with pytest.raises(SystemExit) as stop:
+            fit.main(["-c", name, "--name=cut"])
+        assert stop.value.code == 130
+        assert "--ckpt_path" in capsys.readouterr().out
+        monkeypatch.setattr(BoltzmannGenerator, "training_step", step)
+        fit.main(["-c", name, "--name=cut", "--ckpt_path=last"])
+        assert same(whole, weights("runs/cut/version_0"))
+
+
+BAD = {
+    "misspelt key": (["--model.generator.init_args.blocs=3"], "blocs"),
+    "misspelt section": (["--modle.seed=3"], "modle"),
+    "wrong type": (["--data.batch_size=many"], "batch_size"),
+    "unknown class": (["--model.energy=DubleWell"], "DubleWell"),
+    "size": (["--data.batch_size=0"], "data.batch_size must be at least 1, got 0"),
+    "temperature": (["--model.energy.init_args.kT=-1"], "kT must be positive, got -1"),
+    "no data": (["--model.loss=ForwardKL"], "data.path"),
+    "missing data file": (["--model.loss=ForwardKL", "--data.path=nowhere.npz"], "nowhere.npz"),
+    "missing checkpoint": (["--ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
+    "nothing to resume": (["--ckpt_path=last"], "nothing to resume"),
+}
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("name", BAD)
+    def test_is_one_sentence_and_exit_code_2(self, name, experiment, capsys):
+        args, expected = BAD[name]
+        with pytest.raises(SystemExit) as stop:
+            fit.main(["-c", experiment(), *args])
+        error = capsys.readouterr().err.strip()
+        assert stop.value.code == 2
+        assert expected in error
+        assert error.startswith("lit_bg: ")
+        assert "\n" not in error
+        assert "Traceback" not in error
+        assert not Path("runs").exists()
+
+    def test_suggests_the_right_key(self, experiment, capsys):
+        with pytest.raises(SystemExit):
+            fit.main(["-c", experiment(data__batchsize=3)])
+        assert "did you mean 'batch_size'" in capsys.readouterr().err
+
+    def test_missing_configuration(self, capsys):
+        with pytest.raises(SystemExit) as stop:
+            fit.main(["-c", "nowhere.yaml"])
+        assert stop.value.code == 2
+        assert "nowhere.yaml" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("content", "expected"), [("modle: {}", "did you mean 'model'"), ("a: [", "is not YAML"), ("- 1", "holds no sections")]
+    )
+    def test_a_file_that_is_no_experiment(self, content, expected, tmp_path, capsys):
+        file = tmp_path / "x.yaml"
+        file.write_text(content)
+        with pytest.raises(SystemExit) as stop:
+            fit.main(["-c", str(file)])
+        assert stop.value.code == 2
+        assert expected in capsys.readouterr().err
+
+    def test_a_run_folder_that_exists(self, experiment, capsys):
+        name = experiment(trainer__max_epochs=1)
+        fit.main(["-c", name, "--version=4"])
+        with pytest.raises(SystemExit) as stop:
+            fit.main(["-c", name, "--version=4"])
+        assert stop.value.code == 2
+        assert "exists" in capsys.readouterr().err
+
+    def test_a_checkpoint_of_another_configuration(self, experiment, capsys):
+        name = experiment(trainer__max_epochs=1)
+        fit.main(["-c", name])
+        with pytest.raises(SystemExit) as stop:
+            fit.main(["-c", name, "--ckpt_path=last", "--model.generator.init_args.hidden=[8]"])
+        assert stop.value.code == 2
+        assert "another generator" in capsys.readouterr().err
+
+    def test_a_file_that_is_no_checkpoint(self, experiment, capsys):
+        Path("x.ckpt").write_text("no")
+        with pytest.raises(SystemExit) as stop:
+            fit.main(["-c", experiment(), "--ckpt_path=x.ckpt"])
+        assert stop.value.code == 2
+        assert "x.ckpt" in capsys.readouterr().err
+
+
+def test_two_processes(experiment, tmp_path):
+    """Per-rank noise differs, metrics are those of the gathered samples, one line per step."""
+    name = experiment(trainer__devices=2, trainer__strategy="ddp", trainer__log_every_n_steps=1)
+    environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lit_bg.fit", "-c", name], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    run = Path("runs/small/version_0")
+    assert [p.name for p in Path("runs/small").iterdir()] == ["version_0"]
+    summary = json.loads((run / "summary.json").read_text())
+    with np.load(run / "samples.npz") as s:
+        x, log_w = s["x"], torch.from_numpy(-s["u"] - s["log_q"])
+    assert len(x) == summary["n_samples"] == 1000
+    assert len(np.unique(x, axis=0)) == 1000  # the ranks drew different noise
+    from lit_bg.estimators import ess, log_z
+
+    assert ess(log_w) == pytest.approx(summary["ess"], rel=1e-4)
+    assert log_z(log_w)[0] == pytest.approx(summary["log_Z"], abs=1e-4)
+    assert summary["energy_calls"] == 20 * 64 + 2 * 500 + 1000
+    steps = [int(r["step"]) for r in csv.DictReader(open(run / "metrics.csv"))]
+    assert steps == sorted(set(steps))
