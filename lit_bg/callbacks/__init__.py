@@ -3,19 +3,25 @@
 from lit_bg.callbacks.checkpoints import Checkpoints
 from lit_bg.callbacks.effective_sample_size import EffectiveSampleSize
 from lit_bg.callbacks.ema import EMA
+from lit_bg.callbacks.figures import Figures
 from lit_bg.callbacks.mode_coverage import ModeCoverage
 from lit_bg.callbacks.nonfinite_guard import NonFiniteGuard
 from lit_bg.callbacks.observables import ReweightedObservables
 from lit_bg.callbacks.observer import Observer
+from lit_bg.callbacks.progress import Progress
 from lit_bg.callbacks.report import Report
+from lit_bg.callbacks.structures import Structures
 
 __all__ = [
     "EMA",
     "Checkpoints",
     "EffectiveSampleSize",
+    "Figures",
     "ModeCoverage",
     "NonFiniteGuard",
     "Observer",
+    "Progress",
     "Report",
     "ReweightedObservables",
+    "Structures",
 ]

@@ -28,9 +28,7 @@ class EMA(Callback):
 
     def __init__(self, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(
-                f"decay must be at least 0 and below 1, got {decay}; 0.999 averages over 1000 steps."
-            )
+            raise ValueError(f"decay must be at least 0 and below 1, got {decay}; 0.999 averages over 1000 steps.")
         self.decay = decay
         self._steps = 0  # optimizer steps already averaged
 

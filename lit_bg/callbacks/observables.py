@@ -28,7 +28,7 @@ class Profile(NamedTuple):
 
     edges: Tensor  # (K+1,) of the bins
     raw: Curve  # of the proposals
-    reweighted: Curve | None  # None where all weights are zero
+    reweighted: Curve
     reference: Curve | None  # of reference data, or of exact samples
 
 
@@ -116,7 +116,7 @@ class ReweightedObservables(Observer):
         finite = torch.isfinite(log_w)
         self._look_up_reference(trainer, module)
         for i, (name, observable) in enumerate(observables.items()):
-            a = columns["a"][:, i]
+            a = columns["a"][:, i].contiguous()
             value, err = average(a, observable, lambda v: expectation(v, log_w))
             raw, raw_err = average(a[finite], observable, independent_average) if finite.any() else (math.nan, math.nan)
             reference = self._averages.get(name)

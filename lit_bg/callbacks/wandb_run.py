@@ -8,21 +8,28 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 
+def logs_to_wandb(trainer: Trainer) -> bool:
+    """Whether the trainer has a WandbLogger; the same answer on all ranks."""
+    return _logger(trainer) is not None
+
+
 def wandb_run(trainer: Trainer) -> Any | None:
     """The run that is logged to; None without a WandbLogger and on all ranks but the first."""
-    if not trainer.is_global_zero:
-        return None
+    logger = _logger(trainer)
+    return logger.experiment if logger is not None and trainer.is_global_zero else None
+
+
+def _logger(trainer: Trainer) -> Any | None:
     from lightning.pytorch.loggers import WandbLogger
 
-    logger = next((logger for logger in trainer.loggers if isinstance(logger, WandbLogger)), None)
-    return None if logger is None else logger.experiment
+    return next((logger for logger in trainer.loggers if isinstance(logger, WandbLogger)), None)
 
 
 def log_media(trainer: Trainer, media: dict[str, Any]) -> None:
     """Log images, tables and molecules at the step of the trainer, as its logger does with numbers."""
     run = wandb_run(trainer)
     if run is not None and media:
-        run.log({**media, "trainer/global_step": trainer.global_step})
+        run.log({**media, "trainer/global_step": trainer.global_step}, step=trainer.global_step)
 
 
 def alert(trainer: Trainer, title: str, text: str) -> None:

@@ -16,7 +16,7 @@ from lit_bg.estimators.virial import virial_terms
 from lit_bg.samplers.base import Simulator, Trajectory
 from lit_bg.transforms.domain import Kind
 
-VIRIAL_FRAMES = 20_000  # forces cost more than energies: more frames than this are thinned evenly for the virial
+VIRIAL_FRAMES = 100_000  # forces cost more than energies: more frames than this are thinned evenly for the virial
 MOST_Z = 4.0  # a virial further from its exact value than this many errors, and
 MOST_DEVIATION = 0.01  # by more than this fraction (a finite time step may cost less), refutes the data
 MOST_R_HAT = 1.1
@@ -82,7 +82,7 @@ def make_card(
     for name, observable in energy.observables.items():
         a = torch.cat([observable.function(part) for part in x.split(100_000)]).reshape(frames, walkers)
         series[name] = _on_the_line(a, observable)
-        mean, error = mean_with_error(a)
+        mean, error = (None, None) if observable.periodic else mean_with_error(a)  # an angle has no mean
         observables[name] = {"mean": mean, "error": error, "exact": observable.exact, "unit": observable.unit}
     g = {name: max(statistical_inefficiency(s) for s in parts) for name, parts in series.items()}
     spread = {name: max(r_hat(s) for s in parts) for name, parts in series.items()}
@@ -117,7 +117,7 @@ def _finite(value: Any) -> Any:
 
 
 def _on_the_line(a: Tensor, observable: Observable) -> list[Tensor]:
-    """An angle has no mean: its cosine and sine do."""
+    """Correlation is measured on cosine and sine of an angle."""
     if not observable.periodic or observable.range is None:
         return [a]
     lower, upper = observable.range
@@ -153,7 +153,7 @@ def _problems(card: dict[str, Any]) -> list[str]:
     v = card["virial"]
     if v is not None and abs(v["z"]) > MOST_Z:
         problems.append(f"the virial is {v['value']:.4g} +- {v['error']:.2g} kT instead of {v['exact']}")
-    if v is not None and v["error"] > 0.1 * v["exact"]:
+    if v is not None and v["error"] > 0.2 * v["exact"]:
         problems.append(f"the virial has an error of {v['error']:.2g} kT, too large to tell anything")
     unmixed = {name: r for name, r in card["r_hat"].items() if r > MOST_R_HAT}
     if unmixed:
@@ -171,7 +171,7 @@ def _problems(card: dict[str, Any]) -> list[str]:
     problems += [
         f"{name} is {o['mean']:.4g} +- {o['error']:.2g}, exact {o['exact']:.4g}"
         for name, o in card["observables"].items()
-        if o["exact"] is not None and abs(o["mean"] - o["exact"]) > MOST_Z * o["error"] + 1 / total
+        if None not in (o["exact"], o["mean"]) and abs(o["mean"] - o["exact"]) > MOST_Z * o["error"] + 1 / total
     ]
     return problems
 

@@ -51,5 +51,6 @@ def simulate(energy: Energy, simulator: Simulator, path: str | Path, seed: int, 
     data.save(path)
     console.print(card_table(data.card))
     reason = refusal(data.card)
-    console.print(f"{len(data)} frames in {path}" + (f", which training will refuse: {reason}." if reason else "."))
+    fate = f", which training will refuse: {reason}." if reason else "."
+    console.print(f"{len(data)} frames in {path}{fate}", soft_wrap=True)
     return data

@@ -78,7 +78,8 @@ class Molecule(Energy):
             )
         if nonbonded not in ("NoCutoff", "CutoffNonPeriodic"):
             raise ValueError(
-                f"nonbonded={nonbonded} is periodic or unknown: a molecule has no box, use NoCutoff or CutoffNonPeriodic."
+                f"nonbonded={nonbonded} is periodic or unknown, and a molecule has no box: "
+                "use NoCutoff or CutoffNonPeriodic."
             )
         if (forcefield is None) == (system is None):
             raise ValueError(
@@ -101,7 +102,7 @@ class Molecule(Energy):
 
     def potential(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() and x.requires_grad:
-            return Potential.apply(x, self.evaluator)  # type: ignore[no-any-return,no-untyped-call]
+            return Potential.apply(x, self.evaluator)
         return self.evaluator.energy(x).to(x.dtype)
 
     @property
@@ -153,7 +154,8 @@ class Molecule(Energy):
         """
         if x.shape[1:] != self.event_shape:
             raise ValueError(
-                f"{self.topology_path} has {self.structure.n_atoms} atoms, the configurations have shape {tuple(x.shape)}."
+                f"{self.topology_path} has {self.structure.n_atoms} atoms, "
+                f"the configurations have shape {tuple(x.shape)}."
             )
         length = float(distance(x, torch.tensor(self.structure.bonds, device=x.device)).median())
         if not 0.05 < length < 0.4:

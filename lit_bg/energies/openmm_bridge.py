@@ -91,7 +91,7 @@ class Potential(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (forces,) = ctx.saved_tensors
         # An infinite energy has zero force; a loss may still send it an infinite or NaN gradient.
         return -torch.where(forces == 0, 0.0, grad[:, None, None] * forces), None
@@ -149,8 +149,8 @@ def system_from_force_field(topology: Any, files: list[str], nonbonded: str, cut
             else "check its name, its hydrogens and the ends of the chain, or add a force-field file that describes it"
         )
         raise ValueError(
-            f"the force field {', '.join(files)} does not know residue {residue.name} {residue.id} with {len(elements)} atoms "
-            f"({len(unmatched)} of {topology.getNumResidues()} residues unknown): {hint}."
+            f"the force field {', '.join(files)} does not know residue {residue.name} {residue.id} "
+            f"with {len(elements)} atoms ({len(unmatched)} of {topology.getNumResidues()} residues unknown): {hint}."
         )
     method = {"NoCutoff": app.NoCutoff, "CutoffNonPeriodic": app.CutoffNonPeriodic}[nonbonded]
     try:

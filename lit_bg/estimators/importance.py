@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 
 
-def _checked(log_w: Tensor) -> Tensor:
+def checked(log_w: Tensor) -> Tensor:
+    """Log weights as a float64 vector without NaN or +inf.
+
+    Raises:
+        ValueError: an empty vector, another shape, or a weight that is not a number.
+    """
     log_w = torch.as_tensor(log_w).detach().to(torch.float64)
     if log_w.ndim != 1 or len(log_w) == 0:
         raise ValueError(f"log weights must be a non-empty vector, got shape {tuple(log_w.shape)}.")
@@ -34,7 +39,7 @@ def ess(log_w: Tensor) -> float:
     >>> ess(torch.tensor([0.0, -torch.inf]))
     0.5
     """
-    log_w = _checked(log_w)
+    log_w = checked(log_w)
     if torch.isneginf(log_w).all():
         return 0.0
     kish = math.exp(2 * torch.logsumexp(log_w, 0).item() - torch.logsumexp(2 * log_w, 0).item()) / len(log_w)
@@ -49,7 +54,7 @@ def forward_ess(log_w: Tensor) -> float:
             that of E_q[w]^2 / E_q[w^2] taken over the target, so it does see modes that q misses,
             as far as the reference data hold them.
     """
-    log_w = _checked(log_w)
+    log_w = checked(log_w)
     if torch.isneginf(log_w).any():
         return 0.0
     n = math.log(len(log_w))
@@ -62,7 +67,7 @@ def log_z(log_w: Tensor) -> tuple[float, float]:
     >>> log_z(torch.full((5,), 2.0))
     (2.0, 0.0)
     """
-    log_w = _checked(log_w)
+    log_w = checked(log_w)
     n = len(log_w)
     if torch.isneginf(log_w).all():
         return -math.inf, math.inf
@@ -80,7 +85,7 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     >>> expectation(torch.tensor([1.0, 3.0]), torch.zeros(2))[0]
     2.0
     """
-    log_w = _checked(log_w)
+    log_w = checked(log_w)
     a = torch.as_tensor(a).detach().to(torch.float64)
     if a.shape != log_w.shape:
         raise ValueError(
@@ -92,23 +97,3 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     a = torch.where(w > 0, a, 0.0)
     mean = (w * a).sum()
     return mean.item(), (w**2 * (a - mean) ** 2).sum().sqrt().item()
-
-
-def pareto_k(log_w: Tensor) -> float:
-    """Shape of the generalised Pareto tail of the weights, k-hat.
-
-    Below 0.5 the variance of the weights is finite and errors bars hold; above 0.7 importance sampling
-    does not work at this sample size, whatever the ESS says. NaN for fewer than 25 samples.
-
-    References:
-        Vehtari, Simpson, Gelman, Yao, Gabry, JMLR 25, 72 (2024), arXiv:1507.02646.
-    """
-    log_w = _checked(log_w)
-    log_w = log_w[torch.isfinite(log_w)]
-    if len(log_w) < 25:
-        return math.nan
-    if log_w.max() - log_w.min() < 1e-10:
-        return -math.inf  # equal weights: no tail
-    from arviz_stats.base import array_stats  # only numpy and scipy, but not before it is needed
-
-    return float(array_stats.psislw(log_w.cpu().numpy())[1])

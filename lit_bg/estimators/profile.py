@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.importance import _checked
+from lit_bg.estimators.importance import checked
 
 
 def _bins(a: Tensor, edges: Tensor, periodic: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -28,7 +28,7 @@ def _weights(a: Tensor, log_w: Tensor | None) -> Tensor:
     n = len(torch.as_tensor(a))
     if log_w is None:
         return torch.full((n,), 1 / n, dtype=torch.float64)
-    log_w = _checked(log_w).cpu()
+    log_w = checked(log_w).cpu()
     if len(log_w) != n:
         raise ValueError(f"one value per weight, got {n} values and {len(log_w)} weights.")
     if torch.isneginf(log_w).all():

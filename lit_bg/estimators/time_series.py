@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def _checked(series: Tensor) -> Tensor:
+def checked(series: Tensor) -> Tensor:
     series = torch.as_tensor(series).detach().to(torch.float64).cpu()
     if series.ndim == 1:
         series = series[:, None]
@@ -42,7 +42,7 @@ def statistical_inefficiency(series: Tensor) -> float:
     >>> statistical_inefficiency(torch.randn(1000, generator=torch.Generator().manual_seed(0))) < 1.2
     True
     """
-    a = _checked(series)
+    a = checked(series)
     n = len(a)
     a = a - a.mean()
     if n == 1 or a.abs().max() == 0:
@@ -72,7 +72,7 @@ def mean_with_error(series: Tensor) -> tuple[float, float]:
     >>> mean_with_error(torch.tensor([1.0, 1.0, 1.0]))
     (1.0, 0.0)
     """
-    a = _checked(series)
+    a = checked(series)
     if a.numel() == 1:
         return a.item(), math.inf
     return a.mean().item(), a.std().item() * math.sqrt(statistical_inefficiency(a) / a.numel())
@@ -96,7 +96,7 @@ def r_hat(series: Tensor) -> float:
     """
     from scipy.stats import norm, rankdata
 
-    a = _checked(series)
+    a = checked(series)
     half = len(a) // 2
     if half < 2 or a.max() == a.min():
         return math.nan

@@ -69,17 +69,17 @@ class CouplingFlow(Transport):
         self.transform = transform
         self.hidden = tuple(hidden)
         self.bins = bins
-        self.coordinates = coordinates
+        self.coordinates: Chart = Standardize() if coordinates is None else coordinates
         self.compile_stack = compile
 
     def build(self, energy: Energy) -> Self:
-        if self.coordinates is None and len(energy.event_shape) > 1:
+        if isinstance(self.coordinates, Standardize) and len(energy.event_shape) > 1:
             raise ValueError(
                 f"CouplingFlow has {energy.dim} dimensions, {_describe(energy)} has shape {energy.event_shape}: put an "
                 "InternalCoordinates transform between them (coordinates: InternalCoordinates), or use a generator for "
                 "particles."
             )
-        self.coordinates = (Standardize() if self.coordinates is None else self.coordinates).build(energy)
+        self.coordinates.build(energy)
         self.event_shape = energy.event_shape
         domain = self.coordinates.domain
         self.prior = Prior(domain)

@@ -34,16 +34,15 @@ class Prior(nn.Module):
             raise ValueError("a prior lives on a canonical domain, every interval [-1, 1]: map to it with a chart.")
         self.register_buffer("linear", linear)
         n = int(linear.sum())
-        self.register_buffer("log_norm", torch.tensor(0.5 * n * math.log(2 * math.pi) + (len(linear) - n) * math.log(2)))
+        log_norm = 0.5 * n * math.log(2 * math.pi) + (len(linear) - n) * math.log(2)
+        self.register_buffer("log_norm", torch.tensor(log_norm))
 
     def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """z (n, D) and log p(z) (n,)."""
-        shape, like = (n, len(self.linear)), {"device": self.log_norm.device, "dtype": self.log_norm.dtype}
-        if self.linear.all():
-            z = torch.randn(shape, generator=rng, **like)
-        else:
-            uniform = 2 * torch.rand(shape, generator=rng, **like) - 1
-            z = torch.where(self.linear, torch.randn(shape, generator=rng, **like), uniform)
+        device, dtype = self.log_norm.device, self.log_norm.dtype
+        z = torch.randn(n, len(self.linear), generator=rng, device=device, dtype=dtype)
+        uniform = 2 * torch.rand(n, len(self.linear), generator=rng, device=device, dtype=dtype) - 1
+        z = torch.where(self.linear, z, uniform)
         return z, self.log_prob(z)
 
     def log_prob(self, z: Tensor) -> Tensor:

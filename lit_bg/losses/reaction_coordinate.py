@@ -22,8 +22,8 @@ class ReactionCoordinate(Loss):
       two ends, or carried around where r is periodic, so that a uniform r gives a uniform p and
       $J = 0$. The cost grows as the square of the batch.
     * "histogram": the estimate of the authors' code, $-\sum_k \log h_k$ with $h_k$ the mean
-      assignment to Gaussian kernels on a grid. It is the cross-entropy to a uniform histogram (times bins): another scale, so
-      a weight is not portable between the two.
+      assignment to Gaussian kernels on a grid. It is bins times the cross-entropy to a uniform histogram:
+      another scale, so a weight is not portable between the two.
 
     A value beyond the range counts at its end and is not pushed further. The trained proposals are not
     Boltzmann distributed; their weights repair it. The batch should be much larger than `bins`.

@@ -24,9 +24,9 @@ class Schedule:
     """
 
     def __init__(self, points: Points, name: str = "schedule") -> None:
-        listed = [(0.0, float(points))] if isinstance(points, (int, float)) else [(float(s), float(v)) for s, v in points]
-        self.steps = [s for s, _ in listed]
-        self.values = [v for _, v in listed]
+        listed = [(0.0, points)] if isinstance(points, (int, float)) else points
+        self.steps = [float(step) for step, _ in listed]
+        self.values = [float(value) for _, value in listed]
         if not listed or any(a >= b for a, b in zip(self.steps, self.steps[1:], strict=False)):
             raise ValueError(f"{name} needs points [step, value] with increasing steps, got {points}.")
         if not all(map(math.isfinite, self.steps + self.values)):

@@ -28,8 +28,10 @@ class WeightedSum(Loss):
     def __init__(self, losses: list[Loss], weights: list[Points]) -> None:
         super().__init__()
         if len(losses) != len(weights) or not losses:
-            raise ValueError(f"WeightedSum needs one weight per loss, got {len(losses)} losses and {len(weights)} weights.")
-        self.losses = nn.ModuleList(losses)
+            raise ValueError(
+                f"WeightedSum needs one weight per loss, got {len(losses)} losses and {len(weights)} weights."
+            )
+        self.terms = nn.ModuleList(losses)
         self.weights = [Schedule(w, f"WeightedSum.weights[{i}]") for i, w in enumerate(weights)]
         for i, weight in enumerate(self.weights):
             if min(weight.values) < 0:
@@ -39,6 +41,11 @@ class WeightedSum(Loss):
         self.names = _distinct([type(loss).__name__ for loss in losses])
         self.last: dict[str, Tensor] = {}
         self.at_step(0)
+
+    @property
+    def losses(self) -> list[Loss]:
+        """The terms."""
+        return [term for term in self.terms if isinstance(term, Loss)]
 
     @property
     def needs_data(self) -> bool:  # type: ignore[override]

@@ -22,7 +22,9 @@ def angle(x: Tensor, atoms: Tensor) -> Tensor:
 
 
 def dihedral(x: Tensor, atoms: Tensor) -> Tensor:
-    """Angle between the half planes through j-k that hold i and l, IUPAC sign, (B, N, 3) and (M, 4) -> (B, M) in [-pi, pi].
+    """Angle between the half planes through j-k that hold i and l, in [-pi, pi] with the sign of IUPAC.
+
+    (B, N, 3) and (M, 4) indices -> (B, M).
 
     >>> x = torch.tensor([[[1.0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 1]]])
     >>> float(dihedral(x, torch.tensor([[0, 1, 2, 3]])).rad2deg())

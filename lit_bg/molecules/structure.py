@@ -54,7 +54,7 @@ class Structure:
 
     @property
     def backbone_torsions(self) -> dict[str, tuple[int, ...]]:
-        """Atoms of the peptide torsions by name: phi (C-N-CA-C) and psi (N-CA-C-N), numbered where there are several."""
+        """Atoms of the peptide torsions by name: phi (C-N-CA-C) and psi (N-CA-C-N), numbered if several."""
         n = range(len(self.residues))
         phi = [self.atoms((r - 1, "C"), (r, "N"), (r, "CA"), (r, "C")) for r in n]
         psi = [self.atoms((r, "N"), (r, "CA"), (r, "C"), (r + 1, "N")) for r in n]
@@ -85,10 +85,12 @@ def read_topology(path: str) -> Any:
 
     file = Path(path)
     if not file.is_file():
-        near = difflib.get_close_matches(file.name, [p.name for p in file.parent.glob("*")] if file.parent.is_dir() else [], 1)
-        hint = f"; did you mean {file.with_name(near[0])}?" if near else ": paths are relative to the working directory."
-        raise ValueError(f"topology {path} does not exist{hint}")
-    reader = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}.get(file.suffix.lower())
+        siblings = [p.name for p in file.parent.glob("*")] if file.parent.is_dir() else []
+        near = difflib.get_close_matches(file.name, siblings, 1)
+        hint = f"did you mean {file.with_name(near[0])}?" if near else "paths are relative to the working directory."
+        raise ValueError(f"topology {path} does not exist: {hint}")
+    readers = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}
+    reader = readers.get(file.suffix.lower())
     if reader is None:
         raise ValueError(f"topology {path} has the suffix '{file.suffix}': give a .pdb or .cif file.")
     try:

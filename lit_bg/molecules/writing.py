@@ -47,8 +47,9 @@ def save_structures(energy: Molecule, x: Tensor, path: str | Path) -> None:
     path = Path(path)
     if path.suffix not in FORMATS:
         raise ValueError(f"configurations are written as {', '.join(FORMATS)} (or npz), not as '{path.suffix}'.")
-    if x.ndim != 3 or x.shape[1:] != energy.event_shape:
-        raise ValueError(f"{type(energy).__name__} has configurations (B, {energy.structure.n_atoms}, 3), got {tuple(x.shape)}.")
+    n = energy.structure.n_atoms
+    if x.ndim != 3 or x.shape[1:] != (n, 3):
+        raise ValueError(f"{type(energy).__name__} has configurations (B, {n}, 3), got {tuple(x.shape)}.")
     bad = int((~x.isfinite().all(-1).all(-1)).sum())
     if bad:
         raise ValueError(f"{bad} of {len(x)} configurations are not finite: keep those with finite energy.")

@@ -50,10 +50,11 @@ class ZMatrix:
         if len(parts) > 1:
             sizes = ", ".join(str(len(p)) for p in parts[:6]) + (", ..." if len(parts) > 6 else "")
             alone = parts[-1][0]
+            residue = structure.residues[structure.residue_of[alone]]
             raise ValueError(
-                f"internal coordinates describe one bonded molecule, the topology has {len(parts)} parts of {sizes} atoms "
-                f"(atom {structure.names[alone]} of residue {structure.residues[structure.residue_of[alone]]} is in the "
-                "last): add CONECT records if bonds are missing, or use a generator for particles."
+                f"internal coordinates describe one bonded molecule, the topology has {len(parts)} parts of {sizes} "
+                f"atoms (atom {structure.names[alone]} of residue {residue} is in the last): "
+                "add CONECT records if bonds are missing, or use a generator for particles."
             )
         heavy = [e != "H" for e in structure.elements]
         root = _centre(neighbours, heavy)
@@ -65,8 +66,8 @@ class ZMatrix:
         children: list[list[int]] = [[] for _ in range(n)]
         for i in order[1:]:
             children[parent[i]].append(i)
-        for c in children:
-            c.sort(key=lambda i: (not heavy[i], -size[i], i))
+        for branches in children:
+            branches.sort(key=lambda i: (not heavy[i], -size[i], i))
 
         a, c, *others = children[root]
         rows = [(i, root, a, c) for i in others]

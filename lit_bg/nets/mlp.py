@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -31,7 +32,7 @@ class MLP(nn.Module):
         widths = [n_in, *hidden, n_out]
         if min(widths) < 1:
             raise ValueError(f"every layer of an MLP needs at least one unit, got widths {widths}.")
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-2], widths[1:-1], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths[:-1]))
         self.weight = nn.Parameter(torch.zeros(n_out, widths[-2]))
         self.bias = nn.Parameter(torch.zeros(n_out))
 

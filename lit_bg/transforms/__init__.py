@@ -7,6 +7,7 @@ from lit_bg.transforms.conditional import ConditionalMap
 from lit_bg.transforms.coupling import Coupling
 from lit_bg.transforms.domain import Domain, Kind
 from lit_bg.transforms.elementwise import Elementwise
+from lit_bg.transforms.internal_coordinates import InternalCoordinates
 from lit_bg.transforms.permutation import Permutation
 from lit_bg.transforms.spline import Spline
 from lit_bg.transforms.standardize import Standardize
@@ -20,6 +21,7 @@ __all__ = [
     "Coupling",
     "Domain",
     "Elementwise",
+    "InternalCoordinates",
     "Kind",
     "Permutation",
     "Spline",

@@ -40,8 +40,8 @@ class InternalCoordinates(Chart):
     $d^{3N}x = d^3 r \; d\Omega \; J(v) \, dv, \quad J = r_a^2 \; r_c^2 \sin\theta_c \prod_i r_i^2 \sin\theta_i,$
 
     with r the position of the root and $d\Omega$ the rotations, of volume $8 \pi^2$. In an orthonormal basis that
-    holds the centre of geometry $\bar x$, $d^{3N}x = N^{3/2} \, d^3\bar x \; d^{3N-3}y$, and $d^3 r = d^3\bar x$ at fixed v and
-    $\Omega$. A uniform orientation (`complete`) has density $1 / 8\pi^2$, therefore
+    holds the centre of geometry $\bar x$, $d^{3N}x = N^{3/2} \, d^3\bar x \; d^{3N-3}y$, and
+    $d^3 r = d^3\bar x$ at fixed v and $\Omega$. A uniform orientation (`complete`) has density $1 / 8\pi^2$, therefore
 
     $\mathrm{ladj} = \log|dv/dz| + \log J + \log 8\pi^2 - \tfrac{3}{2} \log N$
 
@@ -73,7 +73,8 @@ class InternalCoordinates(Chart):
         structure = getattr(energy, "structure", None)
         if not isinstance(structure, Structure):
             raise ValueError(
-                f"InternalCoordinates needs a molecule with bonds, {type(energy).__name__}{energy.event_shape} has none: "
+                f"InternalCoordinates needs a molecule with bonds, "
+                f"{type(energy).__name__}{energy.event_shape} has none: "
                 "leave the coordinates out, or use a generator for particles."
             )
         z = ZMatrix.of(structure)
@@ -163,7 +164,6 @@ class InternalCoordinates(Chart):
         # Impropers are angles from a sibling about the same axis, so torsions add up and a depth is one step.
         phi = phi + torch.where(self.sibling >= 0, phi[:, self.sibling], 0.0)
 
-        b, a, c = self.frame.tolist()
         zero = torch.zeros_like(r[:, 0])
         at_a = torch.stack([zero, zero, r[:, 0]], -1)
         at_c = torch.stack([r[:, 1] * theta[:, 0].sin(), zero, r[:, 1] * theta[:, 0].cos()], -1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from lit_bg.transforms.base import Transform
@@ -17,6 +16,7 @@ class Permutation(Transform):
     Raises:
         ValueError: `order` is not a permutation.
 
+    >>> import torch
     >>> Permutation(torch.tensor([2, 0, 1]))(torch.tensor([[5.0, 6.0, 7.0]]))[0]
     tensor([[7., 5., 6.]])
     """

@@ -66,8 +66,9 @@ class Spline(ConditionalMap):
         """Unconstrained slopes (K+1, d, B), and the two spare parameters: shift and log scale, zero where unused."""
         raw = params[2 * self.bins :]
         first, last = raw[:1], raw[-1:]
-        ends = torch.where(self.linear, 0.0, first), torch.where(
-            self.linear, 0.0, torch.where(self.circular, first, last)
+        ends = (
+            torch.where(self.linear, 0.0, first),
+            torch.where(self.linear, 0.0, torch.where(self.circular, first, last)),
         )
         shift = torch.where(self.linear, first[0], torch.where(self.circular, last[0], 0.0))
         log_scale = torch.where(self.linear, bounded_log_scale(last[0]), 0.0)

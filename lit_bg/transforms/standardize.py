@@ -80,6 +80,6 @@ def flat(chart: Chart, energy: Energy) -> None:
     """Refuse a system whose configurations are not plain vectors."""
     if len(energy.event_shape) != 1:
         raise ValueError(
-            f"{type(chart).__name__} takes systems of shape (D,), {type(energy).__name__} has shape {energy.event_shape}: "
-            "use InternalCoordinates for a molecule, or a generator for particles."
+            f"{type(chart).__name__} takes systems of shape (D,), {type(energy).__name__} has shape "
+            f"{energy.event_shape}: use InternalCoordinates for a molecule, or a generator for particles."
         )

@@ -58,9 +58,8 @@ class TwoWells(Energy):
 
     @property
     def modes(self) -> Modes | None:
-        label = lambda x: (x[..., 0] > 0).long()
         exact = torch.tensor([1 - self.weight, self.weight], dtype=torch.float64)
-        return Modes(("left", "right"), label, exact) if self.known else None
+        return Modes(("left", "right"), lambda x: (x[..., 0] > 0).long(), exact) if self.known else None
 
     @property
     def log_Z(self) -> float | None:
@@ -69,7 +68,9 @@ class TwoWells(Energy):
     @property
     def observables(self) -> dict[str, Observable]:
         exact = (2 * self.weight - 1) * self.distance
-        x1 = Observable(lambda x: x[..., 0], "nm", (-self.distance - 5, self.distance + 5), exact=exact if self.known else None)
+        x1 = Observable(
+            lambda x: x[..., 0], "nm", (-self.distance - 5, self.distance + 5), exact=exact if self.known else None
+        )
         return {"x1": x1}
 
 

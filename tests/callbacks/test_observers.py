@@ -37,7 +37,13 @@ def tested(tmp_path_factory):
     module, data, trainer = assemble(folder, DoubleWell(), GaussianProposal(scale=2.0), [*observers(), remember])
     trainer.test(module, data, verbose=False)
     run = folder / "run" / "version_0"
-    return trainer, json.loads((run / "summary.json").read_text()), dict(np.load(run / "samples.npz")), remember.seen, run
+    return (
+        trainer,
+        json.loads((run / "summary.json").read_text()),
+        dict(np.load(run / "samples.npz")),
+        remember.seen,
+        run,
+    )
 
 
 def test_numbers_are_those_of_the_saved_samples(tested):
@@ -82,7 +88,7 @@ def test_a_profile_is_in_the_run_folder(tested):
 
 
 def test_nothing_is_generated_twice(tested):
-    _, summary, samples, seen, _ = tested
+    _, _, samples, seen, _ = tested
     x = torch.cat([evaluation.proposals.x for evaluation in seen])
     assert torch.equal(torch.from_numpy(samples["x"]), x)
 
@@ -147,8 +153,7 @@ def test_a_collapse_that_nothing_can_show_is_unchecked(tmp_path):
 
 def test_summary_json_has_the_promised_keys(tested):
     _, summary, _, _, _ = tested
-    numbers = "n_samples ess ess_forward pareto_k log_Z log_Z_err energy_calls seconds".split()
-    assert set(numbers) <= summary.keys()
+    assert {"n_samples", "ess", "pareto_k", "log_Z", "log_Z_err", "energy_calls", "seconds"} <= summary.keys()
     assert summary["ess_forward"] is None
     assert {"raw", "reweighted", "err", "reference", "unit"} <= summary["observables"]["x1"].keys()
     assert {"raw", "reweighted", "err", "reference"} <= summary["modes"]["right"].keys()
@@ -169,17 +174,13 @@ def test_validation_logs_sections_and_best_ess(tmp_path):
 
 
 def test_a_collapse_of_the_ess_is_told_once(tmp_path):
-    class Wreck(Callback):
-        def on_train_epoch_end(self, trainer, pl_module):
-            pl_module.generator.loc.data += 20.0 * (trainer.current_epoch >= 0)
-
-    class Restore(Callback):
+    class Push(Callback):
         def on_train_epoch_start(self, trainer, pl_module):
             if trainer.current_epoch == 1:
                 pl_module.generator.loc.data += 6.0
 
     module, data, trainer = assemble(
-        tmp_path, TwoWells(0.0), GaussianProposal(), [EffectiveSampleSize(0.1), Restore()], max_epochs=4
+        tmp_path, TwoWells(0.0), GaussianProposal(), [EffectiveSampleSize(0.1), Push()], max_epochs=4
     )
     with pytest.warns(UserWarning, match="ESS has collapsed") as caught:
         trainer.fit(module, data)

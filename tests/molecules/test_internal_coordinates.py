@@ -134,7 +134,7 @@ def test_log_determinant_is_that_of_all_cartesians(path):
 
 
 class Springs(Energy):
-    r"""Four atoms, a harmonic spring of its own length between every pair: translation invariant, with a known structure.
+    r"""Four atoms, a harmonic spring of its own length between every pair.
 
     $u(x) = \frac{1}{2} \sum_{i<j} k (r_{ij} - d_{ij})^2$; two mirror images.
     """
@@ -159,7 +159,7 @@ def log_mean_exp(log_w: Tensor) -> tuple[float, float]:
 
 
 def test_log_z_is_the_same_number_in_both_coordinates():
-    """The reference measure: Gaussian proposals in Cartesians without centre of mass, and broad ones in internal coordinates."""
+    """The reference measure, by Gaussian proposals in Cartesians without centre of mass and in internal coordinates."""
     energy, n = Springs(), 400_000
     rng = stream(0, "measure")
 
@@ -188,7 +188,7 @@ def test_log_z_is_the_same_number_in_both_coordinates():
 
 
 def test_log_z_of_a_chain_is_exact():
-    r"""Three atoms, u = a r_1^2/2 + a r_2^2/2 with bonds as vectors: Z = (2 pi / a)^3 / 3^{3/2} in the centre-of-mass-free measure.
+    r"""Three atoms, u = a (r_1^2 + r_2^2) / 2: Z = (2 pi / a)^3 / 3^{3/2} in the centre-of-mass-free measure.
 
     The Jacobian from orthonormal coordinates to the two bond vectors is sqrt(N)^3.
     """
@@ -224,7 +224,9 @@ def test_out_of_range_is_no_configuration():
 
 def test_torsions_of_the_backbone_are_coordinates():
     energy = molecule(FILES[1])
-    rows = {frozenset(row) for row, proper in zip(ZMatrix.of(energy.structure).rows, [True] * 99, strict=False) if proper}
+    rows = {
+        frozenset(row) for row, proper in zip(ZMatrix.of(energy.structure).rows, [True] * 99, strict=False) if proper
+    }
     for name, atoms in energy.structure.backbone_torsions.items():
         assert frozenset(atoms) in rows, name
 
@@ -263,7 +265,10 @@ def test_a_ring_and_a_triangle():
     ("energy", "message"),
     [
         (DoubleWell(), r"DoubleWell\(2,\) has none"),
-        (Bare(toy([[0, 0, 0], [1, 0, 0], [5, 0, 0], [6, 0, 0], [7, 0, 0]], [(0, 1), (2, 3), (3, 4)])), "2 parts of 3, 2 atoms"),
+        (
+            Bare(toy([[0, 0, 0], [1, 0, 0], [5, 0, 0], [6, 0, 0], [7, 0, 0]], [(0, 1), (2, 3), (3, 4)])),
+            "2 parts of 3, 2 atoms",
+        ),
         (Bare(toy([[0, 0, 0], [1, 0, 0]], [(0, 1)])), "at least three atoms, got 2"),
     ],
 )
@@ -305,7 +310,9 @@ def test_torsions_are_cut_where_there_are_fewest_data():
     energy = molecule(FILES[0])
     chart = InternalCoordinates().build(energy).double()
     z = chart.inverse(thermal(energy, 2000, torch.float64, 0.003))[0]
-    z[:, chart.torsion] = 0.9 + 0.1 * torch.randn(2000, 7, generator=stream(0, "cut"), dtype=torch.float64)  # across the cut
+    z[:, chart.torsion] = 0.9 + 0.1 * torch.randn(
+        2000, 7, generator=stream(0, "cut"), dtype=torch.float64
+    )  # across the cut
     x, _ = chart(z)
     assert chart.inverse(x)[0][:, chart.torsion].std(0).min() > 0.5
     chart.adapt(x)

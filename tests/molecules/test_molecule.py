@@ -1,6 +1,7 @@
 import copy
 import math
 import pickle
+from pathlib import Path
 
 import mdtraj
 import numpy as np
@@ -140,25 +141,27 @@ def write(path, text):
 
 
 def test_unreadable_input_is_refused_in_one_sentence(tmp_path):
-    pdb = open(ALA2).read()
+    pdb = Path(ALA2).read_text()
     scaled = "\n".join(
-        line[:30] + "".join(f"{float(line[30 + 8 * k : 38 + 8 * k]) / 10:8.3f}" for k in range(3)) if line[:4] == "ATOM" else line
+        line[:30] + "".join(f"{float(line[30 + 8 * k : 38 + 8 * k]) / 10:8.3f}" for k in range(3))
+        if line[:4] == "ATOM"
+        else line
         for line in pdb.splitlines()
     )
     bare = "\n".join(line for line in pdb.splitlines() if "H" not in line[12:16]) + "\n"
     cases = [
-        (dict(topology="experiments/alanine_dipeptid.pdb", forcefield=OBC1), "did you mean .*alanine_dipeptide.pdb"),
-        (dict(topology=write(tmp_path / "nm.pdb", scaled), forcefield=OBC1), "angstrom"),
-        (dict(topology=write(tmp_path / "x.xyz", "3"), forcefield=OBC1), "suffix '.xyz'"),
-        (dict(topology=write(tmp_path / "bare.pdb", bare), forcefield=OBC1), "residue ACE 1 .*addHydrogens"),
-        (dict(topology=ALA2, forcefield=["amber69.xml"]), "amber69.xml does not exist: did you mean amber96.xml"),
-        (dict(topology=ALA2, forcefield=[write(tmp_path / "bad.xml", "<Force")]), "bad.xml cannot be read"),
-        (dict(topology=ALA2, forcefield=[]), "forcefield="),
-        (dict(topology=ALA2), "either forcefield"),
-        (dict(topology=ALA2, forcefield=OBC1, temperature=0), "temperature must be positive, got 0"),
-        (dict(topology=ALA2, forcefield=OBC1, nonbonded="PME"), "PME is periodic"),
-        (dict(topology=ALA2, forcefield=OBC1, constraints="HBonds"), "constraints=HBonds"),
-        (dict(topology=ALA2, forcefield=FAST, platform="Abacus"), "no platform Abacus"),
+        ({"topology": "experiments/alanine_dipeptid.pdb", "forcefield": OBC1}, "did you mean .*alanine_dipeptide.pdb"),
+        ({"topology": write(tmp_path / "nm.pdb", scaled), "forcefield": OBC1}, "angstrom"),
+        ({"topology": write(tmp_path / "x.xyz", "3"), "forcefield": OBC1}, "suffix '.xyz'"),
+        ({"topology": write(tmp_path / "bare.pdb", bare), "forcefield": OBC1}, "residue ACE 1 .*addHydrogens"),
+        ({"topology": ALA2, "forcefield": ["amber69.xml"]}, "amber69.xml does not exist: did you mean amber96.xml"),
+        ({"topology": ALA2, "forcefield": [write(tmp_path / "bad.xml", "<Force")]}, "bad.xml cannot be read"),
+        ({"topology": ALA2, "forcefield": []}, "forcefield="),
+        ({"topology": ALA2}, "either forcefield"),
+        ({"topology": ALA2, "forcefield": OBC1, "temperature": 0}, "temperature must be positive, got 0"),
+        ({"topology": ALA2, "forcefield": OBC1, "nonbonded": "PME"}, "PME is periodic"),
+        ({"topology": ALA2, "forcefield": OBC1, "constraints": "HBonds"}, "constraints=HBonds"),
+        ({"topology": ALA2, "forcefield": FAST, "platform": "Abacus"}, "no platform Abacus"),
     ]
     for arguments, message in cases:
         with pytest.raises(ValueError, match=message) as error:
@@ -166,12 +169,14 @@ def test_unreadable_input_is_refused_in_one_sentence(tmp_path):
         assert "\n" not in str(error.value), arguments
 
 
-def serialized(path, **options):
+def serialized(path, box=None, **options):
     import openmm
     from openmm import app
 
     pdb = app.PDBFile(ALA2)
-    system = app.ForceField(*FAST).createSystem(pdb.topology, **options)
+    if box is not None:
+        pdb.topology.setUnitCellDimensions((box, box, box))
+    system = app.ForceField(*FAST[: 1 if box else 2]).createSystem(pdb.topology, **options)
     return write(path, openmm.XmlSerializer.serialize(system))
 
 
@@ -192,9 +197,8 @@ def test_unfit_systems_are_refused(tmp_path):
         Molecule(ALA2, system=ALA2)
     with pytest.raises(ValueError, match="does not exist"):
         Molecule(ALA2, system="nowhere.xml")
-    periodic = '<System openmmVersion="8" type="System" version="1"><PeriodicBoxVectors><A x="2" y="0" z="0"/><B x="0" y="2" z="0"/><C x="0" y="0" z="2"/></PeriodicBoxVectors><Particles>' + '<Particle mass="1"/>' * 22 + '</Particles><Constraints/><Forces><Force type="NonbondedForce" version="4" method="2" cutoff="0.9" switchingDistance="-1" useSwitchingFunction="0" alpha="0" nx="0" ny="0" nz="0" ljAlpha="0" ljnx="0" ljny="0" ljnz="0" dispersionCorrection="1" ewaldTolerance="5e-4" exceptionsUsePeriodic="0" includeDirectSpace="1" recipForceGroup="-1" rfDielectric="78.3" name="N" forceGroup="0"><GlobalParameters/><ParticleOffsets/><ExceptionOffsets/><Particles/><Exceptions/></Force></Forces></System>'  # fmt: skip
     with pytest.raises(ValueError, match="is periodic"):
-        Molecule(ALA2, system=write(tmp_path / "p.xml", periodic))
+        Molecule(ALA2, system=serialized(tmp_path / "p.xml", box=3.0, nonbondedMethod=app.CutoffPeriodic))
 
 
 def test_configurations_in_angstrom_are_refused(ala2):

@@ -1,0 +1,94 @@
+"""Where the samples are, and where they should be, in a plane of two coordinates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lit_bg.figures.style import TARGET, caption, labels, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+DEPTH = 12.0  # [kT] shown above the minimum
+
+
+class Plane(NamedTuple):
+    """Two coordinates worth looking at."""
+
+    names: tuple[str, str]  # with units
+    extent: tuple[float, float, float, float]  # left, right, bottom, top
+    u: Array | None = None  # (K, K) reduced energy on a grid, [y, x], where the plane is all there is
+
+
+def draw_configurations(
+    plane: Plane, points: Array, w: Array, target: Array | None, title: str, detail: str, source: str = "target"
+) -> Figure:
+    """Free-energy surfaces of proposals, reweighted proposals and target, one colour scale for all.
+
+    Args:
+        plane: what is shown.
+        points: proposals in the plane, (B, 2).
+        w: their normalised weights, (B,).
+        target: reference or exact samples in the plane, (n, 2), or None. The exact density of a
+            two-dimensional system is drawn instead of its samples.
+        title, detail: of the figure.
+        source: what the target's samples are.
+    """
+    import matplotlib
+
+    surfaces: list[tuple[str, Array]] = [
+        ("proposals", _surface(points, np.full(len(points), 1 / max(len(points), 1)), plane)),
+        ("reweighted", _surface(points, w, plane)),
+    ]
+    if plane.u is not None:
+        surfaces.append(("target, exact", _normalised(plane)))
+    elif target is not None:
+        surfaces.append((f"{source}, {len(target)}", _surface(target, np.full(len(target), 1 / len(target)), plane)))
+
+    figure, axes = new_figure(3.5 * len(surfaces) + 0.5, 3.6, 1, len(surfaces), sharex=True, sharey=True)
+    lowest = np.nanmin(surfaces[-1][1])  # of the target where it is known: one zero for all
+    colors: Any = None
+    palette = matplotlib.colormaps["viridis"].with_extremes(over="white", bad="white")  # high is nearly empty
+    for ax, (name, f) in zip(axes[0], surfaces, strict=True):
+        colors = ax.imshow(
+            f - lowest, origin="lower", extent=plane.extent, aspect="auto", cmap=palette, vmin=0, vmax=DEPTH
+        )
+        if plane.u is not None:
+            left, right, bottom, top = plane.extent
+            x, y = np.linspace(left, right, plane.u.shape[1]), np.linspace(bottom, top, plane.u.shape[0])
+            height = plane.u - plane.u.min()
+            ax.contour(x, y, height, levels=np.arange(1, DEPTH, 2.5), colors=TARGET, linewidths=0.5, alpha=0.55)
+        ax.set_title(name, fontsize=10)
+        ax.set_xlim(*plane.extent[:2])
+        ax.set_ylim(*plane.extent[2:])
+        labels(ax, plane.names[0], plane.names[1] if ax is axes[0, 0] else "")
+    bar = figure.colorbar(colors, ax=axes[0].tolist(), shrink=0.9, pad=0.01, extend="max")
+    bar.set_label("free energy [kT]", fontsize=9.5)
+    bar.ax.tick_params(labelsize=8.5)
+    caption(figure, title, detail)
+    return figure
+
+
+def _surface(points: Array, w: Array, plane: Plane) -> Array:
+    """-log density on a grid, [y, x]; NaN where there is no sample."""
+    bins = int(np.clip(np.sqrt(len(points)) / 3, 20, 90))
+    left, right, bottom, top = plane.extent
+    mass, _, _ = np.histogram2d(points[:, 0], points[:, 1], bins=bins, range=[[left, right], [bottom, top]], weights=w)
+    cell = (right - left) * (top - bottom) / bins**2
+    with np.errstate(divide="ignore"):
+        return np.where(mass > 0, -np.log(mass / cell), np.nan).T
+
+
+def _normalised(plane: Plane) -> Array:
+    """-log of the exact density on the grid."""
+    assert plane.u is not None
+    left, right, bottom, top = plane.extent
+    k = plane.u.shape[0]
+    lowest = plane.u.min()
+    integral = np.exp(lowest - plane.u).sum() * (right - left) * (top - bottom) / (k - 1) ** 2
+    return plane.u - lowest + np.log(integral)

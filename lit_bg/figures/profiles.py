@@ -1,0 +1,76 @@
+"""Free energy along a coordinate, with its error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lit_bg.figures.style import FAINT, PROPOSALS, REWEIGHTED, TARGET, caption, labels, legend, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Curve = tuple[Array, Array]
+
+SIGMAS = 2
+DEPTH = 25.0  # [kT] shown at most
+
+
+def draw_profile(
+    name: str,
+    edges: Array,
+    raw: Curve,
+    reweighted: Curve,
+    reference: Curve | None,
+    title: str,
+    detail: str,
+    source: str = "reference",
+) -> Figure:
+    """F of proposals, reweighted proposals and reference with two-sigma bands; below, what differs from the reference.
+
+    All curves are minus the log of a normalised density and share one zero, the minimum of the reference (of
+    the reweighted curve without one), so their heights can be compared.
+
+    Args:
+        name: of the observable, with its unit.
+        edges: of the bins, (K+1,).
+        raw, reweighted, reference: F and standard error, (K,) [kT], NaN where a bin is empty.
+        title, detail: of the figure.
+        source: what the reference is.
+    """
+    rows = 1 if reference is None else 2
+    figure, axes = new_figure(
+        5.8, 3.7 + 1.2 * (rows - 1), rows, sharex=True, height_ratios=[1] if rows == 1 else [3, 1.2]
+    )
+    top, bottom = axes[0, 0], axes[-1, 0]
+    zero = np.nanmin(reference[0] if reference is not None else reweighted[0])
+    _band(top, edges, raw, zero, PROPOSALS, "proposals")
+    _band(top, edges, reweighted, zero, REWEIGHTED, "reweighted")
+    if reference is not None:
+        _band(top, edges, reference, zero, TARGET, source, dashed=True)
+        bottom.axhline(0, color=TARGET, linewidth=1, linestyle="--")
+        for (f, err), color in ((raw, PROPOSALS), (reweighted, REWEIGHTED)):
+            _band(bottom, edges, (f - reference[0], np.hypot(err, reference[1])), 0.0, color, None)
+        spread = np.nanmax(np.abs(reweighted[0] - reference[0]), initial=0.2)
+        bottom.set_ylim(-min(1.5 * spread, 5), min(1.5 * spread, 5))
+        labels(bottom, name, "difference [kT]")
+    top.set_ylim(top=min(top.get_ylim()[1], DEPTH))
+    top.set_xlim(edges[0], edges[-1])
+    top.axhline(0, color=FAINT, linewidth=0.5)
+    labels(top, name if rows == 1 else "", "free energy [kT]")
+    legend(top)
+    caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors")
+    return figure
+
+
+def _band(
+    ax: Axes, edges: Array, curve: Curve, zero: float, color: str, label: str | None, dashed: bool = False
+) -> None:
+    f, err = curve
+    x = (edges[1:] + edges[:-1]) / 2
+    ax.fill_between(x, f - zero - SIGMAS * err, f - zero + SIGMAS * err, color=color, alpha=0.22, linewidth=0)
+    ax.plot(x, f - zero, color=color, linewidth=1.5, linestyle="--" if dashed else "-", label=label)

@@ -1,0 +1,58 @@
+"""Observers on two ranks report what the gathered samples give, and stop together."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from gaussian_proposal import GaussianProposal, Reverse, TwoWells, assemble
+
+from lit_bg.callbacks import EMA, EffectiveSampleSize, ModeCoverage, NonFiniteGuard, Report, ReweightedObservables
+from lit_bg.data.module import Data
+from lit_bg.energies import DoubleWell
+from lit_bg.estimators import ess, expectation, log_z
+
+TWO_RANKS = {"strategy": "ddp_spawn", "devices": 2}
+
+
+def test_the_logged_ess_is_that_of_the_gathered_samples(tmp_path):
+    callbacks = [EMA(), NonFiniteGuard(), EffectiveSampleSize(), ReweightedObservables(), ModeCoverage(), Report()]
+    data = Data(batch_size=64, steps_per_epoch=3, val_samples=500, test_samples=2001, eval_batch_size=700)
+    module, data, trainer = assemble(
+        tmp_path, DoubleWell(), GaussianProposal(scale=2.0), callbacks, data=data, **TWO_RANKS
+    )
+    trainer.test(module, data, verbose=False)
+    run = tmp_path / "run/version_0"
+    summary, samples = json.loads((run / "summary.json").read_text()), np.load(run / "samples.npz")
+    log_w = torch.from_numpy(-samples["u"] - samples["log_q"])
+    assert len(log_w) == summary["n_samples"] == summary["energy_calls"] == 2001
+    assert len(np.unique(samples["x"][:, 0])) == 2001  # the ranks' noise differs
+    assert summary["ess"] == pytest.approx(ess(log_w), rel=1e-6)
+    assert (summary["log_Z"], summary["log_Z_err"]) == pytest.approx(log_z(log_w), rel=1e-6)
+    a = torch.from_numpy(samples["x"][:, 0].astype(float))
+    row = summary["observables"]["x1"]
+    assert (row["reweighted"], row["err"]) == pytest.approx(expectation(a, log_w), rel=1e-5)
+    # CSVLogger writes what was logged
+    assert trainer.callback_metrics["test/ess"].item() == pytest.approx(ess(log_w), rel=1e-6)
+
+
+class OneRankBreaks(Reverse):
+    """A loss that is infinite on one rank alone, with a finite gradient."""
+
+    def forward(self, generator, energy, batch, rng):
+        loss = super().forward(generator, energy, batch, rng)
+        broken = self.step >= 1 and torch.distributed.get_rank() == 1
+        return loss + torch.inf if broken else loss
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_loss_that_breaks_on_one_rank_stops_both(tmp_path):
+    data = Data(batch_size=64, steps_per_epoch=5, val_samples=100)
+    module, data, trainer = assemble(
+        tmp_path, TwoWells(3.0), GaussianProposal(), [NonFiniteGuard(limit=1)], OneRankBreaks(), data, **TWO_RANKS
+    )
+    with pytest.raises(Exception, match="2 training steps had a non-finite"):
+        trainer.fit(module, data)
+    checkpoint = torch.load(tmp_path / "run/version_0/checkpoints/nonfinite.ckpt", weights_only=True)
+    assert checkpoint["callbacks"]["NonFiniteGuard"] == {"count": 2}
+    assert checkpoint["global_step"] == 3
