@@ -19,7 +19,7 @@ import lit_bg.energies
 import lit_bg.generators
 import lit_bg.losses
 import lit_bg.samplers
-import lit_bg.transforms  # noqa: F401
+import lit_bg.transforms
 from lit_bg.data.module import Data
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.samplers.base import Simulator
@@ -33,6 +33,14 @@ def complain(error: BaseException | str) -> NoReturn:
     raise SystemExit(2)
 
 
+# What jsonargparse says of a key, a class and a value.
+UNKNOWN_KEY = re.compile(
+    r"does not accept option '([\w.]+)'|ption '([\w.]+)' is not accepted|nrecognized arguments: --([\w.]+)"
+)
+UNKNOWN_CLASS = re.compile(r"Parser key \"([\w.]+)\":.*(?:dot import path string: |class_path '|No module named ')([\w.]+)")
+WRONG_TYPE = re.compile(r"Parser key \"([\w.]+)\":.*Expected an? <class .*(?:Got value|Given value): (.+)$")
+
+
 class Parser(LightningArgumentParser):
     """A parser whose errors are one sentence with the way out."""
 
@@ -44,18 +52,16 @@ class Parser(LightningArgumentParser):
     def _explain(self, message: str) -> str:
         """jsonargparse's message as one sentence with the value and the way out."""
         text = " ".join(message.split())
-        if found := re.search(r"does not accept option '([\w.]+)'|[Oo]ption '([\w.]+)' is not accepted|unrecognized arguments: --([\w.]+)", text):
-            key = next(g for g in found.groups() if g)
+        if found := UNKNOWN_KEY.search(text):
+            key = next(group for group in found.groups() if group)
             return f"unknown key '{key}'{self._suggest(key)}; `--help` lists the keys of a run."
-        if found := re.search(r"[Kk]ey \"([\w.]+)\" is required", text):
-            return f"the key '{found[1]}' is required and missing: add it to the YAML or give --{found[1]}=VALUE."
-        if found := re.search(r"Parser key \"([\w.]+)\":.*(?:Expected a dot import path string: |class_path '|No module named ')([\w.]+)", text):
-            return f"no class '{found[2]}' for {found[1]}{self._suggest(found[2], classes=True)}; a class of your own needs its full import path."
-        if found := re.search(r"Parser key \"([\w.]+)\":(.*)", text):
-            wanted = " or ".join(dict.fromkeys(re.findall(r"Expected an? <class '(\w+)'>", found[2]))).replace("NoneType", "null")
-            given = re.search(r"(?:Got value|Given value): (.+)$", found[2])
-            if wanted and given:
-                return f"{found[1]} must be of type {wanted}, got {given[1]}."
+        if found := UNKNOWN_CLASS.search(text):
+            key, name = found.groups()
+            hint = self._suggest(name, classes=True)
+            return f"no class '{name}' for {key}{hint}; a class of your own needs its full import path."
+        if found := WRONG_TYPE.search(text):
+            types = dict.fromkeys(re.findall(r"Expected an? <class '(\w+)'>", text))
+            return f"{found[1]} must be of type {' or '.join(types).replace('NoneType', 'null')}, got {found[2]}."
         return text if len(text) < 500 else f"{text[:250]} ... {text[-230:]}"
 
     def _suggest(self, word: str, classes: bool = False) -> str:
@@ -165,4 +171,4 @@ def build(type_: type, config: Any) -> Any:
     """One object from its part of a configuration, such as the energy alone."""
     parser = ArgumentParser(exit_on_error=False, parser_mode="omegaconf+")
     parser.add_argument("--it", type=type_)
-    return parser.instantiate_classes(parser.parse_object({"it": config})).it
+    return parser.instantiate(parser.parse_object({"it": config})).it

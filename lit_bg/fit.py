@@ -6,7 +6,6 @@ import difflib
 import os
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,6 +69,7 @@ def quiet() -> None:
     """Advice of Lightning that does not apply: our loaders only count, our batches are drawn on the device."""
     import logging
 
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     warnings.filterwarnings("ignore", module=r"lightning\.")
     warnings.filterwarnings("ignore", category=FutureWarning)
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
@@ -95,7 +95,7 @@ def prepare(cli: CLI) -> Any:
     resume = None
     if config.ckpt_path is not None:
         resume = find_checkpoint(config.ckpt_path, config.runs, cli.experiment, config.version)
-    built = cli.parser.instantiate_classes(config)
+    built = cli.parser.instantiate(config)
     module, data = built.model, built.data
     data.prepare(module.energy, needs_data=module.loss.needs_data)
 
@@ -107,7 +107,9 @@ def prepare(cli: CLI) -> Any:
         try:
             checkpoint = torch.load(resume, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise ValueError(f"'{resume}' cannot be read as a checkpoint ({type(error).__name__}): resume from another one.") from error
+            raise ValueError(
+                f"'{resume}' cannot be read as a checkpoint ({type(error).__name__}): resume from another one."
+            ) from error
         module.check_checkpoint(checkpoint)
         metrics.resume_at(checkpoint["global_step"])
 

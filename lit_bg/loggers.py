@@ -80,6 +80,10 @@ class MetricsFile(CSVLogger):
 class WandbRun(WandbLogger):
     """A W&B run with one history line per step: what is logged at one step is merged, after a resume too."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._wandb_init.pop("anonymous")  # W&B warns of the option, which Lightning always passes
+
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         if step is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -143,13 +144,11 @@ class BoltzmannGenerator(LightningModule):
 
 
 def describe(module: BoltzmannGenerator) -> dict[str, str]:
-    """What a checkpoint must agree on: class and parameter shapes of the generator, class and shape of the energy."""
-    shapes = ", ".join("x".join(map(str, p.shape)) for p in _sorted_parameters(module.generator))
+    """What a checkpoint must agree on: class and shape of the energy, class and parameter shapes of the generator."""
+    shapes = [f"{name}{tuple(p.shape)}" for name, p in module.generator.named_parameters()]
+    n = sum(p.numel() for p in module.generator.parameters())
+    mark = zlib.crc32(" ".join(sorted(shapes)).encode())
     return {
-        "energy": f"{type(module.energy).__name__}{module.energy.event_shape} at kT = {module.energy.kT:.6g}",
-        "generator": f"{type(module.generator).__name__} with parameters [{shapes[:200]}]",
+        "energy": f"{type(module.energy).__name__} {module.energy.event_shape} at kT = {module.energy.kT:.6g}",
+        "generator": f"{type(module.generator).__name__} of {n} parameters in {len(shapes)} tensors, layout {mark:08x}",
     }
-
-
-def _sorted_parameters(generator: Generator) -> Iterator[Tensor]:
-    return (p for _, p in sorted(generator.named_parameters()))

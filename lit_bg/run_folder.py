@@ -59,17 +59,22 @@ class RunFolder:
         Raises:
             ValueError: the folder asked for exists.
         """
+        root = Path(runs, experiment)
         if os.environ.get("LOCAL_RANK", "0") != "0" and "LIT_BG_VERSION" in os.environ:
-            version = int(os.environ["LIT_BG_VERSION"])  # rank 0 chose, before it started the other ranks
-        elif version is None:
-            version = max((f.version for f in cls.all_of(runs, experiment)), default=-1) + 1
-        elif Path(runs, experiment, f"version_{version}").exists():
+            return cls(root / f"version_{os.environ['LIT_BG_VERSION']}")  # rank 0 chose, before it started the others
+        chosen = max((f.version for f in cls.all_of(runs, experiment)), default=-1) + 1 if version is None else version
+        folder = root / f"version_{chosen}"
+        try:
+            folder.mkdir(parents=True)  # now, so that of two runs started together each gets its own
+        except FileExistsError:
+            if version is None:
+                return cls.new(runs, experiment, None)
             raise ValueError(
-                f"the run folder '{runs}/{experiment}/version_{version}' exists: continue it with "
-                f"--ckpt_path {runs}/{experiment}/version_{version}/checkpoints/last.ckpt, or leave out --version for a new one."
-            )
-        os.environ["LIT_BG_VERSION"] = str(version)
-        return cls(Path(runs, experiment, f"version_{version}"))
+                f"the run folder '{folder}' exists: continue it with --ckpt_path {folder}/checkpoints/last.ckpt, "
+                "or leave out --version for a new one."
+            ) from None
+        os.environ["LIT_BG_VERSION"] = str(chosen)
+        return cls(folder)
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Path) -> RunFolder | None:
@@ -99,7 +104,9 @@ def find_checkpoint(ckpt_path: str, runs: str, experiment: str, version: int | N
     """
     if ckpt_path != "last":
         if not Path(ckpt_path).is_file():
-            raise FileNotFoundError(f"no checkpoint at '{ckpt_path}': give a file, or 'last' for the newest run of '{experiment}'.")
+            raise FileNotFoundError(
+                f"no checkpoint at '{ckpt_path}': give a file, or 'last' for the newest run of '{experiment}'."
+            )
         return Path(ckpt_path)
     folders = [f for f in RunFolder.all_of(runs, experiment) if f.last.is_file() and version in (None, f.version)]
     if not folders:

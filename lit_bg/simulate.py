@@ -19,7 +19,9 @@ def main(args: list[str] | None = None) -> None:
 
     config = CLI(args, prog="python -m lit_bg.simulate").config
     if config.simulate is None:
-        complain("the configuration has no `simulate` section: name a simulator there, such as simulate: {class_path: Metropolis}.")
+        complain(
+            "the configuration has no `simulate` section: name a simulator there, such as simulate: {class_path: Metropolis}."
+        )
     if config.data.path is None:
         complain("data.path is not set: it names the file to write.")
     try:

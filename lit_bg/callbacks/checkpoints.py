@@ -62,7 +62,7 @@ class Checkpoints(ModelCheckpoint):
 
     def _save_last(self, trainer: Trainer) -> None:
         assert self.dirpath is not None
-        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt", weights_only=False)  # the optimizer too
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._restore_handlers()

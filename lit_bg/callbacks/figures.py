@@ -94,9 +94,9 @@ class Figures(Observer):
         name = type(energy).__name__ if topology is None else Path(topology).stem
         w = torch.softmax(log_w, 0) if torch.isfinite(log_w).any() else torch.zeros_like(log_w)
         source = "exact samples" if reference_data(trainer) is None else "reference data"
-        target_plane, target_u = self._look_up_target(trainer, energy)
+        target_plane, target_u = self._look_up_target(trainer, module)
         if self._plane is None:
-            self._plane = find_plane(energy, target_plane, columns["plane"])
+            self._plane = find_plane(energy, target_plane, columns["plane"], module.device)
         plane, u, weights = (t.numpy() for t in (columns["plane"], columns["u"], w))
         figures = {
             "configurations": draw_configurations(self._plane, plane, weights, target_plane, name, detail, source),
@@ -117,10 +117,10 @@ class Figures(Observer):
             )
         return figures
 
-    def _look_up_target(self, trainer: Trainer, energy: Energy) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _look_up_target(self, trainer: Trainer, module: BoltzmannGenerator) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Samples of the target in the plane, and their energies; once in a run."""
         if self._target is None:
-            target = target_samples(trainer, energy)
+            energy, target = module.energy, target_samples(trainer, module)
             if target is None:
                 return None, None
             data = reference_data(trainer)
@@ -148,7 +148,7 @@ def in_plane(energy: Energy, x: Tensor) -> Tensor:
     return torch.cat([flat, energy.potential(x)[:, None] / energy.kT], -1).double()
 
 
-def find_plane(energy: Energy, target: np.ndarray | None, proposals: Tensor) -> Plane:
+def find_plane(energy: Energy, target: np.ndarray | None, proposals: Tensor, device: torch.device | str = "cpu") -> Plane:
     """Names and extent of the plane; the energy on a grid where the system has no other coordinates."""
     from lit_bg.figures import Plane
     from lit_bg.figures.style import with_unit
@@ -171,7 +171,7 @@ def find_plane(energy: Energy, target: np.ndarray | None, proposals: Tensor) -> 
     u = None
     if energy.event_shape == (2,):
         x, y = torch.linspace(extent[0], extent[1], GRID), torch.linspace(extent[2], extent[3], GRID)
-        grid = torch.cartesian_prod(x, y).to(next((b.device for b in energy.buffers()), "cpu"))
+        grid = torch.cartesian_prod(x, y).to(device)
         with torch.no_grad():
             u = (energy.potential(grid) / energy.kT).reshape(GRID, GRID).T.cpu().double().numpy()
     return Plane((names[0], names[1]), extent, u)

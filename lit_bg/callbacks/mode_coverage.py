@@ -59,7 +59,7 @@ class ModeCoverage(Observer):
             self.summary = {"modes": None, "missing_modes": None}
             return
         columns = {name: column.cpu() for name, column in self.gathered.compute().items()}
-        self._populations = self._populations or reference_populations(modes, trainer)
+        self._populations = self._populations or reference_populations(modes, trainer, module.device)
         table = mode_table(modes, columns["label"], columns["log_w"], self._populations)
         missing = [name for name, row in table.items() if row["missing"]]
         self.summary = {"modes": table, "missing_modes": missing}
@@ -76,14 +76,14 @@ class ModeCoverage(Observer):
         log_media(trainer, {f"{stage}/modes": wandb.Table(columns=columns, data=rows)})
 
 
-def reference_populations(modes: Modes, trainer: Trainer) -> list[tuple[float, float] | None]:
+def reference_populations(modes: Modes, trainer: Trainer, device: torch.device) -> list[tuple[float, float] | None]:
     """Probability and standard error of each mode: exact, or from the reference data, or unknown."""
     if modes.exact is not None:
         return [(float(p), 0.0) for p in modes.exact]
     data = reference_data(trainer)
     if data is None:
         return [None] * len(modes.names)
-    return [data.mean(inside) for inside in _indicators(modes, modes.label(data.x)).T]
+    return [data.mean(inside) for inside in _indicators(modes, modes.label(data.x.to(device))).T]
 
 
 def _indicators(modes: Modes, label: Tensor) -> Tensor:

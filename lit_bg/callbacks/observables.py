@@ -156,7 +156,7 @@ class ReweightedObservables(Observer):
 
     def _look_up_reference(self, trainer: Trainer, module: BoltzmannGenerator) -> None:
         """Averages and profiles of the target, once in a run."""
-        target = target_samples(trainer, module.energy) if self._curves is None else None
+        target = target_samples(trainer, module) if self._curves is None else None
         self._curves = self._curves or {}
         if target is None:
             return

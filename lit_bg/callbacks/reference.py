@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from lit_bg.energies.base import Energy
+from lit_bg.module import BoltzmannGenerator
 from lit_bg.rng import stream
 
 Average = Callable[[Tensor], tuple[float, float]]  # values (n,) -> mean and standard error
@@ -28,14 +28,14 @@ def independent_average(values: Tensor) -> tuple[float, float]:
     return values.mean().item(), values.std().item() / len(values) ** 0.5
 
 
-def target_samples(trainer: Trainer, energy: Energy) -> tuple[Tensor, Average] | None:
-    """Configurations of the target, (n, *event_shape), and how to average over them with an honest error.
+def target_samples(trainer: Trainer, module: BoltzmannGenerator) -> tuple[Tensor, Average] | None:
+    """Configurations of the target on the module's device, and how to average over them with an honest error.
 
     The reference data where there are any, else exact samples of the system (without counting energies), else None.
     """
     data = reference_data(trainer)
     if data is not None:
-        return data.x, data.mean
-    if energy.has_exact_samples:
-        return energy.exact_samples(EXACT_SAMPLES, stream(0, "target")), independent_average
+        return data.x.to(module.device), data.mean
+    if module.energy.has_exact_samples:
+        return module.energy.exact_samples(EXACT_SAMPLES, stream(0, "target", device=module.device)), independent_average
     return None

@@ -26,10 +26,11 @@ def _logger(trainer: Trainer) -> Any | None:
 
 
 def log_media(trainer: Trainer, media: dict[str, Any]) -> None:
-    """Log images, tables and molecules at the step of the trainer, as its logger does with numbers."""
+    """Log images, tables and molecules, in the line of the numbers of the same evaluation."""
     run = wandb_run(trainer)
     if run is not None and media:
-        run.log({**media, "trainer/global_step": trainer.global_step}, step=trainer.global_step)
+        # Not with a step of our own: Lightning logs a validation one step back, and W&B drops what comes late.
+        run.log(media, commit=False)
 
 
 def alert(trainer: Trainer, title: str, text: str) -> None:

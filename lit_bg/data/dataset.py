@@ -122,9 +122,7 @@ class Dataset:
 
     def take(self, mask: Tensor) -> Self:
         """The frames where `mask`, (n,) bool, is true; the card stays that of all."""
-        return replace(
-            self, x=self.x[mask], u=self.u[mask], walker=self.walker[mask], frame=self.frame[mask], card=self.card
-        )
+        return replace(self, x=self.x[mask], u=self.u[mask], walker=self.walker[mask], frame=self.frame[mask], card=self.card)
 
     def split(self, held_out: float = 0.1) -> tuple[Self, Self]:
         """Training and held-out data, never by shuffled frames.

@@ -27,9 +27,7 @@ def card_table(card: dict[str, Any]) -> Table:
     rows: dict[str, dict[str, Any]] = {"u": {**card["u"], "exact": None}, **card["observables"]}
     for name, row in rows.items():
         numbers = row["mean"], row["error"], row["exact"]
-        table.add_row(
-            name, *map(_number, numbers), *(_number(card[k][name]) for k in ("statistical_inefficiency", "r_hat"))
-        )
+        table.add_row(name, *map(_number, numbers), *(_number(card[k][name]) for k in ("statistical_inefficiency", "r_hat")))
     if card["virial"] is not None:
         v = card["virial"]
         table.add_row("virial", *map(_number, (v["value"], v["error"], v["exact"])))

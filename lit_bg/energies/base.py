@@ -89,7 +89,9 @@ class Energy(nn.Module, ABC):
         return {"n_values": self.n_values, "n_gradients": self.n_gradients}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
-        self.n_values, self.n_gradients = state["n_values"], state["n_gradients"]
+        # The test after a training loads an earlier (the best) state: what has been paid since then stays paid.
+        self.n_values = max(self.n_values, state["n_values"])
+        self.n_gradients = max(self.n_gradients, state["n_gradients"])
 
     @property
     def dim(self) -> int:
@@ -108,9 +110,7 @@ class Energy(nn.Module, ABC):
             ValueError: what does not fit.
         """
         if x.shape[1:] != self.event_shape:
-            raise ValueError(
-                f"{type(self).__name__} has configurations of shape {self.event_shape}, not {tuple(x.shape[1:])}."
-            )
+            raise ValueError(f"{type(self).__name__} has configurations of shape {self.event_shape}, not {tuple(x.shape[1:])}.")
 
     @property
     def domain(self) -> Domain:

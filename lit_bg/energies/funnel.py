@@ -77,9 +77,7 @@ class Funnel(Energy):
         mean, std = self._mean, self._std
         return {
             "x1": Observable(lambda x: x[..., 0], range=(mean - 3 * std, mean + 3 * std), exact=mean),
-            "P(x1<0)": Observable(
-                lambda x: (x[..., 0] < 0).to(x.dtype), exact=0.5 * math.erfc(mean / std / math.sqrt(2))
-            ),
+            "P(x1<0)": Observable(lambda x: (x[..., 0] < 0).to(x.dtype), exact=0.5 * math.erfc(mean / std / math.sqrt(2))),
         }
 
     @property

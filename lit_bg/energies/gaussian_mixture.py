@@ -158,9 +158,7 @@ def _mixture(rows: tuple[tuple[float, ...], ...], std: tuple[float, ...], weight
 
 
 @lru_cache(maxsize=16)
-def _planar_log_Z(
-    rows: tuple[tuple[float, ...], ...], std: tuple[float, ...], weight: tuple[float, ...], kT: float
-) -> float:
+def _planar_log_Z(rows: tuple[tuple[float, ...], ...], std: tuple[float, ...], weight: tuple[float, ...], kT: float) -> float:
     """Trapezoid rule in the plane, fine enough for the narrowest component to count as smooth."""
     mixture = _mixture(rows, std, weight)
     reach, step = 9 * max(std) * math.sqrt(max(kT, 1.0)), min(std) * math.sqrt(min(kT, 1.0)) / 2.5

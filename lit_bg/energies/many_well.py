@@ -43,9 +43,7 @@ class ManyWell(Energy):
     def __init__(self, dim: int = 32, kT: float = 1.0) -> None:
         super().__init__(kT)
         if dim < 2 or dim % 2:
-            raise ValueError(
-                f"ManyWell is made of copies of two coordinates: dim must be even and positive, got {dim}."
-            )
+            raise ValueError(f"ManyWell is made of copies of two coordinates: dim must be even and positive, got {dim}.")
         self.event_shape = (dim,)
 
     @property

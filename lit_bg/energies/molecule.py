@@ -78,13 +78,10 @@ class Molecule(Energy):
             )
         if nonbonded not in ("NoCutoff", "CutoffNonPeriodic"):
             raise ValueError(
-                f"nonbonded={nonbonded} is periodic or unknown, and a molecule has no box: "
-                "use NoCutoff or CutoffNonPeriodic."
+                f"nonbonded={nonbonded} is periodic or unknown, and a molecule has no box: use NoCutoff or CutoffNonPeriodic."
             )
         if (forcefield is None) == (system is None):
-            raise ValueError(
-                "Molecule takes either forcefield=[...] or system=path of a serialized System, and not both."
-            )
+            raise ValueError("Molecule takes either forcefield=[...] or system=path of a serialized System, and not both.")
         import openmm
 
         self.topology_path = topology
@@ -154,8 +151,7 @@ class Molecule(Energy):
         """
         if x.shape[1:] != self.event_shape:
             raise ValueError(
-                f"{self.topology_path} has {self.structure.n_atoms} atoms, "
-                f"the configurations have shape {tuple(x.shape)}."
+                f"{self.topology_path} has {self.structure.n_atoms} atoms, the configurations have shape {tuple(x.shape)}."
             )
         length = float(distance(x, torch.tensor(self.structure.bonds, device=x.device)).median())
         if not 0.05 < length < 0.4:

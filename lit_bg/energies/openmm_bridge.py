@@ -178,13 +178,9 @@ def read_system(path: str, n_atoms: int) -> Any:
     except Exception as error:
         raise ValueError(f"system {path} is no serialized OpenMM System: {error}.") from error
     if n != n_atoms:
-        raise ValueError(
-            f"system {path} has {n} particles and the topology {n_atoms} atoms: they must be one molecule."
-        )
+        raise ValueError(f"system {path} has {n} particles and the topology {n_atoms} atoms: they must be one molecule.")
     if system.usesPeriodicBoundaryConditions():
-        raise ValueError(
-            f"system {path} is periodic: Molecule is for molecules without a box; serialize it with NoCutoff."
-        )
+        raise ValueError(f"system {path} is periodic: Molecule is for molecules without a box; serialize it with NoCutoff.")
     if system.getNumConstraints():
         raise ValueError(
             f"system {path} has {system.getNumConstraints()} constraints, and constrained coordinates have no density: "
@@ -192,9 +188,7 @@ def read_system(path: str, n_atoms: int) -> Any:
         )
     virtual = sum(system.isVirtualSite(i) for i in range(n))
     if virtual:
-        raise ValueError(
-            f"system {path} has {virtual} virtual sites, which have no density of their own: use a model without."
-        )
+        raise ValueError(f"system {path} has {virtual} virtual sites, which have no density of their own: use a model without.")
     return system
 
 

@@ -88,9 +88,7 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     log_w = checked(log_w)
     a = torch.as_tensor(a).detach().to(torch.float64)
     if a.shape != log_w.shape:
-        raise ValueError(
-            f"one observable per weight, got {tuple(a.shape)} observables and {tuple(log_w.shape)} weights."
-        )
+        raise ValueError(f"one observable per weight, got {tuple(a.shape)} observables and {tuple(log_w.shape)} weights.")
     if torch.isneginf(log_w).all():
         return math.nan, math.inf
     w = torch.softmax(log_w, 0)

@@ -14,8 +14,9 @@ def pareto_k(log_w: Tensor) -> float:
     r"""Shape of the generalised Pareto tail of the weights, k-hat.
 
     Below 0.5 the variance of the weights is finite and error bars hold; above 0.7 importance sampling
-    does not work at this sample size, whatever the ESS says. The largest $\min(N/5, 3\sqrt{N})$ weights are fitted by
-    the empirical Bayes estimate of Zhang and Stephens, drawn weakly towards 0.5. NaN for fewer than 25 samples, or none with weight.
+    does not work at this sample size, whatever the ESS says. The largest $\min(N/5, 3\sqrt{N})$ weights are
+    fitted by the empirical Bayes estimate of Zhang and Stephens, drawn weakly towards 0.5. NaN for fewer
+    than 25 samples, or none with weight.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> exponential = -torch.log(torch.rand(100_000, generator=g))  # log w: w has a Pareto tail with k = 1

@@ -15,9 +15,7 @@ def checked(series: Tensor) -> Tensor:
     if series.ndim != 2 or series.numel() == 0:
         raise ValueError(f"a series has shape (T,) or (T, W), frames first and not empty, got {tuple(series.shape)}.")
     if not torch.isfinite(series).all():
-        raise ValueError(
-            f"{int((~torch.isfinite(series)).sum())} of {series.numel()} entries of the series are not finite."
-        )
+        raise ValueError(f"{int((~torch.isfinite(series)).sum())} of {series.numel()} entries of the series are not finite.")
     return series
 
 

@@ -56,8 +56,6 @@ def virial(energy: Energy, x: Tensor) -> tuple[float, float]:
     """
     extra = x.ndim - len(energy.event_shape)
     if extra not in (1, 2) or x.shape[extra:] != energy.event_shape:
-        raise ValueError(
-            f"x must be (n, *{energy.event_shape}) or (T, W, *{energy.event_shape}), got {tuple(x.shape)}."
-        )
+        raise ValueError(f"x must be (n, *{energy.event_shape}) or (T, W, *{energy.event_shape}), got {tuple(x.shape)}.")
     terms = virial_terms(energy, x.reshape(-1, *energy.event_shape))
     return mean_with_error(terms.reshape(x.shape[:extra]))

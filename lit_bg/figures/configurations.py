@@ -51,13 +51,12 @@ def draw_configurations(
         surfaces.append((f"{source}, {len(target)}", _surface(target, np.full(len(target), 1 / len(target)), plane)))
 
     figure, axes = new_figure(3.5 * len(surfaces) + 0.5, 3.6, 1, len(surfaces), sharex=True, sharey=True)
-    lowest = np.nanmin(surfaces[-1][1])  # of the target where it is known: one zero for all
+    known = surfaces[-1][1]  # the target where it is known: its minimum is the zero of all
+    lowest = np.nanmin(known) if np.isfinite(known).any() else 0.0
     colors: Any = None
     palette = matplotlib.colormaps["viridis"].with_extremes(over="white", bad="white")  # high is nearly empty
     for ax, (name, f) in zip(axes[0], surfaces, strict=True):
-        colors = ax.imshow(
-            f - lowest, origin="lower", extent=plane.extent, aspect="auto", cmap=palette, vmin=0, vmax=DEPTH
-        )
+        colors = ax.imshow(f - lowest, origin="lower", extent=plane.extent, aspect="auto", cmap=palette, vmin=0, vmax=DEPTH)
         if plane.u is not None:
             left, right, bottom, top = plane.extent
             x, y = np.linspace(left, right, plane.u.shape[1]), np.linspace(bottom, top, plane.u.shape[0])

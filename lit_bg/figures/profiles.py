@@ -43,11 +43,10 @@ def draw_profile(
         source: what the reference is.
     """
     rows = 1 if reference is None else 2
-    figure, axes = new_figure(
-        5.8, 3.7 + 1.2 * (rows - 1), rows, sharex=True, height_ratios=[1] if rows == 1 else [3, 1.2]
-    )
+    figure, axes = new_figure(5.8, 3.7 + 1.2 * (rows - 1), rows, sharex=True, height_ratios=[1] if rows == 1 else [3, 1.2])
     top, bottom = axes[0, 0], axes[-1, 0]
-    zero = np.nanmin(reference[0] if reference is not None else reweighted[0])
+    known = reference[0] if reference is not None else reweighted[0]
+    zero = np.nanmin(known) if np.isfinite(known).any() else 0.0
     _band(top, edges, raw, zero, PROPOSALS, "proposals")
     _band(top, edges, reweighted, zero, REWEIGHTED, "reweighted")
     if reference is not None:
@@ -55,7 +54,7 @@ def draw_profile(
         bottom.axhline(0, color=TARGET, linewidth=1, linestyle="--")
         for (f, err), color in ((raw, PROPOSALS), (reweighted, REWEIGHTED)):
             _band(bottom, edges, (f - reference[0], np.hypot(err, reference[1])), 0.0, color, None)
-        spread = np.nanmax(np.abs(reweighted[0] - reference[0]), initial=0.2)
+        spread = np.nanmax(np.abs(reweighted[0] - reference[0]), initial=0.2)  # kT, at least
         bottom.set_ylim(-min(1.5 * spread, 5), min(1.5 * spread, 5))
         labels(bottom, name, "difference [kT]")
     top.set_ylim(top=min(top.get_ylim()[1], DEPTH))
@@ -67,9 +66,7 @@ def draw_profile(
     return figure
 
 
-def _band(
-    ax: Axes, edges: Array, curve: Curve, zero: float, color: str, label: str | None, dashed: bool = False
-) -> None:
+def _band(ax: Axes, edges: Array, curve: Curve, zero: float, color: str, label: str | None, dashed: bool = False) -> None:
     f, err = curve
     x = (edges[1:] + edges[:-1]) / 2
     ax.fill_between(x, f - zero - SIGMAS * err, f - zero + SIGMAS * err, color=color, alpha=0.22, linewidth=0)

@@ -28,9 +28,7 @@ class WeightedSum(Loss):
     def __init__(self, losses: list[Loss], weights: list[Points]) -> None:
         super().__init__()
         if len(losses) != len(weights) or not losses:
-            raise ValueError(
-                f"WeightedSum needs one weight per loss, got {len(losses)} losses and {len(weights)} weights."
-            )
+            raise ValueError(f"WeightedSum needs one weight per loss, got {len(losses)} losses and {len(weights)} weights.")
         self.terms = nn.ModuleList(losses)
         self.weights = [Schedule(w, f"WeightedSum.weights[{i}]") for i, w in enumerate(weights)]
         for i, weight in enumerate(self.weights):

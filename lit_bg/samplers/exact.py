@@ -26,9 +26,7 @@ class Exact(Simulator):
 
     def check(self, energy: Energy) -> None:
         if not energy.has_exact_samples:
-            raise ValueError(
-                f"{type(energy).__name__} at kT = {energy.kT:.6g} has no exact sampler: use Metropolis or MALA."
-            )
+            raise ValueError(f"{type(energy).__name__} at kT = {energy.kT:.6g} has no exact sampler: use Metropolis or MALA.")
 
     def run(self, energy: Energy, seed: int, progress: Progress) -> Trajectory:
         self.check(energy)

@@ -99,16 +99,12 @@ class OpenMMLangevin(Simulator):
         if processes is not None and processes < 1:
             raise ValueError(f"OpenMMLangevin needs at least one process, got {processes}.")
         if time_step > 0.01:
-            raise ValueError(
-                f"time_step = {time_step} ps is longer than any bond vibrates: give picoseconds, such as 0.002."
-            )
+            raise ValueError(f"time_step = {time_step} ps is longer than any bond vibrates: give picoseconds, such as 0.002.")
         self.stride = round(interval / time_step)
         if self.stride < 1 or not math.isclose(self.stride * time_step, interval, rel_tol=1e-6):
             raise ValueError(f"interval = {interval} ps must be a whole number of time steps of {time_step} ps.")
         if hydrogen_mass is not None and not 1 <= hydrogen_mass <= 4:
-            raise ValueError(
-                f"hydrogen_mass = {hydrogen_mass} amu must be between 1 and 4, to leave their neighbours a mass."
-            )
+            raise ValueError(f"hydrogen_mass = {hydrogen_mass} amu must be between 1 and 4, to leave their neighbours a mass.")
         if start not in ("torsions", "initial"):
             raise ValueError(f"start must be torsions or initial, got {start}.")
         self.frames, self.walkers, self.interval, self.time_step = frames, walkers, interval, time_step
@@ -172,9 +168,7 @@ class OpenMMLangevin(Simulator):
                     masses[other] -= self.hydrogen_mass - masses[h]
                     masses[h] = self.hydrogen_mass
         if min(masses) <= 0.5:
-            raise ValueError(
-                f"hydrogen_mass = {self.hydrogen_mass} amu leaves an atom {min(masses):.2f} amu: make it smaller."
-            )
+            raise ValueError(f"hydrogen_mass = {self.hydrogen_mass} amu leaves an atom {min(masses):.2f} amu: make it smaller.")
         for i, mass in enumerate(masses):
             system.setParticleMass(i, mass)
         return str(openmm.XmlSerializer.serialize(system))
@@ -189,9 +183,7 @@ class OpenMMLangevin(Simulator):
         turned = [frozenset(atoms) for atoms in energy.structure.backbone_torsions.values()]
         first = z.shape[1] - len(chart.rows)
         columns = [
-            first + n
-            for n, row in enumerate(chart.rows.tolist())
-            if frozenset(row) in turned and chart.torsion[first + n]
+            first + n for n, row in enumerate(chart.rows.tolist()) if frozenset(row) in turned and chart.torsion[first + n]
         ]
         draw = torch.rand(self.walkers, len(columns), generator=stream(seed, "start"), dtype=z.dtype)
         z[:, columns] = 2 * draw - 1

@@ -28,19 +28,13 @@ def starting_points(energy: Energy, walkers: int, start: str) -> Tensor:
     """
     initial = energy.initial
     if initial is None:
-        raise ValueError(
-            f"{type(energy).__name__} says nothing of where to start: define its `initial` configurations."
-        )
+        raise ValueError(f"{type(energy).__name__} says nothing of where to start: define its `initial` configurations.")
     if start != "modes":
         modes = energy.modes
         names = () if modes is None else modes.names
         if modes is None or start not in names:
-            raise ValueError(
-                f"start={start!r} is no mode of {type(energy).__name__}: use 'modes' or one of {list(names)}."
-            )
+            raise ValueError(f"start={start!r} is no mode of {type(energy).__name__}: use 'modes' or one of {list(names)}.")
         initial = initial[modes.label(initial) == names.index(start)]
         if len(initial) == 0:
-            raise ValueError(
-                f"{type(energy).__name__} has no initial configuration in its mode {start!r}: use 'modes'."
-            )
+            raise ValueError(f"{type(energy).__name__} has no initial configuration in its mode {start!r}: use 'modes'.")
     return initial[torch.arange(walkers) % len(initial)].clone()

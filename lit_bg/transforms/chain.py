@@ -25,7 +25,7 @@ class Chain(Transform):
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))
-        for transform in reversed(self.transforms):
+        for transform in reversed(list(self.transforms)):
             x, ladj = transform.inverse(x)
             total = total + ladj
         return x, total

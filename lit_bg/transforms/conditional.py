@@ -21,6 +21,7 @@ class ConditionalMap(nn.Module, ABC):
         kinds: where each coordinate lives, (d,), canonical space (`Domain.canonical`).
     """
 
+    kinds: Tensor
     n_params: int  # per coordinate
 
     def __init__(self, kinds: Tensor) -> None:

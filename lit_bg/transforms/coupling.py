@@ -33,9 +33,7 @@ class Coupling(Transform):
     circular: Tensor
     other: Tensor
 
-    def __init__(
-        self, map: ConditionalMap, frozen: Tensor, hidden: Sequence[int] = (64, 64), first: bool = True
-    ) -> None:
+    def __init__(self, map: ConditionalMap, frozen: Tensor, hidden: Sequence[int] = (64, 64), first: bool = True) -> None:
         super().__init__()
         self.map = map
         self.first = first

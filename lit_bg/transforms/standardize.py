@@ -56,7 +56,7 @@ class Standardize(Chart):
     def adapt(self, x: Tensor) -> None:
         """Mean and standard deviation of the linear coordinates of x, (B, D)."""
         x = x.to(torch.float64)
-        mean, std = x.mean(0), x.std(0)
+        mean, std = x.mean(0), x.std(0, correction=0)
         linear = self.kinds == Kind.LINEAR
         stuck = torch.nonzero(linear & ~(std > 1e-10 * mean.abs().clamp_min(1e-10)))[:, 0].tolist()
         if stuck:

@@ -68,9 +68,7 @@ class TwoWells(Energy):
     @property
     def observables(self) -> dict[str, Observable]:
         exact = (2 * self.weight - 1) * self.distance
-        x1 = Observable(
-            lambda x: x[..., 0], "nm", (-self.distance - 5, self.distance + 5), exact=exact if self.known else None
-        )
+        x1 = Observable(lambda x: x[..., 0], "nm", (-self.distance - 5, self.distance + 5), exact=exact if self.known else None)
         return {"x1": x1}
 
 

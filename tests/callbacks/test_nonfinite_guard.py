@@ -62,9 +62,7 @@ def test_past_the_limit_the_run_stops_with_a_checkpoint(tmp_path):
     module, loaders, trainer = assemble(
         tmp_path, TwoWells(3.0), GaussianProposal(), [NonFiniteGuard(limit=2)], broken, data=data()
     )
-    with pytest.raises(
-        FloatingPointError, match=r"3 training steps had a non-finite loss \(limit 2\), the last at step 5"
-    ):
+    with pytest.raises(FloatingPointError, match=r"3 training steps had a non-finite loss \(limit 2\), the last at step 5"):
         trainer.fit(module, loaders)
     checkpoint = torch.load(tmp_path / "run/version_0/checkpoints/nonfinite.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 5

@@ -200,6 +200,31 @@ def test_no_finite_energy_at_all(tmp_path):
     assert summary["observables"]["x1"]["reweighted"] is None
 
 
+def test_a_test_of_an_earlier_checkpoint_forgets_no_energy_call_and_no_time(tmp_path):
+    """The best state may be an old one; the run has cost what it has cost."""
+
+    class Early(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *args):
+            if trainer.global_step == 2:
+                trainer.save_checkpoint(tmp_path / "early.ckpt")
+
+    module, data, trainer = assemble(tmp_path, TwoWells(1.0), GaussianProposal(), [*observers(), Early()])
+    trainer.fit(module, data)
+    trainer.test(module, data, ckpt_path=tmp_path / "early.ckpt", verbose=False, weights_only=True)
+    summary = json.loads((tmp_path / "run/version_0/summary.json").read_text())
+    assert summary["energy_calls"] == 5 * 64 + 500 + 4000
+    report = next(c for c in trainer.callbacks if isinstance(c, Report))
+    assert summary["seconds"] <= report.seconds
+    assert report._before == 0  # the time in the checkpoint is part of this process's own
+
+
+def test_a_resumed_run_adds_up_its_time():
+    report = Report()
+    report.setup(None, None, "fit")
+    report.load_state_dict({"seconds": 100.0})
+    assert 100 <= report.seconds < 101
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="between 0 and 1, got 2"):
         EffectiveSampleSize(collapse=2)

@@ -18,9 +18,7 @@ TWO_RANKS = {"strategy": "ddp_spawn", "devices": 2}
 def test_the_logged_ess_is_that_of_the_gathered_samples(tmp_path):
     callbacks = [EMA(), NonFiniteGuard(), EffectiveSampleSize(), ReweightedObservables(), ModeCoverage(), Report()]
     data = Data(batch_size=64, steps_per_epoch=3, val_samples=500, test_samples=2001, eval_batch_size=700)
-    module, data, trainer = assemble(
-        tmp_path, DoubleWell(), GaussianProposal(scale=2.0), callbacks, data=data, **TWO_RANKS
-    )
+    module, data, trainer = assemble(tmp_path, DoubleWell(), GaussianProposal(scale=2.0), callbacks, data=data, **TWO_RANKS)
     trainer.test(module, data, verbose=False)
     run = tmp_path / "run/version_0"
     summary, samples = json.loads((run / "summary.json").read_text()), np.load(run / "samples.npz")
@@ -45,6 +43,7 @@ class OneRankBreaks(Reverse):
         return loss + torch.inf if broken else loss
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_loss_that_breaks_on_one_rank_stops_both(tmp_path):
     data = Data(batch_size=64, steps_per_epoch=5, val_samples=100)

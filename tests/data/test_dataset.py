@@ -115,9 +115,7 @@ class TestForeign:
 
 class TestRefusal:
     def test_missing_file(self, tmp_path):
-        with pytest.raises(
-            FileNotFoundError, match=r"there is no data file .*nowhere.npz: make it with `python -m lit_bg"
-        ):
+        with pytest.raises(FileNotFoundError, match=r"there is no data file .*nowhere.npz: make it with `python -m lit_bg"):
             Dataset.load(tmp_path / "nowhere.npz", DoubleWell())
 
     def test_damaged_file(self, tmp_path):

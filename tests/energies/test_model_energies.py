@@ -102,16 +102,12 @@ class TestMuellerBrown:
             [0.21248658, 0.29298833],
         ]
         assert (stationary(e, points) < 1e-5).all()
-        expected = torch.tensor(
-            [-14.66995172, -10.81667241, -8.07678181, -4.06648435, -7.22489401], dtype=torch.float64
-        )
+        expected = torch.tensor([-14.66995172, -10.81667241, -8.07678181, -4.06648435, -7.22489401], dtype=torch.float64)
         torch.testing.assert_close(e(torch.tensor(points, dtype=torch.float64)), expected, atol=6e-9, rtol=0)
 
     def test_spot_values(self):
         x = torch.tensor([[0.0, 0.0], [-0.5, 1.5], [0.5, 0.0], [1.0, 0.0], [-1.0, 1.0]], dtype=torch.float64)
-        expected = torch.tensor(
-            [-4.84012742, -14.52727167, -10.28267919, -5.34070015, -9.11301168], dtype=torch.float64
-        )
+        expected = torch.tensor([-4.84012742, -14.52727167, -10.28267919, -5.34070015, -9.11301168], dtype=torch.float64)
         torch.testing.assert_close(energies.MuellerBrown()(x), expected, atol=6e-9, rtol=0)
 
     def test_further_dimensions_are_harmonic(self):
@@ -148,9 +144,7 @@ class TestGaussianMixture:
         torch.testing.assert_close(e.mu[:2], first, atol=1e-6, rtol=0)
         last = torch.tensor([3.67969990, -25.0242138], dtype=torch.float64)
         torch.testing.assert_close(e.mu[-1], last, atol=1e-6, rtol=0)
-        torch.testing.assert_close(
-            e.mu.sum(0), torch.tensor([-85.62051, 49.60152], dtype=torch.float64), atol=2e-5, rtol=0
-        )
+        torch.testing.assert_close(e.mu.sum(0), torch.tensor([-85.62051, 49.60152], dtype=torch.float64), atol=2e-5, rtol=0)
         assert torch.pdist(e.mu).min().item() == pytest.approx(1.1800, abs=1e-4)
         assert e.log_Z == 0
         assert energies.GaussianMixture()(e.initial.double())[0] == e(e.initial.double())[0]

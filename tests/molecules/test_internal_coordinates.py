@@ -224,9 +224,7 @@ def test_out_of_range_is_no_configuration():
 
 def test_torsions_of_the_backbone_are_coordinates():
     energy = molecule(FILES[1])
-    rows = {
-        frozenset(row) for row, proper in zip(ZMatrix.of(energy.structure).rows, [True] * 99, strict=False) if proper
-    }
+    rows = {frozenset(row) for row, proper in zip(ZMatrix.of(energy.structure).rows, [True] * 99, strict=False) if proper}
     for name, atoms in energy.structure.backbone_torsions.items():
         assert frozenset(atoms) in rows, name
 
@@ -310,9 +308,7 @@ def test_torsions_are_cut_where_there_are_fewest_data():
     energy = molecule(FILES[0])
     chart = InternalCoordinates().build(energy).double()
     z = chart.inverse(thermal(energy, 2000, torch.float64, 0.003))[0]
-    z[:, chart.torsion] = 0.9 + 0.1 * torch.randn(
-        2000, 7, generator=stream(0, "cut"), dtype=torch.float64
-    )  # across the cut
+    z[:, chart.torsion] = 0.9 + 0.1 * torch.randn(2000, 7, generator=stream(0, "cut"), dtype=torch.float64)  # across the cut
     x, _ = chart(z)
     assert chart.inverse(x)[0][:, chart.torsion].std(0).min() > 0.5
     chart.adapt(x)

@@ -154,9 +154,7 @@ class TestStart:
         assert (x[..., 0] > 0).all()
 
     def test_an_unknown_mode_is_refused_with_the_names(self):
-        with pytest.raises(
-            ValueError, match=r"'top' is no mode of DoubleWell: use 'modes' or one of \['left', 'right'\]"
-        ):
+        with pytest.raises(ValueError, match=r"'top' is no mode of DoubleWell: use 'modes' or one of \['left', 'right'\]"):
             Metropolis(start="top").check(DoubleWell())
 
     def test_an_energy_without_a_start_is_refused(self):
