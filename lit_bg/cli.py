@@ -44,7 +44,7 @@ WRONG_TYPE = re.compile(r"Parser key \"([\w.]+)\":.*Expected an? <class .*(?:Got
 class Parser(LightningArgumentParser):
     """A parser whose errors are one sentence with the way out."""
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if os.environ.get("LIT_BG_TRACEBACK") and ex is not None:
             raise ex
         complain(self._explain(message))

@@ -85,6 +85,7 @@ def prepare(cli: CLI) -> Any:
     """
     import torch
     from lightning.pytorch import Trainer, seed_everything
+    from lightning.pytorch.callbacks import ProgressBar
 
     from lit_bg.callbacks.checkpoints import Interrupted
     from lit_bg.loggers import MetricsFile, wandb_logger, wandb_mode
@@ -119,6 +120,8 @@ def prepare(cli: CLI) -> Any:
         loggers.append(wandb_logger(folder.path, cli.experiment, portable))
     settings = built.trainer.as_dict()
     callbacks = with_observers(settings.pop("callbacks") or [], folder)
+    if settings["enable_progress_bar"] is False:
+        callbacks = [c for c in callbacks if not isinstance(c, ProgressBar)]
     trainer = Trainer(**{**settings, "callbacks": callbacks, "logger": loggers, "default_root_dir": config.runs})
 
     def job() -> None:

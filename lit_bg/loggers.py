@@ -11,7 +11,6 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
 
 from lit_bg.files import atomic
 
@@ -49,7 +48,7 @@ class MetricsFile(CSVLogger):
         self._rows = {s: r for s, r in self.rows.items() if s < step}
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, Tensor | float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:  # type: ignore[override]
         values = {k: float(v) for k, v in metrics.items()}
         step = max(self.rows, default=-1) + 1 if step is None else step
         self.rows.setdefault(step, {}).update(values)

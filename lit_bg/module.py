@@ -109,11 +109,11 @@ class BoltzmannGenerator(LightningModule):
         self.log(f"{stage}/nll", -reference.log_q.mean(), sync_dist=True, batch_size=len(held.x), on_epoch=True)
         return Evaluation(proposals, reference)
 
-    def validation_step(self, batch: int, batch_idx: int) -> Evaluation:
+    def validation_step(self, batch: int, batch_idx: int) -> Evaluation:  # type: ignore[override]
         sizes = self.data.chunks("val")
         return self._evaluate("val", sizes[batch_idx], batch_idx, len(sizes))
 
-    def test_step(self, batch: int, batch_idx: int) -> Evaluation:
+    def test_step(self, batch: int, batch_idx: int) -> Evaluation:  # type: ignore[override]
         sizes = self.data.chunks("test")
         return self._evaluate("test", sizes[batch_idx], batch_idx, len(sizes))
 

@@ -40,22 +40,22 @@ def sample(run: str, n: int, out: str, seed: int, batch_size: int, checkpoint: s
     import numpy as np
 
     from lit_bg import estimators, load
+    from lit_bg.energies import Molecule
     from lit_bg.files import atomic
+    from lit_bg.molecules import save_structures
 
     trained = load(run, checkpoint, device)
-    if suffix in STRUCTURES and not hasattr(trained.energy, "topology"):
+    if suffix in STRUCTURES and not isinstance(trained.energy, Molecule):
         raise ValueError(f"'{out}' holds structures and {type(trained.energy).__name__} is no molecule: write .npz.")
     s = trained.sample(n, seed, batch_size)
     arrays = {"log_q": s.log_q.cpu().numpy(), "u": s.u.cpu().numpy(), "log_w": s.log_w.cpu().numpy()}
     if suffix == ".npz":
         with atomic(out) as temporary:
-            np.savez(temporary, x=s.x.cpu().numpy(), **arrays)
-    else:
-        from lit_bg.molecules import save_structures
-
+            np.savez(temporary, x=s.x.cpu().numpy(), **arrays)  # type: ignore[arg-type]
+    elif isinstance(trained.energy, Molecule):
         save_structures(trained.energy, s.x, out)
         with atomic(Path(out).with_suffix(".weights.npz")) as temporary:
-            np.savez(temporary, **arrays)
+            np.savez(temporary, **arrays)  # type: ignore[arg-type]
     value, error = estimators.log_z(s.log_w)
     return (
         f"{n} samples in {out}: ESS {estimators.ess(s.log_w):.3f}, k-hat {estimators.pareto_k(s.log_w):.2f}, "

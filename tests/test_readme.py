@@ -53,7 +53,7 @@ def test_the_molecule_yaml_is_accepted(tmp_path, monkeypatch):
     file = tmp_path / "my.yaml"
     file.write_text(molecule)
     assert yaml.safe_load(molecule)["model"]["energy"]["class_path"] == "Molecule"
-    assert CLI(["-c", str(file)]).config.model.energy.class_path == "lit_bg.energies.molecule.Molecule"
+    assert CLI(["-c", str(file)]).config.model.energy.class_path.endswith(".Molecule")
 
 
 def test_the_two_commands_are_complete():

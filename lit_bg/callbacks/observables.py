@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_bg.callbacks.observer import Observer
-from lit_bg.callbacks.reference import Average, independent_average, reference_data, target_samples
+from lit_bg.callbacks.reference import Average, independent_average, reference_data, reference_problems, target_samples
 from lit_bg.energies.base import Observable
 from lit_bg.estimators import expectation, profile
 from lit_bg.files import atomic
@@ -108,7 +108,7 @@ class ReweightedObservables(Observer):
 
     def conclude(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         observables = module.energy.observables
-        self.summary, self.profiles = {"observables": {}}, {}
+        self.summary, self.profiles = {"observables": {}, "reference_problems": reference_problems(trainer)}, {}
         if not observables:
             return
         columns = {name: column.cpu() for name, column in self.gathered.compute().items()}

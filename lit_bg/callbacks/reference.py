@@ -22,6 +22,12 @@ def reference_data(trainer: Trainer) -> Any | None:
     return getattr(getattr(trainer, "datamodule", None), "dataset", None)
 
 
+def reference_problems(trainer: Trainer) -> list[str]:
+    """What the card of the reference data says against them, such as walkers that do not agree."""
+    verdict = getattr(reference_data(trainer), "card", {}).get("verdict", "pass")
+    return [] if verdict == "pass" else list(verdict)
+
+
 def independent_average(values: Tensor) -> tuple[float, float]:
     """Mean and standard error of independent values, (n,)."""
     values = values.to(torch.float64)

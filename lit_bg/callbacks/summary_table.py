@@ -60,6 +60,9 @@ def print_summary(summary: dict[str, Any], folder: str | None = None) -> None:
     console.print(Text(f"Verdict: {summary['verdict']}", style=color))
     for reason in summary["reasons"]:
         console.print(Text(f"  {reason}"))
+    if summary.get("reference_problems"):
+        problems = "; ".join(summary["reference_problems"])
+        console.print(Text(f"  The reference data were not held against the run, by their own card: {problems}."), style="dim")
     if folder is not None:
         console.print(Text(f"Run folder: {folder}"), soft_wrap=True)
 

@@ -77,16 +77,21 @@ def _disagreements(s: dict[str, Any]) -> Iterator[str]:
         yield f"log Z is {s['log_Z']:.4f} with error {s['log_Z_err']:.4f}, exact is {exact:.4f}."
     one = 1 / max(s["ess"] * s["n_samples"], 1e-12)  # what a single effective sample weighs
     for name, row in (s.get("observables") or {}).items():
-        for known, known_err in (("exact", 0.0), ("reference", row.get("reference_err") or 0.0)):
-            value = row.get(known)
-            if value is not None:
-                floor = one * max(1.0, abs(value))
-                yield from _disagreement(name, row, value, known_err, floor, known)
+        known = "exact" if row.get("exact") is not None else "reference"
+        value, known_err = row.get(known), (row.get("reference_err") or 0.0) if known == "reference" else 0.0
+        if value is not None and _counts(s, known_err):
+            floor = one * max(1.0, abs(value))
+            yield from _disagreement(name, row, value, known_err, floor, known)
     for name, row in (s.get("modes") or {}).items():
-        p = row.get("reference")
-        if p is not None and not row.get("missing"):
+        p, p_err = row.get("reference"), row.get("reference_err") or 0.0
+        if p is not None and not row.get("missing") and _counts(s, p_err):
             floor = math.hypot(math.sqrt(p * max(1 - p, 0.0) * one), one)
-            yield from _disagreement(f"P({name})", row, p, row.get("reference_err") or 0.0, floor, "reference")
+            yield from _disagreement(f"P({name})", row, p, p_err, floor, "reference")
+
+
+def _counts(s: dict[str, Any], known_err: float) -> bool:
+    """Exact values do; reference data only where their own card finds them converged."""
+    return known_err == 0 or not s.get("reference_problems")
 
 
 def _disagreement(name: str, row: dict[str, Any], value: float, err: float, floor: float, known: str) -> Iterator[str]:

@@ -132,10 +132,15 @@ class Data(LightningDataModule):
         return Held(self.held.x[pick].to(device), self.held.u[pick].to(device))
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(range(self.steps_per_epoch), batch_size=None)
+        return _counter(self.steps_per_epoch)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(range(len(self.chunks("val"))), batch_size=None)
+        return _counter(len(self.chunks("val")))
 
     def test_dataloader(self) -> DataLoader:
-        return DataLoader(range(len(self.chunks("test"))), batch_size=None)
+        return _counter(len(self.chunks("test")))
+
+
+def _counter(n: int) -> DataLoader:
+    """A loader of the numbers 0 to n - 1: what a step works on, it draws itself."""
+    return DataLoader(range(n), batch_size=None)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from lit_bg.generators.transport import Transport
 from lit_bg.transforms.affine import Affine
 from lit_bg.transforms.base import Chart, Transform
 from lit_bg.transforms.chain import Chain
+from lit_bg.transforms.compiled import pull, push
 from lit_bg.transforms.conditional import ConditionalMap
 from lit_bg.transforms.coupling import Coupling
 from lit_bg.transforms.elementwise import Elementwise
@@ -111,13 +112,13 @@ class CouplingFlow(Transport):
         return self.coordinates.complete(x, rng)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        y, ladj = self.stack(z)
+        y, ladj = push(self.stack, z) if self.compile_stack else self.stack(z)
         x, chart_ladj = self.coordinates(y)
         return x, ladj + chart_ladj
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y, chart_ladj = self.coordinates.inverse(x)
-        z, ladj = self.stack.inverse(y)
+        z, ladj = pull(self.stack, y) if self.compile_stack else self.stack.inverse(y)
         return z, ladj + chart_ladj
 
 

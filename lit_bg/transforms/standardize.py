@@ -9,7 +9,6 @@ from torch import Tensor
 
 from lit_bg.transforms.base import Chart
 from lit_bg.transforms.domain import Domain, Kind
-from lit_bg.transforms.spline import wrap
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
@@ -72,7 +71,7 @@ class Standardize(Chart):
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         z = (x - self.loc) / self.scale
-        z = torch.where(self.kinds == Kind.CIRCULAR, wrap(z), z)
+        z = torch.where(self.kinds == Kind.CIRCULAR, (z + 1) % 2 - 1, z)
         return z, -self.scale.log().sum().expand(len(x))
 
 

@@ -93,3 +93,14 @@ def test_trust_needs_a_witness(witness):
         blind[witness] = summary()[witness]
     blind |= row("observables", **observable)
     assert judge(blind).word == ("unchecked" if witness is None else "trust")
+
+
+def test_data_that_are_not_converged_are_no_evidence():
+    """Walkers that never crossed a barrier disagree with a good run, not the run with the truth."""
+    doubtful = summary(**row("observables", exact=None, reference=0.5))
+    assert judge(doubtful).word == "do not trust"
+    assert judge({**doubtful, "reference_problems": ["the walkers do not agree"]}).word == "trust"
+
+
+def test_exact_values_stand_above_reference_data():
+    assert judge(summary(**row("observables", reference=0.5))).word == "trust"

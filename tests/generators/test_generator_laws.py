@@ -1,0 +1,198 @@
+"""Laws of every exported generator: what it samples has the density it says, and the density is one."""
+
+import copy
+import inspect
+import math
+import pickle
+
+import pytest
+import torch
+
+from lit_bg import generators
+from lit_bg.energies import DoubleWell
+from lit_bg.energies.base import Energy
+from lit_bg.generators import Generator, Transport
+from lit_bg.transforms import Domain, Kind
+
+LINE, BOX, RING = Kind.LINEAR, Kind.BOUNDED, Kind.CIRCULAR
+SMALL = {"CouplingFlow": [{"blocks": 2, "hidden": (12,), "bins": 5}, {"blocks": 2, "hidden": (12,), "transform": "affine"}]}
+
+
+class Space(Energy):
+    """Harmonic lines, cosines on intervals [0, 3] and circles [-pi, pi]."""
+
+    def __init__(self, *kinds):
+        super().__init__()
+        self.kinds, self.event_shape = torch.tensor(kinds), (len(kinds),)
+
+    @property
+    def domain(self):
+        lower = torch.where(self.kinds == BOX, 0.0, -math.pi)
+        return Domain(self.kinds, lower, torch.where(self.kinds == BOX, 3.0, math.pi))
+
+    def potential(self, x):
+        return torch.where(self.kinds == LINE, x**2 / 2, torch.cos(x)).sum(-1)
+
+
+ENERGIES = {
+    "line": Space(LINE),
+    "circle": Space(RING),
+    "plane": DoubleWell(),
+    "torus": Space(RING, RING),
+    "strip": Space(LINE, BOX),
+    "cylinder": Space(RING, LINE),
+    "rectangle": Space(BOX, BOX),
+    "everything": Space(LINE, BOX, RING, RING, LINE, LINE, BOX),
+}
+
+
+def concrete():
+    classes = (getattr(generators, name) for name in generators.__all__)
+    return [c for c in classes if inspect.isclass(c) and issubclass(c, Generator) and not inspect.isabstract(c)]
+
+
+def make(case, dtype=torch.float64):
+    """A generator with parameters far from its start."""
+    cls, arguments, where = case
+    torch.manual_seed(0)
+    generator = cls(**arguments).build(ENERGIES[where]).double()
+    for p in generator.parameters():
+        torch.nn.init.normal_(p, std=0.4)
+    return generator.to(dtype)
+
+
+def cases():
+    found = []
+    for cls in concrete():
+        for arguments in SMALL.get(cls.__name__, [{}]):
+            for where, energy in ENERGIES.items():
+                try:
+                    cls(**arguments).build(energy)
+                except ValueError:
+                    continue  # refused, with a sentence; that it fits somewhere is a test below
+                found.append((cls, arguments, where))
+    return found
+
+
+CASES = cases()
+PLANAR = [c for c in CASES if c[0].log_prob is not Generator.log_prob and ENERGIES[c[2]].dim <= 2]
+every = pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0].__name__}-{c[1].get('transform', '')}-{c[2]}")
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_every_exported_generator_is_under_law():
+    assert {c.__name__ for c in concrete()} == {cls.__name__ for cls, _, _ in CASES}
+
+
+@every
+class TestEveryGenerator:
+    def test_shapes(self, case):
+        x, log_q = make(case).sample(7, rng())
+        assert x.shape == (7, *ENERGIES[case[2]].event_shape)
+        assert log_q.shape == (7,)
+        assert x.dtype == log_q.dtype == torch.float64
+
+    def test_same_seed_same_samples(self, case):
+        generator = make(case)
+        torch.manual_seed(1)  # the global state must not matter
+        a = generator.sample(7, rng(3))
+        torch.manual_seed(2)
+        b = generator.sample(7, rng(3))
+        assert torch.equal(a[0], b[0])
+        assert torch.equal(a[1], b[1])
+        assert not torch.equal(a[0], generator.sample(7, rng(4))[0])
+
+    def test_samples_have_the_density_they_come_with(self, case):
+        generator = make(case)
+        if generator.has_log_prob:
+            x, log_q = generator.sample(50, rng())
+            torch.testing.assert_close(generator.log_prob(x), log_q, rtol=0, atol=1e-8)
+            torch.testing.assert_close(generator.log_prob(x[3:4]), log_q[3:4], rtol=0, atol=1e-8)  # alone
+
+    def test_float32_is_good_enough_for_weights(self, case):
+        generator = make(case, torch.float32)
+        if generator.has_log_prob:
+            x, log_q = generator.sample(200, rng())
+            assert (generator.log_prob(x) - log_q).abs().max() < 5e-3
+            assert (make(case).log_prob(x.double()) - log_q).abs().mean() < 1e-4
+
+    def test_samples_lie_in_the_domain(self, case):
+        domain = ENERGIES[case[2]].domain
+        x, _ = make(case).sample(200, rng())
+        inside = (domain.lower - 1e-9 <= x) & (x <= domain.upper + 1e-9)
+        assert (inside | (domain.kinds == LINE)).all()
+
+    def test_nothing_lives_outside_an_interval(self, case):
+        domain = ENERGIES[case[2]].domain
+        generator = make(case)
+        if generator.has_log_prob and (domain.kinds == BOX).any():
+            x, _ = generator.sample(5, rng())
+            x[:, domain.kinds == BOX] = 3.01
+            assert torch.isneginf(generator.log_prob(x)).all()
+
+    def test_circles_have_no_seam(self, case):
+        domain = ENERGIES[case[2]].domain
+        generator = make(case)
+        if generator.has_log_prob:
+            x, log_q = generator.sample(5, rng())
+            torch.testing.assert_close(generator.log_prob(x + 2 * math.pi * (domain.kinds == RING)), log_q)
+
+    def test_gradients_reach_every_parameter(self, case):
+        generator = make(case)
+        x, log_q = generator.sample(30, rng())
+        losses = [x.square().sum() + log_q.sum()]
+        if generator.has_log_prob:
+            losses.append(generator.log_prob(x.detach()).sum())
+        for loss in losses:
+            generator.zero_grad()
+            loss.backward()
+            assert all(p.grad is not None and p.grad.abs().max() > 0 for p in generator.parameters())
+
+    def test_a_state_dict_restores_it(self, case):
+        cls, arguments, where = case
+        generator = make(case)
+        torch.manual_seed(5)
+        other = cls(**arguments).build(ENERGIES[where]).double()
+        other.load_state_dict(generator.state_dict())
+        for a, b in zip(generator.sample(7, rng()), other.sample(7, rng()), strict=True):
+            assert torch.equal(a, b)
+
+    def test_copies_and_pickles_are_the_same(self, case):
+        generator = make(case)
+        x, log_q = generator.sample(7, rng())
+        for other in (copy.deepcopy(generator), pickle.loads(pickle.dumps(generator))):
+            assert torch.equal(other.sample(7, rng())[0], x)
+            assert torch.equal(other.sample(7, rng())[1], log_q)
+            assert not {id(p) for p in other.parameters()} & {id(p) for p in generator.parameters()}
+
+
+@pytest.mark.parametrize("case", PLANAR, ids=lambda c: f"{c[0].__name__}-{c[1].get('transform', '')}-{c[2]}")
+def test_density_integrates_to_one(case):
+    """Midpoint rule, up to kinks of the splines: exact to about 1e-3."""
+    generator, domain = make(case), ENERGIES[case[2]].domain
+    reach = generator.sample(5000, rng())[0].abs().max(0).values * 1.5
+    n = 20_000 if domain.dim == 1 else 600
+    lower = torch.where(domain.kinds == LINE, -reach, domain.lower.double())
+    width = torch.where(domain.kinds == LINE, reach, domain.upper.double()) - lower
+    ticks = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    grid = lower + width * torch.cartesian_prod(*[ticks] * domain.dim).reshape(-1, domain.dim)
+    with torch.no_grad():
+        total = torch.cat([generator.log_prob(part) for part in grid.split(60_000)]).exp().mean() * width.prod()
+    assert total.item() == pytest.approx(1, abs=2e-3)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if issubclass(c[0], Transport)], ids=lambda c: f"{c[1]}-{c[2]}")
+def test_a_transport_is_a_bijection_with_the_ladj_of_its_jacobian(case):
+    generator = make(case)
+    z, _ = generator.prior.sample(10, rng())
+    x, ladj = generator(z)
+    back, ladj_back = generator.inverse(x)
+    difference = torch.where(ENERGIES[case[2]].domain.kinds == RING, (back - z + 1) % 2 - 1, back - z)
+    assert difference.abs().max() < 1e-8
+    torch.testing.assert_close(ladj_back, -ladj, rtol=0, atol=1e-8)
+    for i in range(3):
+        jacobian = torch.autograd.functional.jacobian(lambda z: generator(z)[0][0], z[i : i + 1])[:, 0]
+        torch.testing.assert_close(ladj[i], torch.linalg.slogdet(jacobian)[1], rtol=0, atol=1e-8)
