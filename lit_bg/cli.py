@@ -157,13 +157,14 @@ class CLI(LightningCLI):
 
 
 def _relative(value: Any) -> Any:
-    """Absolute paths made relative to the working directory, everywhere in a configuration."""
+    """Absolute paths made relative to the working directory; of one outside it the name, which `inputs/` has a copy of."""
     if isinstance(value, dict):
         return {k: _relative(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_relative(v) for v in value]
     if isinstance(value, str) and os.path.isabs(value):
-        return os.path.relpath(value)
+        path = os.path.relpath(value)
+        return os.path.basename(value) if path.startswith(os.pardir) else path
     return value
 
 

@@ -127,7 +127,7 @@ def prepare(cli: CLI) -> Any:
     def job() -> None:
         if trainer.is_global_zero:
             folder.write_config(portable)
-            folder.keep(getattr(module.energy, "files", []))
+            folder.keep_inputs(config.model.energy.as_dict())
         try:
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         except Interrupted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,23 @@ class RunFolder:
         with atomic(self.config) as temporary:
             temporary.write_text(yaml.safe_dump(config, sort_keys=False))
 
-    def keep(self, files: list[str]) -> None:
-        """Copy input files into the folder."""
-        for file in files:
-            self.inputs.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, self.inputs / Path(file).name)
+    def keep_inputs(self, config: Any) -> None:
+        """Copy every file that a configuration names."""
+        for file in _files_in(config):
+            self.inputs.mkdir(exist_ok=True)
+            with atomic(self.inputs / Path(file).name) as temporary:
+                shutil.copyfile(file, temporary)
+
+
+def _files_in(config: Any) -> Iterator[str]:
+    if isinstance(config, dict):
+        for value in config.values():
+            yield from _files_in(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _files_in(value)
+    elif isinstance(config, str) and os.path.isfile(config):
+        yield config
 
 
 def find_checkpoint(ckpt_path: str, runs: str, experiment: str, version: int | None) -> Path:

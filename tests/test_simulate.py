@@ -80,6 +80,7 @@ def test_a_molecule_from_pdb_to_structures(experiment, capsys):
     assert summary["observables"]["P(L)"]["raw"] == 1.0  # no mirror images
     assert Path("runs/m/version_0/figures/profile_phi.png").is_file()
     assert str(ROOT) not in Path("runs/m/version_0/config.yaml").read_text()
+    assert Path("runs/m/version_0/inputs/alanine_dipeptide.pdb").is_file()
     sample.main(["runs/m/version_0", "-n", "5", "--out", "s.pdb"])
     assert Path("s.pdb").read_text().count("MODEL") == 5
     with np.load("s.weights.npz") as weights:

@@ -12,9 +12,11 @@ from lit_bg.transforms.base import Transform
 class Chain(Transform):
     """The composition of transforms, applied in the order given; ladj adds up."""
 
+    transforms: list[Transform]
+
     def __init__(self, transforms: Iterable[Transform]) -> None:
         super().__init__()
-        self.transforms = nn.ModuleList(transforms)
+        self.transforms = nn.ModuleList(transforms)  # type: ignore[assignment]
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         total = z.new_zeros(len(z))
@@ -25,7 +27,7 @@ class Chain(Transform):
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))
-        for transform in reversed(list(self.transforms)):
+        for transform in reversed(self.transforms):
             x, ladj = transform.inverse(x)
             total = total + ladj
         return x, total

@@ -1,0 +1,136 @@
+"""Both KL losses against exact values."""
+
+import math
+
+import pytest
+import torch
+
+from lit_bg.energies.base import Energy
+from lit_bg.generators import CouplingFlow, Generator
+from lit_bg.losses import Batch, ForwardKL, ReverseKL
+
+
+class Harmonic(Energy):
+    """A Gaussian of mean m and width s, unnormalised; optionally singular somewhere."""
+
+    event_shape = (1,)
+
+    def __init__(self, m=0.0, s=1.0, singular=None):
+        super().__init__()
+        self.m, self.s, self.singular = m, s, singular
+
+    def potential(self, x):
+        u = ((x - self.m) ** 2).sum(-1) / (2 * self.s**2)
+        if self.singular == "nan":
+            u = u + 0 * torch.sqrt(1.0 - x[:, 0])  # NaN beyond 1, and a NaN gradient even for a zero one
+        if self.singular == "inf":
+            u = torch.where(x[:, 0] > 1, torch.inf, u)
+        if self.singular == "-inf":
+            u = torch.where(x[:, 0] > 1, -torch.inf, u)
+        if self.singular == "wall":
+            u = u + torch.where(x[:, 0] > 1, 1e30, 0.0) * x[:, 0]
+        return u
+
+
+def gaussian_flow(t=0.0, log_scale=0.0):
+    """q = N(t, exp(2 log_scale)) exactly."""
+    flow = CouplingFlow(blocks=1, transform="affine").build(Harmonic())
+    raw = 3 * math.atanh(log_scale / 3)
+    flow.stack.transforms[0].params.data = torch.tensor([t, raw]).reshape(2, 1, 1)
+    return flow
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_reverse_kl_of_gaussians():
+    """<u + log q> = -log Z + KL(q || p): value and gradient within 4 standard errors."""
+    t, r, m, s = 0.7, -0.3, -0.5, 1.5
+    energy, flow = Harmonic(m, s), gaussian_flow(t, r)
+    log_z = math.log(s) + 0.5 * math.log(2 * math.pi)
+    kl = math.log(s) - r + (math.exp(2 * r) + (t - m) ** 2) / (2 * s**2) - 0.5
+    values, slopes = [], []
+    for seed in range(40):
+        loss = ReverseKL()(flow, energy, Batch(None, 500), rng(seed))
+        params = flow.stack.transforms[0].params
+        (grad,) = torch.autograd.grad(loss, params)
+        values.append(loss.item())
+        slopes.append(grad.flatten())
+    values, slopes = torch.tensor(values), torch.stack(slopes)
+    assert abs(values.mean() - (kl - log_z)) < 4 * values.std() / math.sqrt(40)
+    # d/dt and d/d(log scale); the bound of the scale has slope 1 - (r/3)^2 there
+    exact = torch.tensor([(t - m) / s**2, (math.exp(2 * r) / s**2 - 1) * (1 - (r / 3) ** 2)])
+    assert ((slopes.mean(0) - exact).abs() < 4 * slopes.std(0) / math.sqrt(40)).all()
+
+
+def test_reverse_kl_at_the_target_has_no_variance():
+    loss = ReverseKL()(gaussian_flow(0.3, 0.2), Harmonic(0.3, math.exp(0.2)), Batch(None, 3), rng())
+    assert loss.item() == pytest.approx(-0.2 - 0.5 * math.log(2 * math.pi), abs=1e-6)
+
+
+def test_forward_kl_is_the_negative_log_likelihood():
+    x = torch.tensor([[0.0], [1.0], [-2.5]])
+    exact = -torch.distributions.Normal(0.7, math.exp(-0.3)).log_prob(x).mean()
+    loss = ForwardKL()(gaussian_flow(0.7, -0.3), Harmonic(), Batch(x, 0), rng())
+    torch.testing.assert_close(loss, exact)
+
+
+@pytest.mark.parametrize("singular", ["nan", "inf"])
+def test_proposals_without_energy_are_dropped_counted_and_leave_no_gradient(singular):
+    flow, loss = gaussian_flow(0.5), ReverseKL()
+    result = loss(flow, Harmonic(singular=singular), Batch(None, 400), rng())
+    (grad,) = torch.autograd.grad(result, flow.stack.transforms[0].params)
+    x, log_q = flow.sample(400, rng())
+    kept = x[:, 0] <= 1
+    assert loss.parts()["dropped"] == (~kept).sum() > 50
+    expected = (Harmonic()(x) + log_q)[kept].mean()
+    (expected_grad,) = torch.autograd.grad(expected, flow.stack.transforms[0].params)
+    torch.testing.assert_close(result, expected)
+    torch.testing.assert_close(grad, expected_grad)
+
+
+def test_everything_dropped_is_zero_not_nan():
+    loss = ReverseKL()
+    assert loss(gaussian_flow(50.0), Harmonic(singular="inf"), Batch(None, 5), rng()) == 0
+    assert loss.parts()["dropped"] == 5
+
+
+def test_minus_infinity_is_a_bug_of_the_energy():
+    with pytest.raises(FloatingPointError, match=r"Harmonic gave u = -inf for \d+ of 100 proposals"):
+        ReverseKL()(gaussian_flow(), Harmonic(singular="-inf"), Batch(None, 100), rng())
+
+
+def test_cut_tames_walls_and_leaves_the_rest():
+    flow, wall = gaussian_flow(0.5), Harmonic(singular="wall")
+    x, log_q = flow.sample(400, rng())
+    u = wall(x)
+    cut = torch.where(u > 4, 4 + torch.log(1 + u - 4), u)
+    assert (u > 1e29).any()
+    result = ReverseKL(cut=4.0)(flow, wall, Batch(None, 400), rng())
+    torch.testing.assert_close(result, (cut + log_q).mean())
+    (grad,) = torch.autograd.grad(result, flow.stack.transforms[0].params)
+    assert torch.isfinite(grad).all()
+    below = ReverseKL(cut=1e3)(flow, Harmonic(), Batch(None, 400), rng())
+    torch.testing.assert_close(below, ReverseKL()(flow, Harmonic(), Batch(None, 400), rng()))
+
+
+def test_cut_may_follow_a_schedule():
+    loss = ReverseKL(cut=[(0, 1.0), (10, 5.0)])
+    for step, cut in ((0, 1.0), (5, 3.0), (99, 5.0)):
+        loss.at_step(step)
+        assert loss.cut == cut
+
+
+def test_forward_kl_refuses_what_cannot_work():
+    class Blind(Generator):
+        def build(self, energy):
+            return self
+
+        def sample(self, n, rng):
+            return torch.zeros(n, 1), torch.zeros(n)
+
+    with pytest.raises(ValueError, match="Blind has no log_prob: train it from the energy"):
+        ForwardKL().check(Blind(), Harmonic())
+    with pytest.raises(ValueError, match=r"got no data: set data\.path"):
+        ForwardKL()(gaussian_flow(), Harmonic(), Batch(None, 3), rng())

@@ -1,0 +1,85 @@
+"""Laws of every exported loss: a finite scalar whose gradient reaches the generator, the same for the same stream."""
+
+import copy
+import inspect
+
+import pytest
+import torch
+
+from lit_bg import losses
+from lit_bg.energies import DoubleWell
+from lit_bg.generators import CouplingFlow
+from lit_bg.losses import Batch, ForwardKL, Loss, ReactionCoordinate, ReverseKL, WeightedSum
+
+ENERGY = DoubleWell()
+CASES = {
+    "ForwardKL": ForwardKL,
+    "ReverseKL": ReverseKL,
+    "ReverseKL, cut": lambda: ReverseKL(cut=5.0),
+    "ReactionCoordinate": lambda: ReactionCoordinate("x1", range=(-3.0, 3.0)),
+    "ReactionCoordinate, histogram": lambda: ReactionCoordinate("x1", estimate="histogram"),
+    "WeightedSum": lambda: WeightedSum([ForwardKL(), ReverseKL()], [1.0, [(0, 0.1), (10, 1.0)]]),
+}
+every = pytest.mark.parametrize("case", CASES)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def flow():
+    torch.manual_seed(0)
+    made = CouplingFlow(blocks=1, hidden=(8,)).build(ENERGY)
+    for p in made.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    return made
+
+
+def value(loss, generator, seed=0):
+    loss.check(generator, ENERGY)
+    data = ENERGY.exact_samples(50, rng(7)) if loss.needs_data else None
+    return loss(generator, ENERGY, Batch(data, 40), rng(seed))
+
+
+def test_every_exported_loss_is_under_law():
+    classes = (getattr(losses, name) for name in losses.__all__)
+    concrete = {c.__name__ for c in classes if inspect.isclass(c) and issubclass(c, Loss) and not inspect.isabstract(c)}
+    assert concrete == {type(make()).__name__ for make in CASES.values()}
+
+
+@every
+def test_is_a_finite_scalar_whose_gradient_reaches_the_generator(case):
+    generator, loss = flow(), CASES[case]()
+    result = value(loss, generator)
+    assert result.shape == ()
+    assert torch.isfinite(result)
+    result.backward()
+    assert all(torch.isfinite(p.grad).all() for p in generator.parameters())
+    assert any(p.grad.abs().max() > 0 for p in generator.parameters())
+    assert all(part.shape == () and not part.requires_grad for part in loss.parts().values())
+
+
+@every
+def test_same_stream_same_loss(case):
+    loss = CASES[case]()
+    assert value(loss, flow(), seed=3) == value(copy.deepcopy(loss), flow(), seed=3)
+    if not isinstance(loss, ForwardKL):
+        assert value(loss, flow(), seed=3) != value(loss, flow(), seed=4)
+
+
+@every
+def test_gradient_is_the_derivative(case):
+    """Along a random direction, by central differences in float64."""
+    generator, loss = flow().double(), CASES[case]()
+    direction = [torch.randn(p.shape, generator=rng(1), dtype=p.dtype) for p in generator.parameters()]
+
+    def shifted(h):
+        moved = copy.deepcopy(generator)
+        with torch.no_grad():
+            for p, d in zip(moved.parameters(), direction, strict=True):
+                p += h * d
+        return value(loss, moved).item()
+
+    value(loss, generator).backward()
+    slope = sum((p.grad * d).sum() for p, d in zip(generator.parameters(), direction, strict=True)).item()
+    assert slope == pytest.approx((shifted(1e-6) - shifted(-1e-6)) / 2e-6, rel=1e-4, abs=1e-6)
