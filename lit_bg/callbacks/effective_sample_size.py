@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 
 from lit_bg.callbacks.observer import Observer
 from lit_bg.callbacks.wandb_run import alert, wandb_run
-from lit_bg.estimators import pareto_k
+from lit_bg.estimators import pareto_k, tail_share
 from lit_bg.metrics import ForwardESS, Gathered, KishESS
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.samples import Evaluation
@@ -59,12 +59,14 @@ class EffectiveSampleSize(Observer):
     def conclude(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         result = self.weights.compute()
         forward = self.forward.compute().item()
+        log_w = self.gathered.compute()["log_w"]
         self.summary = {
             "n_samples": result.n,
             "n_nonfinite": result.n_zero,
             "ess": result.ess,
             "ess_forward": None if math.isnan(forward) else forward,
-            "pareto_k": pareto_k(self.gathered.compute()["log_w"]),
+            "pareto_k": pareto_k(log_w),
+            "tail_share": tail_share(log_w),
             "max_weight": result.max_weight,
             "log_Z": result.log_Z,
             "log_Z_err": result.log_Z_err,

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-PARETO_K = 0.7  # above it importance sampling does not work at this sample size
+PARETO_K = 0.7  # above it importance sampling does not work at this sample size,
+TAIL_SHARE = 0.01  # unless the tail holds less of the weight: nearly equal weights have a tail of any form and no size
 EFFECTIVE = 100  # effective samples below which error bars are guesses
 NONFINITE = 0.01  # fraction of proposals without a finite energy
 SIGMAS = 4.0
@@ -53,8 +54,11 @@ def _weights(s: dict[str, Any]) -> Iterator[str]:
         yield f"only {effective:.3g} effective samples out of {n} (at least {EFFECTIVE} are needed)."
     if k is None or math.isnan(k):
         yield f"k-hat is unknown: {n} samples have too few weights above zero to see their tail."
-    elif k >= PARETO_K:
-        yield f"k-hat is {k:.2f} (below {PARETO_K} is needed): a few weights carry the averages and their errors."
+    elif k >= PARETO_K and (share := s.get("tail_share", 1.0)) > TAIL_SHARE:
+        yield (
+            f"k-hat is {k:.2f} (below {PARETO_K} is needed) in a tail of {share:.1%} of the weight: a few weights carry the "
+            "averages and their errors."
+        )
     if s["n_nonfinite"] > NONFINITE * n:
         yield f"{s['n_nonfinite']} of {n} proposals have no finite energy or density."
 

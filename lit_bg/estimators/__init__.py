@@ -1,7 +1,7 @@
 """Pure functions from weighted samples and time series to numbers with error bars."""
 
 from lit_bg.estimators.importance import ess, expectation, forward_ess, log_z
-from lit_bg.estimators.pareto import pareto_k
+from lit_bg.estimators.pareto import pareto_k, tail_share
 from lit_bg.estimators.profile import effective_count, profile
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial, virial_terms
@@ -17,6 +17,7 @@ __all__ = [
     "profile",
     "r_hat",
     "statistical_inefficiency",
+    "tail_share",
     "virial",
     "virial_terms",
 ]

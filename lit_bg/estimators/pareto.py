@@ -28,16 +28,37 @@ def pareto_k(log_w: Tensor) -> float:
         Zhang, Stephens, Technometrics 51, 316 (2009), doi:10.1198/tech.2009.08017.
     """
     log_w = checked(log_w)
-    n = len(log_w)
-    if n < 25 or torch.isneginf(log_w).all():
+    if len(log_w) < 25 or torch.isneginf(log_w).all():
         return math.nan
-    tail = min(n // 5, math.ceil(3 * math.sqrt(n)))
-    top = torch.topk(log_w - log_w.max(), tail + 1).values.exp()  # largest first
-    excess = (top[:-1] - top[-1]).flip(0)  # ascending
+    excess = _excess(log_w)
     if excess[-1] < 1e-4:
-        return -math.inf  # equal weights, up to the rounding of float32 energies: no tail
-    k = _shape(excess)
+        return -math.inf  # equal weights, but for the rounding of float32 energies: no tail
+    k, tail = _shape(excess), len(excess)
     return (tail * k + 5.0) / (tail + 10.0)  # ten pseudo-observations of k = 0.5
+
+
+def tail_share(log_w: Tensor) -> float:
+    r"""Share of the total weight that the tail fitted by `pareto_k` carries above its threshold $w_0$.
+
+    $\sum_{tail} (w - w_0) / \sum w$: what would be missing if the tail ended at its threshold. k-hat describes the form
+    of the tail and not its size; where all weights are nearly equal the form is of no consequence.
+
+    >>> tail_share(torch.zeros(1000))
+    0.0
+    """
+    log_w = checked(log_w)
+    if torch.isneginf(log_w).all():
+        return math.nan
+    total = (log_w - log_w.max()).exp().sum()
+    return (_excess(log_w).sum() / total).item()
+
+
+def _excess(log_w: Tensor) -> Tensor:
+    """The largest weights relative to the maximum, above the largest that is not among them, ascending."""
+    n = len(log_w)
+    tail = max(1, min(n // 5, math.ceil(3 * math.sqrt(n))))
+    top = torch.topk(log_w - log_w.max(), min(tail + 1, n)).values.exp()
+    return (top - top[-1])[: max(1, len(top) - 1)].flip(0)
 
 
 def _shape(x: Tensor) -> float:

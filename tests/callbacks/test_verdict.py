@@ -104,3 +104,9 @@ def test_data_that_are_not_converged_are_no_evidence():
 
 def test_exact_values_stand_above_reference_data():
     assert judge(summary(**row("observables", reference=0.5))).word == "trust"
+
+
+def test_the_form_of_a_tail_counts_only_with_its_size():
+    """Weights between 0.9 and 1.8 are as good as equal, whatever power law their largest follow."""
+    assert judge(summary(pareto_k=0.94, tail_share=0.001)).word == "trust"
+    assert judge(summary(pareto_k=0.94, tail_share=0.05)).word == "do not trust"

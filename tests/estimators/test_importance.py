@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lit_bg.estimators import ess, expectation, forward_ess, log_z, pareto_k
+from lit_bg.estimators import ess, expectation, forward_ess, log_z, pareto_k, tail_share
 
 # proposal N(0, 1); target exp(-u) with u = (x - m)^2 / (2 s^2), so Z = s sqrt(2 pi)
 M, S = 0.4, 0.8
@@ -128,3 +128,10 @@ def test_pareto_k_matches_arviz():
     log_w = -0.7 * torch.rand(5000, generator=torch.Generator().manual_seed(9), dtype=torch.float64).log()
     # it takes minus log weights, and rounds the size of the tail down
     assert pareto_k(log_w) == pytest.approx(float(array_stats.psislw(-log_w.numpy())[1]), abs=0.02)
+
+
+def test_tail_share_is_the_weight_above_the_threshold():
+    w = torch.ones(1000, dtype=torch.float64)
+    w[:3] = torch.tensor([11.0, 6.0, 2.0])
+    assert tail_share(w.log()) == pytest.approx((10 + 5 + 1) / w.sum().item())
+    assert tail_share(w.log() - 800) == pytest.approx(tail_share(w.log()))  # log Z does not matter
