@@ -6,13 +6,13 @@ import difflib
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
 
     from lit_bg.cli import CLI
-    from lit_bg.run_folder import RunFolder
 
 
 def main(args: list[str] | None = None) -> None:
@@ -20,12 +20,14 @@ def main(args: list[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else args
     refuse_early(args)
     quiet()
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     from lit_bg.cli import CLI, complain
 
     cli = CLI(args)
     try:
         job = prepare(cli)
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError, MisconfigurationException) as error:
         complain(error)
     try:
         job()
@@ -83,9 +85,8 @@ def prepare(cli: CLI) -> Any:
         ValueError: the parts do not fit, the run folder exists, the checkpoint is of another configuration.
         FileNotFoundError: a file that is named does not exist.
     """
-    import torch
     from lightning.pytorch import Trainer, seed_everything
-    from lightning.pytorch.callbacks import ProgressBar
+    from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 
     from lit_bg.callbacks.checkpoints import Interrupted
     from lit_bg.loggers import MetricsFile, wandb_logger, wandb_mode
@@ -100,29 +101,29 @@ def prepare(cli: CLI) -> Any:
     module, data = built.model, built.data
     data.prepare(module.energy, needs_data=module.loss.needs_data)
 
+    checkpoint = None if resume is None else read_checkpoint(resume)
+    if checkpoint is not None:
+        module.check_checkpoint(checkpoint)
+    settings = built.trainer.as_dict()
+    settings["callbacks"] = with_observers(settings["callbacks"] or [])
+    if settings["enable_progress_bar"] is False:
+        settings["callbacks"] = [c for c in settings["callbacks"] if not isinstance(c, ProgressBar)]
+    trainer = Trainer(**{**settings, "logger": False, "default_root_dir": config.runs})
+
+    # Nothing was wrong, so the run gets its folder.
     folder = RunFolder.of_checkpoint(resume) if resume is not None else None
     if folder is None:
         folder = RunFolder.new(config.runs, cli.experiment, config.version)
     metrics = MetricsFile(config.runs, cli.experiment, folder.version)
-    if resume is not None:
-        try:
-            checkpoint = torch.load(resume, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise ValueError(
-                f"'{resume}' cannot be read as a checkpoint ({type(error).__name__}): resume from another one."
-            ) from error
-        module.check_checkpoint(checkpoint)
+    if checkpoint is not None:
         metrics.resume_at(checkpoint["global_step"])
-
     portable = cli.portable_config()
-    loggers: list[Any] = [metrics]
+    trainer.loggers = [metrics]
     if wandb_mode() != "disabled":
-        loggers.append(wandb_logger(folder.path, cli.experiment, portable))
-    settings = built.trainer.as_dict()
-    callbacks = with_observers(settings.pop("callbacks") or [], folder)
-    if settings["enable_progress_bar"] is False:
-        callbacks = [c for c in callbacks if not isinstance(c, ProgressBar)]
-    trainer = Trainer(**{**settings, "callbacks": callbacks, "logger": loggers, "default_root_dir": config.runs})
+        trainer.loggers = [metrics, wandb_logger(folder.path, cli.experiment, portable)]
+    for c in trainer.checkpoint_callbacks:
+        if isinstance(c, ModelCheckpoint) and c.dirpath is None:
+            c.dirpath = str(folder.checkpoints)
 
     def job() -> None:
         if trainer.is_global_zero:
@@ -140,10 +141,24 @@ def prepare(cli: CLI) -> Any:
     return job
 
 
-def with_observers(given: list[Callback], folder: RunFolder) -> list[Callback]:
-    """The callbacks of every run; one that the YAML names replaces its like."""
-    from lightning.pytorch.callbacks import ModelCheckpoint
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, read without running any code in it.
 
+    Raises:
+        ValueError: it is not a checkpoint.
+    """
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"'{path}' cannot be read as a checkpoint ({type(error).__name__}): resume from another one."
+        ) from error
+
+
+def with_observers(given: list[Callback]) -> list[Callback]:
+    """The callbacks of every run; one that the YAML names replaces its like."""
     from lit_bg import callbacks as observers
     from lit_bg.callbacks.checkpoints import Checkpoints
 
@@ -161,9 +176,6 @@ def with_observers(given: list[Callback], folder: RunFolder) -> list[Callback]:
     ]
     kinds = {type(c) for c in given}
     everyone = [c for c in standard if type(c) not in kinds] + given
-    for c in everyone:
-        if isinstance(c, ModelCheckpoint) and c.dirpath is None:
-            c.dirpath = str(folder.checkpoints)
     # Report gathers what the others found, so it comes after them; Lightning puts checkpoints last.
     return sorted(everyone, key=lambda c: isinstance(c, observers.Report))
 

@@ -162,6 +162,7 @@ BAD = {
     "no data": (["--model.loss=ForwardKL"], "data.path"),
     "missing data file": (["--model.loss=ForwardKL", "--data.path=nowhere.npz"], "nowhere.npz"),
     "missing checkpoint": (["--ckpt_path=nowhere.ckpt"], "nowhere.ckpt"),
+    "unknown strategy": (["--trainer.strategy=nope"], "nope"),
     "nothing to resume": (["--ckpt_path=last"], "nothing to resume"),
 }
 
