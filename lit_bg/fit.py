@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 def main(args: list[str] | None = None) -> None:
     """The command line. What the user can mend is one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
+    if "-h" in args or "--help" in args:
+        print(HELP)
+        return
     refuse_early(args)
     quiet()
     from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -34,6 +37,28 @@ def main(args: list[str] | None = None) -> None:
     except FloatingPointError as error:  # an energy of -inf, or too many losses that are not finite
         complain(error)
 
+
+HELP = """\
+python -m lit_bg.fit -c experiments/x.yaml [--a.b=c ...]
+
+Trains a Boltzmann generator, judges it, and leaves runs/<experiment>/version_N/.
+
+sections of the YAML, each key also an option:
+  model            energy, generator, loss, optimizer, lr_scheduler: a class_path with its init_args
+  data             path of reference data; sizes of batches, validation and test
+  trainer          arguments of the Lightning Trainer: max_epochs, accelerator, devices, strategy, callbacks, ...
+  simulate         how `python -m lit_bg.simulate -c experiments/x.yaml` makes data.path
+  seed_everything  of every random number
+
+options:
+  --ckpt_path last   go on with the newest run of the experiment, or with a checkpoint file
+  --name, --version  of the run folder; by default the name of the YAML and the next free number
+  --runs             folder of all runs (default runs)
+  --print_config     after -c: every key with its value
+  --model.generator.help=CouplingFlow
+                     arguments of a class; likewise for energy, loss and optimizer
+
+A traceback instead of one sentence: LIT_BG_TRACEBACK=1. Class paths import code: run only configurations you trust."""
 
 SECTIONS = ("seed_everything", "trainer", "model", "data", "simulate", "name", "version", "runs", "ckpt_path")
 

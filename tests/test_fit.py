@@ -227,6 +227,14 @@ class TestBadInput:
         assert "x.ckpt" in capsys.readouterr().err
 
 
+def test_help_needs_no_heavy_import():
+    """Training libraries take seconds to import; help and a missing file must not wait for them."""
+    code = "import sys; from lit_bg import fit; fit.main(['--help']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "--ckpt_path last" in done.stdout
+
+
 def test_two_processes(experiment, tmp_path):
     """Per-rank noise differs, metrics are those of the gathered samples, one line per step."""
     name = experiment(trainer__devices=2, trainer__strategy="ddp", trainer__log_every_n_steps=1)
