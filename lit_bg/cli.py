@@ -54,7 +54,7 @@ class Parser(LightningArgumentParser):
         text = " ".join(message.split())
         if found := UNKNOWN_KEY.search(text):
             key = next(group for group in found.groups() if group)
-            return f"unknown key '{key}'{self._suggest(key)}; `-c experiments/double_well.yaml --print_config` lists the keys of a run."
+            return f"unknown key '{key}'{self._suggest(key)}; `-c YAML --print_config` lists the keys."
         if found := UNKNOWN_CLASS.search(text):
             key, name = found.groups()
             hint = self._suggest(name, classes=True)
