@@ -1,0 +1,90 @@
+"""What a force of a force field is: a term of the potential energy over a batch of configurations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from lit_bg.forces.selection import Differences
+
+
+class Frame:
+    """Configurations as forces see them: the batch last, so that every term is one row of contiguous numbers.
+
+    Args:
+        x: positions, (N, 3, B) [nm], contiguous.
+        box: (3, 3) lower triangular box vectors [nm]; None without a box.
+        all_pairs: (i, j) of all atom pairs i < j, for forces between all of them.
+    """
+
+    pairs: Tensor  # squared distances of all pairs i < j, (P, B) [nm^2], of nearest images where there is a box
+    inverse_distance: Tensor  # 1 / r of all pairs [1/nm]
+    distance: Tensor  # r of all pairs [nm]
+
+    def __init__(self, x: Tensor, box: Tensor | None, all_pairs: Differences | None) -> None:
+        self.x, self.box = x, box
+        if all_pairs is not None:  # not cached properties, whose locks the compiler cannot follow
+            self.pairs = self.differences(all_pairs, periodic=True).square().sum(1)
+            self.inverse_distance = self.pairs.rsqrt()
+            self.distance = self.pairs * self.inverse_distance
+
+    def differences(self, between: Differences, periodic: bool = False) -> Tensor:
+        """x_i - x_j, (M, 3, B); with `periodic` those of the nearest images."""
+        d = between(self.x)
+        if not periodic or self.box is None:
+            return d
+        return minimum_image(d, self.box)
+
+
+class System(NamedTuple):
+    """What forces share."""
+
+    n: int  # number of atoms
+    masses: tuple[float, ...]  # [amu]
+    box: Tensor | None  # (3, 3) float64 [nm], lower triangular
+
+
+class Force(nn.Module, ABC):
+    """One kind of interaction, with its parameters as float64 buffers; `.to(dtype)` fits them to the configurations.
+
+    A subclass reads an object of the class of OpenMM that it stands for, once: `__init__(force, system)`.
+
+    Raises:
+        Untranslatable: from the constructor, when the object asks for something that is not translated.
+    """
+
+    needs_pairs: bool = False  # whether `energy` uses Frame.pairs
+    group: int = 0  # force group, for energies by group
+    name: str = ""
+
+    @abstractmethod
+    def energy(self, frame: Frame) -> Tensor:
+        """(B,) float64 [kJ/mol]."""
+
+
+class Untranslatable(Exception):
+    """A System has something that is evaluated by OpenMM only; the message names it."""
+
+
+def total(terms: Tensor) -> Tensor:
+    """Sum over the rows of (M, B), (B,) float64.
+
+    Rows are added in their own precision, in a cascade whose error hardly grows with their number; a conversion of
+    all terms, forward and backward, would take as long as the forces themselves. Sums of different forces are added
+    in float64.
+    """
+    return terms.sum(0).double()
+
+
+def minimum_image(d: Tensor, box: Tensor) -> Tensor:
+    """Differences (M, 3, B) to the nearest image in a box with lower triangular vectors, (3, 3).
+
+    Exact for distances below half the smallest width, as OpenMM requires of cutoffs.
+    """
+    box = box.to(d.dtype)
+    for k in (2, 1, 0):
+        shift = (d[:, k : k + 1] / box[k, k]).round()
+        d = d - shift * box[k][:, None]
+    return d

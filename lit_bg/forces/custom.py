@@ -1,0 +1,48 @@
+"""What all custom forces have in common: an expression, parameters of terms and of the whole force, tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_bg.forces.base import Untranslatable
+from lit_bg.forces.expression import Expression
+from lit_bg.forces.tabulated import TabulatedFunction, from_openmm
+
+
+def parse(force: Any, text: str, symbols: dict[str, int] | None = None) -> Expression:
+    """An energy expression of a custom force, with the force's tabulated functions.
+
+    Raises:
+        Untranslatable: a function that is not known here (OpenMM has accepted the expression already).
+    """
+    try:
+        return Expression.parse(text, tables(force), symbols or {})
+    except ValueError as error:
+        raise Untranslatable(f"{type(force).__name__} ({error})") from error
+
+
+def tables(force: Any) -> dict[str, TabulatedFunction]:
+    """The tabulated functions of a force by name."""
+    count = range(force.getNumTabulatedFunctions()) if hasattr(force, "getNumTabulatedFunctions") else range(0)
+    return {force.getTabulatedFunctionName(k): from_openmm(force.getTabulatedFunction(k)) for k in count}
+
+
+def global_parameters(force: Any) -> dict[str, Tensor | float]:
+    """Default values by name."""
+    count = range(force.getNumGlobalParameters())
+    return {force.getGlobalParameterName(k): float(force.getGlobalParameterDefaultValue(k)) for k in count}
+
+
+def columns(names: list[str], rows: list[Any]) -> dict[str, Tensor | float]:
+    """Parameters of terms by name, each (M, 1)."""
+    table = torch.tensor([list(map(float, row)) for row in rows], dtype=torch.float64).reshape(len(rows), len(names))
+    return {name: table[:, k : k + 1] for k, name in enumerate(names)}
+
+
+def parameter_names(force: Any, kind: str) -> list[str]:
+    """Names of the parameters that every term has; `kind` is OpenMM's word for a term."""
+    number = getattr(force, f"getNumPer{kind}Parameters")()
+    return [getattr(force, f"getPer{kind}ParameterName")(k) for k in range(number)]

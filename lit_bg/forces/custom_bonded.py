@@ -1,0 +1,51 @@
+"""Energies of a distance, an angle or a dihedral by an expression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_bg.forces.base import Force, Frame, System, total
+from lit_bg.forces.bonded import Angles, Dihedrals, Distances
+from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
+
+
+class CustomBonded(Force):
+    """Sum of an expression in one internal coordinate over bonds, angles or torsions (a subclass says which)."""
+
+    term: str  # OpenMM's word
+    atoms: int  # of a term
+    variable: str  # in the expression
+    coordinate: type[Distances] | type[Angles] | type[Dihedrals]
+
+    def __init__(self, force: Any, system: System) -> None:
+        super().__init__()
+        number = getattr(force, f"getNum{self.term}s")()
+        terms = [getattr(force, f"get{self.term}Parameters")(m) for m in range(number)]
+        atoms = torch.tensor([t[: self.atoms] for t in terms], dtype=torch.long).reshape(-1, self.atoms)
+        constants = columns(parameter_names(force, self.term), [t[self.atoms] for t in terms]) | global_parameters(force)
+        self.values = self.coordinate(atoms, system.n, force.usesPeriodicBoundaryConditions())
+        self.expression = parse(force, force.getEnergyFunction()).bind(constants, [self.variable])
+
+    def energy(self, frame: Frame) -> Tensor:
+        return total(self.expression({self.variable: self.values(frame)}))
+
+
+class CustomBond(CustomBonded):
+    """OpenMM's CustomBondForce: an expression in the distance r."""
+
+    term, atoms, variable, coordinate = "Bond", 2, "r", Distances
+
+
+class CustomAngle(CustomBonded):
+    """OpenMM's CustomAngleForce: an expression in the angle theta."""
+
+    term, atoms, variable, coordinate = "Angle", 3, "theta", Angles
+
+
+class CustomTorsion(CustomBonded):
+    """OpenMM's CustomTorsionForce: an expression in the dihedral theta."""
+
+    term, atoms, variable, coordinate = "Torsion", 4, "theta", Dihedrals

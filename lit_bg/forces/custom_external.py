@@ -1,0 +1,27 @@
+"""External fields by an expression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_bg.forces.base import Force, Frame, System, total
+from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
+from lit_bg.forces.selection import Rows
+
+
+class CustomExternal(Force):
+    """OpenMM's CustomExternalForce: an expression in x, y and z of single atoms."""
+
+    def __init__(self, force: Any, system: System) -> None:
+        super().__init__()
+        terms = [force.getParticleParameters(m) for m in range(force.getNumParticles())]
+        constants = columns(parameter_names(force, "Particle"), [t[1] for t in terms]) | global_parameters(force)
+        self.atoms = Rows(torch.tensor([t[0] for t in terms], dtype=torch.long), system.n)
+        self.expression = parse(force, force.getEnergyFunction()).bind(constants, ["x", "y", "z"])
+
+    def energy(self, frame: Frame) -> Tensor:
+        x, y, z = (self.atoms(c) for c in frame.x.unbind(1))
+        return total(self.expression({"x": x, "y": y, "z": z}))

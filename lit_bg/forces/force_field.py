@@ -1,0 +1,209 @@
+"""All forces of a System, over batches of any size within a bound of memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from lit_bg.forces.base import Force, Frame
+from lit_bg.forces.selection import Differences, products_are_exact, use_indices
+
+MEMORY = 2**31  # bytes that one chunk may take, roughly
+LARGEST_CHUNK = 256  # configurations: pair tensors of a small molecule then stay in the cache
+ARRAYS = 60  # live (pairs, batch) arrays of one evaluation with forces, counted generously
+
+
+class Sum(nn.Module):
+    """The sum of all forces over one chunk, plain differentiable torch: (b, N, 3) -> (b,) float64."""
+
+    box: Tensor | None
+
+    def __init__(self, forces: list[Force], n: int, box: Tensor | None) -> None:
+        super().__init__()
+        self.forces = nn.ModuleList(forces)
+        self.register_buffer("box", box, persistent=False)
+        pairs = torch.triu_indices(n, n, 1)
+        self.all_pairs = Differences(pairs[0], pairs[1], n) if any(f.needs_pairs for f in forces) else None
+
+    def frame(self, x: Tensor) -> Frame:
+        """Configurations (b, N, 3) as forces see them."""
+        return Frame(x.permute(1, 2, 0).contiguous(), self.box, self.all_pairs)
+
+    def forward(self, x: Tensor, compiled: bool = False) -> Tensor:
+        if not compiled:
+            frame = self.frame(x)
+            return self._add(frame, list(self.forces))
+        few = Frame(x.permute(1, 2, 0).contiguous(), self.box, None)
+        energy = self._add(few, [f for f in self.forces if not f.needs_pairs])
+        return energy if self.all_pairs is None else energy + _compiled()(self, few.x)
+
+    def between_pairs(self, x: Tensor) -> Tensor:
+        """Forces between all pairs, of (N, 3, b) positions: what is worth compiling."""
+        return self._add(Frame(x, self.box, self.all_pairs), [f for f in self.forces if f.needs_pairs])
+
+    def _add(self, frame: Frame, forces: list[Any]) -> Tensor:
+        energy = frame.x.new_zeros(frame.x.shape[-1], dtype=torch.float64)
+        for force in forces:
+            energy = energy + force.energy(frame)
+        return energy
+
+
+class ForceField:
+    """Potential energy of (B, N, 3) configurations [nm], (B,) float64 [kJ/mol], differentiable twice.
+
+    Batches are evaluated in chunks, forward and backward together, so memory does not grow with the batch. A
+    configuration with NaN or without a finite energy and forces has energy +inf and zero force.
+
+    It is no module: parameters stay in float64, and a copy of them follows the dtype and device of what is evaluated.
+
+    Args:
+        forces: the terms, with float64 parameters.
+        n: number of atoms.
+        box: (3, 3) lower triangular box vectors [nm]; None without a box.
+    """
+
+    def __init__(self, forces: list[Force], n: int, box: Tensor | None = None) -> None:
+        self.n = n
+        self.exact = Sum(forces, n, box)
+        self._fitted: dict[tuple[torch.dtype, torch.device, bool], Sum] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_fitted": {}}
+
+    @property
+    def pairs(self) -> int:
+        """How many atom pairs one configuration costs."""
+        return self.n * (self.n - 1) // 2
+
+    def energy(self, x: Tensor, compiled: bool = False) -> Tensor:
+        """(B, N, 3) -> (B,); with gradient, if x wants one.
+
+        Args:
+            x: configurations, float32 or float64, on any device.
+            compiled: use torch.compile. The first call then takes about a minute.
+        """
+        if torch.is_grad_enabled() and x.requires_grad:
+            return _Energy.apply(x, self, compiled)
+        energies = [x.new_zeros(0, dtype=torch.float64)]
+        with torch.no_grad():
+            for energy, _ in self._chunks(x, False, compiled):
+                energies.append(torch.where(energy.isfinite(), energy, torch.inf))
+        return torch.cat(energies)
+
+    def energy_and_forces(self, x: Tensor, compiled: bool = False) -> tuple[Tensor, Tensor]:
+        """Energy (B,) and forces (B, N, 3) in the dtype of x, detached."""
+        energies, forces = [x.new_zeros(0, dtype=torch.float64)], [x.new_zeros(0, *x.shape[1:])]
+        for energy, gradient in self._chunks(x.detach(), True, compiled):
+            assert gradient is not None
+            fine = energy.isfinite() & gradient.isfinite().flatten(1).all(-1)
+            energies.append(torch.where(fine, energy, torch.inf))
+            forces.append(torch.where(fine[:, None, None], -gradient, 0.0))
+        return torch.cat(energies), torch.cat(forces)
+
+    def components(self, x: Tensor) -> dict[str, Tensor]:
+        """Energy of every force by its name, each (B,) float64; forces of one name are added."""
+        return self._table(x, [f.name for f in self.exact.forces])
+
+    def by_group(self, x: Tensor) -> dict[int, Tensor]:
+        """Energy of every force group, each (B,) float64."""
+        return self._table(x, [f.group for f in self.exact.forces])
+
+    def _table(self, x: Tensor, keys: list[Any]) -> dict[Any, Tensor]:
+        own = self.fitted(x)
+        table = {key: x.new_zeros(len(x), dtype=torch.float64) for key in keys}
+        with torch.no_grad():
+            for rows in torch.arange(len(x)).split(self.chunk(x)):
+                frame = own.frame(x[rows])
+                for key, force in zip(keys, own.forces, strict=True):
+                    table[key][rows] += force.energy(frame)  # type: ignore[operator]
+        return table
+
+    def chunk(self, x: Tensor) -> int:
+        """Configurations that are evaluated at a time."""
+        bytes_each = ARRAYS * max(self.pairs, 6 * self.n) * x.element_size()
+        most = max(1, MEMORY // bytes_each)
+        return min(LARGEST_CHUNK, 1 << (most.bit_length() - 1))  # powers of two fill vectors
+
+    def fitted(self, x: Tensor) -> Sum:
+        """The forces with parameters in the dtype and on the device of x."""
+        key = (x.dtype, x.device, products_are_exact(x))
+        if key not in self._fitted:
+            own = copy.deepcopy(self.exact).to(x.device, x.dtype)
+            if not products_are_exact(x):
+                use_indices(own)
+            self._fitted[key] = own
+        return self._fitted[key]
+
+    def _chunks(self, x: Tensor, gradient: bool, compiled: bool) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Energy, and its gradient if asked for, of one chunk after the other."""
+        own, size = self.fitted(x), self.chunk(x)
+        for part in x.split(size):
+            n = len(part)
+            if compiled and n < size:  # one shape, one compilation: filled up with copies of the last configuration
+                part = torch.cat([part, part[-1:].expand(size - n, -1, -1)])
+            if not gradient and not compiled:
+                yield own(part), None
+                continue
+            with torch.enable_grad():  # compiled code serves energies too: without gradient it would be compiled again
+                part = part.detach().requires_grad_()
+                energy = own(part, compiled)
+                # the gradient is taken out here: inside a compiled function it was seen to come out as zero
+                g = torch.autograd.grad(energy.sum(), part)[0][:n] if gradient else None
+            yield energy.detach()[:n], g
+
+
+@cache
+def _compiled() -> Any:
+    # The function, not the module: copies of a force field share the code, and nothing is attached to them. Of the
+    # bonded terms eager evaluation is fast, and compiled torsions were seen with wrong forces (torch 2.13, float32).
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+    return torch.compile(Sum.between_pairs, dynamic=False, fullgraph=True)
+
+
+class _Energy(torch.autograd.Function):
+    """The energy, whose forces are computed chunk by chunk along with it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, field: ForceField, compiled: bool) -> Tensor:
+        energy, forces = field.energy_and_forces(x, compiled)
+        ctx.field = field
+        ctx.save_for_backward(x, forces)
+        return energy
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        x, forces = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is wanted
+            forces = _Forces.apply(x, ctx.field)
+        # An infinite energy has zero force; a loss may still send it an infinite or NaN gradient.
+        grad = torch.where((forces == 0).flatten(1).all(-1), 0.0, grad)
+        return -grad.to(forces.dtype)[:, None, None] * forces, None, None
+
+
+class _Forces(torch.autograd.Function):
+    """The forces, whose derivative along a vector is a product with the Hessian."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, field: ForceField) -> Tensor:
+        ctx.field = field
+        ctx.save_for_backward(x)
+        return field.energy_and_forces(x)[1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        own, products, size = ctx.field.fitted(x), [], ctx.field.chunk(x)
+        for part, v in zip(x.split(size), grad.split(size), strict=True):
+            with torch.enable_grad():
+                part = part.detach().requires_grad_()
+                (g,) = torch.autograd.grad(own(part).sum(), part, create_graph=True)
+                (product,) = torch.autograd.grad((g * v).sum(), part)
+            products.append(product)
+        return -torch.cat(products), None

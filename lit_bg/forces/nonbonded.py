@@ -1,0 +1,148 @@
+"""Coulomb and Lennard-Jones interactions between all pairs of atoms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_bg.forces.base import Force, Frame, System, Untranslatable, total
+from lit_bg.forces.bonded import Distances
+
+COULOMB = 138.93545764438198  # e^2 / 4 pi epsilon_0 [kJ/mol nm], CODATA 2018 as in OpenMM 8
+LATTICE_SUMS = {3: "Ewald", 4: "PME", 5: "LJPME"}
+
+
+class Nonbonded(Force):
+    r"""$U = \sum_{i<j} \frac{q_i q_j}{4\pi\epsilon_0 r} + 4\epsilon_{ij}\left[(\sigma_{ij}/r)^{12} - (\sigma_{ij}/r)^6\right]$.
+
+    OpenMM's NonbondedForce without lattice sums: Lorentz-Berthelot rules, and a list of exceptional pairs with
+    parameters of their own. With a cutoff $r_c$ the Coulomb term of all other pairs is that of a reaction field,
+    $q_i q_j (1/r + k r^2 - c)$, $k = \frac{\epsilon - 1}{(2\epsilon + 1) r_c^3}$, $c = \frac{3\epsilon}{(2\epsilon + 1) r_c}$
+    (Tironi et al., J. Chem. Phys. 102, 5451 (1995), doi:10.1063/1.469273): the constants change the energy even where no
+    pair is beyond the cutoff. In a box distances are to the nearest image, and the attraction beyond the cutoff
+    is added as a mean (Shirts et al., J. Phys. Chem. B 111, 13052 (2007), doi:10.1021/jp0735987).
+    """
+
+    needs_pairs = True
+    qq: Tensor  # (P, 1) of all pairs [kJ/mol nm]
+    c6: Tensor  # (P, 1) 4 epsilon sigma^6
+    c12: Tensor
+    exceptional: Tensor  # (P, 1) bool: without cutoff and reaction field
+
+    def __init__(self, force: Any, system: System) -> None:
+        super().__init__()
+        n = system.n
+        method = force.getNonbondedMethod()
+        if method > force.CutoffPeriodic:
+            raise Untranslatable(f"NonbondedForce with the lattice sum {LATTICE_SUMS[method]}")
+        self.cutoff = None if method == force.NoCutoff else force.getCutoffDistance()._value
+        self.periodic = method == force.CutoffPeriodic
+        self.switch = force.getSwitchingDistance()._value if force.getUseSwitchingFunction() and self.cutoff else None
+        charge, sigma, epsilon = _particles(force).unbind(1)
+        i, j = torch.triu_indices(n, n, 1)
+        qq, sigma_ij = charge[i] * charge[j], (sigma[i] + sigma[j]) / 2
+        epsilon_ij = (epsilon[i] * epsilon[j]).sqrt()
+        exceptional = torch.zeros(len(i), dtype=torch.bool)
+
+        # An exception is the same pair with other numbers, and without a cutoff
+        pairs, values = _exceptions(force)
+        row = (n - 1) * pairs[:, 0] - pairs[:, 0] * (pairs[:, 0] - 1) // 2 + pairs[:, 1] - pairs[:, 0] - 1
+        exceptional[row] = True
+        apart = self.periodic and not force.getExceptionsUsePeriodicBoundaryConditions()
+        qq[row], sigma_ij[row], epsilon_ij[row] = torch.zeros_like(values.T) if apart else values.T
+        self.apart = None
+        if apart:  # distances of exceptions are not those to the nearest image
+            self.apart = Distances(pairs, n)
+            self._register("apart_", *values.T)
+        self._register("", qq, sigma_ij, epsilon_ij)
+        self.register_buffer("exceptional", exceptional[:, None], persistent=False)
+
+        self.k_rf = self.c_rf = self.tail = 0.0
+        if self.cutoff is not None:
+            dielectric = force.getReactionFieldDielectric()
+            self.k_rf = (dielectric - 1) / (2 * dielectric + 1) / self.cutoff**3
+            self.c_rf = 3 * dielectric / (2 * dielectric + 1) / self.cutoff
+        if self.periodic and force.getUseDispersionCorrection():
+            assert system.box is not None
+            assert self.cutoff is not None
+            self.tail = _dispersion_beyond(sigma, epsilon, self.cutoff, self.switch) / float(system.box.diagonal().prod())
+
+    def _register(self, prefix: str, qq: Tensor, sigma: Tensor, epsilon: Tensor) -> None:
+        """Columns of parameters."""
+        self.register_buffer(f"{prefix}qq", COULOMB * qq[:, None], persistent=False)
+        self.register_buffer(f"{prefix}c6", (4 * epsilon * sigma**6)[:, None], persistent=False)
+        self.register_buffer(f"{prefix}c12", (4 * epsilon * sigma**12)[:, None], persistent=False)
+
+    def energy(self, frame: Frame) -> Tensor:
+        inverse = frame.inverse_distance
+        r2 = inverse * inverse  # a power by squaring: torch.pow takes ten times as long
+        r6 = r2 * r2 * r2
+        lennard_jones = (self.c12 * r6 - self.c6) * r6
+        if self.cutoff is None:
+            return total(self.qq * inverse + lennard_jones)
+        if self.switch is not None:
+            s = switching(frame.distance, self.switch, self.cutoff)
+            lennard_jones = lennard_jones * torch.where(self.exceptional, 1.0, s)
+        field = torch.where(self.exceptional, 0.0, self.k_rf * frame.pairs - self.c_rf)
+        terms = self.qq * (inverse + field) + lennard_jones
+        energy = total(torch.where(self.exceptional | (frame.pairs < self.cutoff**2), terms, 0.0)) + self.tail
+        if self.apart is None:
+            return energy
+        inverse = 1 / self.apart(frame)
+        r2 = inverse * inverse  # a power by squaring: torch.pow takes ten times as long
+        r6 = r2 * r2 * r2
+        return energy + total(self.apart_qq * inverse + (self.apart_c12 * r6 - self.apart_c6) * r6)  # type: ignore[operator]
+
+
+def switching(r: Tensor, start: float, end: float) -> Tensor:
+    """1 below `start`, 0 beyond `end`, with two continuous derivatives: 1 - 10 t^3 + 15 t^4 - 6 t^5."""
+    t = ((r - start) / (end - start)).clamp(0, 1)
+    return 1 - t**3 * (10 - t * (15 - 6 * t))
+
+
+def _particles(force: Any) -> Tensor:
+    """(N, 3) charge [e], sigma [nm], epsilon [kJ/mol], parameter offsets at their defaults."""
+    table = [[p._value for p in force.getParticleParameters(m)] for m in range(force.getNumParticles())]
+    values = torch.tensor(table, dtype=torch.float64).reshape(-1, 3)
+    defaults = _global_defaults(force)
+    for m in range(force.getNumParticleParameterOffsets()):
+        name, atom, *scales = force.getParticleParameterOffset(m)
+        values[atom] += defaults[name] * torch.tensor(scales, dtype=torch.float64)
+    return values
+
+
+def _exceptions(force: Any) -> tuple[Tensor, Tensor]:
+    """(E, 2) atoms i < j, and (E, 3) charge product [e^2], sigma [nm], epsilon [kJ/mol]."""
+    table = [force.getExceptionParameters(m) for m in range(force.getNumExceptions())]
+    pairs = torch.tensor([sorted(t[:2]) for t in table], dtype=torch.long).reshape(-1, 2)
+    values = torch.tensor([[p._value for p in t[2:]] for t in table], dtype=torch.float64).reshape(-1, 3)
+    defaults = _global_defaults(force)
+    for m in range(force.getNumExceptionParameterOffsets()):
+        name, index, *scales = force.getExceptionParameterOffset(m)
+        values[index] += defaults[name] * torch.tensor(scales, dtype=torch.float64)
+    return pairs, values
+
+
+def _global_defaults(force: Any) -> dict[str, float]:
+    count = range(force.getNumGlobalParameters())
+    return {force.getGlobalParameterName(k): force.getGlobalParameterDefaultValue(k) for k in count}
+
+
+def _dispersion_beyond(sigma: Tensor, epsilon: Tensor, cutoff: float, switch: float | None) -> float:
+    r"""$2 \pi N^2 \langle \int_{r_c}^\infty U(r) r^2 dr \rangle$ over all pairs of atoms, themselves included [kJ/mol nm^3]."""
+    n = len(sigma)
+    s6 = ((sigma[:, None] + sigma) / 2) ** 6
+    e = (epsilon[:, None] * epsilon).sqrt()
+    weight = torch.ones(n, n, dtype=torch.float64).triu() / (n * (n + 1) / 2)
+    c12, c6 = float((weight * 4 * e * s6**2).sum()), float((weight * 4 * e * s6).sum())
+    integral = c12 / (9 * cutoff**9) - c6 / (3 * cutoff**3)
+    if switch is not None:  # what the switching function takes away below the cutoff
+        r = torch.linspace(switch, cutoff, 2001, dtype=torch.float64)
+        lost = (c12 / r**12 - c6 / r**6) * (1 - switching(r, switch, cutoff)) * r**2
+        step = (cutoff - switch) / 2000
+        simpson = step / 3 * (lost[0] + 4 * lost[1:-1:2].sum() + 2 * lost[2:-1:2].sum() + lost[-1])
+        integral += float(simpson)
+    return 2 * math.pi * n**2 * integral

@@ -1,0 +1,86 @@
+"""Rows of a tensor by index, and sums back into them: what a force spends its memory traffic on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+DENSE_UP_TO = 128  # rows
+
+
+class Differences(nn.Module):
+    """x_i - x_j of given atoms, (N, 3, B) -> (M, 3, B).
+
+    For small molecules on a CPU it is a product with an (M, N) matrix of 0, 1 and -1, which is exact, and whose
+    gradient is a product again. The gradient of indexing would be a scattered addition, which neither eager torch
+    nor its compiler vectorises there: at 22 atoms the product makes the compiled energy with forces twice as fast.
+
+    Args:
+        i, j: (M,) atoms.
+        n: number of atoms N.
+    """
+
+    i: Tensor
+    j: Tensor
+    matrix: Tensor | None
+
+    def __init__(self, i: Tensor, j: Tensor, n: int) -> None:
+        super().__init__()
+        self.register_buffer("i", i.long(), persistent=False)
+        self.register_buffer("j", j.long(), persistent=False)
+        matrix = one_hot(i, n) - one_hot(j, n) if n <= DENSE_UP_TO else None
+        self.register_buffer("matrix", matrix, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.matrix is not None:
+            return (self.matrix @ x.flatten(1)).unflatten(1, x.shape[1:])
+        return x[self.i] - x[self.j]
+
+
+class Rows(nn.Module):
+    """Rows by index, (N, B) -> (M, B), and their transpose, the sum of values that belong to one row.
+
+    Args:
+        index: (M,) rows.
+        n: N.
+    """
+
+    index: Tensor
+    matrix: Tensor | None
+
+    def __init__(self, index: Tensor, n: int) -> None:
+        super().__init__()
+        self.n = n
+        self.register_buffer("index", index.long(), persistent=False)
+        self.register_buffer("matrix", one_hot(index, n) if n <= DENSE_UP_TO else None, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.matrix is not None:
+            return self.matrix @ x
+        return x[self.index]
+
+    def add(self, values: Tensor) -> Tensor:
+        """(M, B) -> (N, B), the sum over all m with index[m] = n."""
+        if self.matrix is not None:
+            return self.matrix.T @ values
+        return values.new_zeros(self.n, *values.shape[1:]).index_add(0, self.index, values)
+
+
+def one_hot(index: Tensor, n: int) -> Tensor:
+    """(M, n) float64, a one per row."""
+    return torch.nn.functional.one_hot(index.long(), n).double()
+
+
+def products_are_exact(x: Tensor) -> bool:
+    """Whether a product with a matrix of ones picks rows to the last digit.
+
+    On accelerators, and where the user allowed it, matrix products of float32 are rounded to fewer digits.
+    """
+    return x.device.type == "cpu" and (x.dtype == torch.float64 or torch.get_float32_matmul_precision() == "highest")
+
+
+def use_indices(module: nn.Module) -> None:
+    """Make all selections within a module index instead of multiply."""
+    for part in module.modules():
+        if isinstance(part, (Differences, Rows)):
+            part.matrix = None

@@ -1,0 +1,70 @@
+"""From an OpenMM System to torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from lit_bg.forces.base import Force, System, Untranslatable
+from lit_bg.forces.cmap_torsion import CMAPTorsion
+from lit_bg.forces.custom_bonded import CustomAngle, CustomBond, CustomTorsion
+from lit_bg.forces.custom_compound_bond import CustomCentroidBond, CustomCompoundBond
+from lit_bg.forces.custom_external import CustomExternal
+from lit_bg.forces.custom_gb import CustomGB
+from lit_bg.forces.custom_nonbonded import CustomNonbonded
+from lit_bg.forces.force_field import ForceField
+from lit_bg.forces.gbsa_obc import GBSAOBC
+from lit_bg.forces.harmonic_angle import HarmonicAngle
+from lit_bg.forces.harmonic_bond import HarmonicBond
+from lit_bg.forces.nonbonded import Nonbonded
+from lit_bg.forces.torsion import PeriodicTorsion, RBTorsion
+
+FORCES: dict[str, Callable[[Any, System], Force]] = {
+    "HarmonicBondForce": HarmonicBond,
+    "HarmonicAngleForce": HarmonicAngle,
+    "PeriodicTorsionForce": PeriodicTorsion,
+    "RBTorsionForce": RBTorsion,
+    "NonbondedForce": Nonbonded,
+    "GBSAOBCForce": GBSAOBC,
+    "CMAPTorsionForce": CMAPTorsion,
+    "CustomBondForce": CustomBond,
+    "CustomAngleForce": CustomAngle,
+    "CustomTorsionForce": CustomTorsion,
+    "CustomExternalForce": CustomExternal,
+    "CustomNonbondedForce": CustomNonbonded,
+    "CustomGBForce": CustomGB,
+    "CustomCompoundBondForce": CustomCompoundBond,
+    "CustomCentroidBondForce": CustomCentroidBond,
+}
+NO_ENERGY = {"CMMotionRemover", "AndersenThermostat", "MonteCarloBarostat", "MonteCarloAnisotropicBarostat"}
+
+
+def translate(system: Any) -> ForceField:
+    """The potential energy of an `openmm.System` as a batched, differentiable torch module.
+
+    Raises:
+        Untranslatable: a force (or a kind of it) that only OpenMM evaluates; the message names it.
+    """
+    n = system.getNumParticles()
+    virtual = sum(system.isVirtualSite(i) for i in range(n))
+    if virtual:
+        raise Untranslatable(f"a System with {virtual} virtual sites")
+    box = None
+    if system.usesPeriodicBoundaryConditions():
+        box = torch.tensor([[c._value for c in v] for v in system.getDefaultPeriodicBoxVectors()], dtype=torch.float64)
+    shared = System(n, tuple(system.getParticleMass(i)._value for i in range(n)), box)
+    forces: list[Force] = []
+    for force in system.getForces():
+        kind = type(force).__name__
+        if kind in NO_ENERGY:
+            continue
+        if kind not in FORCES:
+            raise Untranslatable(kind)
+        translated = FORCES[kind](force, shared)
+        if box is not None and translated.needs_pairs and not force.usesPeriodicBoundaryConditions():
+            raise Untranslatable(f"{kind} without periodic boundaries in a System that has them elsewhere")
+        translated.group, translated.name = force.getForceGroup(), force.getName()
+        forces.append(translated)
+    return ForceField(forces, n, box)
