@@ -12,6 +12,8 @@ def main(args: list[str] | None = None) -> None:
 
     refuse_early(args)
     quiet()
+    import torch
+
     from lit_bg.cli import CLI, build, complain
     from lit_bg.data.simulation import simulate
     from lit_bg.energies.base import Energy
@@ -26,11 +28,13 @@ def main(args: list[str] | None = None) -> None:
         complain("data.path is not set: it names the file to write.")
     try:
         energy, simulator = build(Energy, config.model.energy), build(Simulator, config.simulate)
+        if torch.cuda.is_available() and config.trainer.accelerator in ("auto", "gpu", "cuda"):
+            energy = energy.to("cuda")  # walkers live where the energy has its tensors
         simulate(energy, simulator, config.data.path, seed=int(config.seed_everything), force=config.data.force)
     except (ValueError, TypeError, OSError) as error:
         complain(error)
-    except KeyboardInterrupt:
-        print("Interrupted; nothing was written.", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(str(interruption) or "Interrupted; nothing was written.", file=sys.stderr)
         raise SystemExit(130) from None
 
 

@@ -1,6 +1,7 @@
 """From an energy to reference data to a generator trained on them, by the command line."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from lit_bg import fit, sample, simulate
+from lit_bg.energies import DoubleWell
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,6 +53,36 @@ def test_data_are_not_overwritten(experiment, capsys):
     assert stop.value.code == 2
     assert "exists" in capsys.readouterr().err
     assert Path("data/x.npz").read_bytes() == before
+
+
+def test_an_interrupted_simulation_goes_on(experiment, capsys, monkeypatch):
+    """Ctrl-C leaves with 130 and a sentence, and the same command makes the data of an uninterrupted run."""
+    chain = {"walkers": 3, "frames": 50, "stride": 5, "burn_in": 10}
+    config = yaml.safe_load(Path(experiment).read_text())
+    Path(experiment).write_text(yaml.safe_dump(config | {"simulate": {"class_path": "Metropolis", "init_args": chain}}))
+    simulate.main(["-c", experiment, "--data.path=whole.npz"])
+    potential, calls = DoubleWell.potential, []
+
+    def interrupting(self, x):
+        calls.append(1)
+        if len(calls) == 120:
+            signal.raise_signal(signal.SIGINT)
+        return potential(self, x)
+
+    monkeypatch.setattr(DoubleWell, "potential", interrupting)
+    with pytest.raises(SystemExit) as stop:
+        simulate.main(["-c", experiment])
+    assert stop.value.code == 130
+    assert "the same command goes on from the last state in data/x.npz.partial" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        simulate.main(["-c", experiment, "--seed_everything=1"])
+    assert stop.value.code == 2
+    assert "unfinished simulation with seed = 0, not 1" in capsys.readouterr().err
+    simulate.main(["-c", experiment])
+    assert not Path("data/x.npz.partial").exists()
+    with np.load("data/x.npz") as data, np.load("whole.npz") as whole:
+        assert np.array_equal(data["x"], whole["x"])
+        assert np.array_equal(data["u"], whole["u"])
 
 
 @pytest.mark.parametrize(

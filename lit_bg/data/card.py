@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
 
@@ -14,6 +15,7 @@ from lit_bg.energies.base import Energy, Observable
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial_terms
 from lit_bg.samplers.base import Simulator, Trajectory
+from lit_bg.samplers.motion import device_of
 from lit_bg.transforms.domain import Kind
 
 VIRIAL_FRAMES = 100_000  # forces cost more than energies: more frames than this are thinned evenly for the virial
@@ -21,6 +23,9 @@ MOST_Z = 4.0  # a virial further from its exact value than this many errors, and
 MOST_DEVIATION = 0.01  # by more than this fraction (a finite time step may cost less), refutes the data
 MOST_R_HAT = 1.1
 FEWEST_EFFECTIVE = 100
+MOST_FREE_ENERGY_ERROR = 1.0  # [kT]
+FEWEST_WALKERS = 8  # so many give an error bar of their own
+CHUNK = 50_000  # configurations in memory at a time beside the data
 
 
 def describe(item: Energy | Simulator) -> dict[str, Any]:
@@ -62,8 +67,8 @@ def make_card(
 
     Returns:
         energy, kT, seed, simulator, walkers, frames, statistical inefficiency (in frames) and R-hat of u and of every
-        observable, effective samples, virial, observables and modes with errors, and `verdict`:
-        "pass" or a list of problems.
+        observable, effective samples, virial, observables and modes with errors, free-energy differences of modes,
+        and `verdict`: "pass" or a list of problems; what says that longer is needed begins with "not converged".
 
     Raises:
         ValueError: frames without a finite energy.
@@ -76,16 +81,17 @@ def make_card(
             f"{len(bad)} of {len(flat_u)} frames have no finite energy under {type(energy).__name__}, "
             f"the first is frame {int(bad[0])}: check the units of length and that the frames are of this system."
         )
-    x = trajectory.x.reshape(-1, *energy.event_shape)
+    x = trajectory.x
     series: dict[str, list[Tensor]] = {"u": [u]}
     observables: dict[str, dict[str, Any]] = {}
     for name, observable in energy.observables.items():
-        a = torch.cat([observable.function(part) for part in x.split(100_000)]).reshape(frames, walkers)
+        a = _of_frames(observable.function, energy, x)
         series[name] = _on_the_line(a, observable)
         mean, error = (None, None) if observable.periodic else mean_with_error(a)  # an angle has no mean
         observables[name] = {"mean": mean, "error": error, "exact": observable.exact, "unit": observable.unit}
     g = {name: max(statistical_inefficiency(s) for s in parts) for name, parts in series.items()}
     spread = {name: max(r_hat(s) for s in parts) for name, parts in series.items()}
+    modes, differences = _modes(energy, x)
     card: dict[str, Any] = {
         "energy": describe(energy),
         "kT": energy.kT,
@@ -101,11 +107,12 @@ def make_card(
         "statistical_inefficiency": g,
         "effective_samples": frames * walkers / max(g.values()),
         "r_hat": spread,
-        "virial": _virial(energy, trajectory.x),
+        "virial": _virial(energy, x),
         "observables": observables,
-        "modes": _modes(energy, x, frames, walkers),
+        "modes": modes,
+        "free_energy_differences": differences,
     }
-    card["verdict"] = _problems(card) or "pass"
+    card["verdict"] = _problems(card) + trajectory.problems or "pass"
     return _finite(card)
 
 
@@ -113,7 +120,16 @@ def _finite(value: Any) -> Any:
     """JSON has no NaN and no infinity."""
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _of_frames(function: Callable[[Tensor], Tensor], energy: Energy, x: Tensor) -> Tensor:
+    """(T, W) values of a function of the configuration, computed where the energy lives, a chunk at a time."""
+    frames, walkers = x.shape[:2]
+    parts = x.transpose(0, 1).reshape(-1, *energy.event_shape).split(CHUNK)  # without a copy for what `simulate` recorded
+    return torch.cat([function(part.to(device_of(energy))).cpu() for part in parts]).reshape(walkers, frames).T
 
 
 def _on_the_line(a: Tensor, observable: Observable) -> list[Tensor]:
@@ -126,25 +142,47 @@ def _on_the_line(a: Tensor, observable: Observable) -> list[Tensor]:
 
 
 def _virial(energy: Energy, x: Tensor) -> dict[str, float] | None:
-    if (energy.domain.kinds != Kind.LINEAR).any():
+    if (energy.domain.kinds != Kind.LINEAR).any() or getattr(energy, "box_vectors", None) is not None:
         return None  # the identity needs coordinates without ends
     x = x[:: max(1, x.shape[0] * x.shape[1] // VIRIAL_FRAMES)]
-    terms = virial_terms(energy, x.reshape(-1, *energy.event_shape)).reshape(x.shape[:2])
-    value, error = mean_with_error(terms)
+    parts = x.reshape(-1, *energy.event_shape).split(CHUNK)
+    terms = torch.cat([virial_terms(energy, part.to(device_of(energy))).cpu() for part in parts])
+    value, error = mean_with_error(terms.reshape(x.shape[:2]))
     exact = energy.degrees_of_freedom
     return {"value": value, "error": error, "exact": exact, "z": (value - exact) / error if error > 0 else math.inf}
 
 
-def _modes(energy: Energy, x: Tensor, frames: int, walkers: int) -> dict[str, dict[str, float | None]]:
-    if energy.modes is None:
-        return {}
+def _mean_with_walkers(a: Tensor) -> tuple[float, float]:
+    """Mean and error of (T, W), from the correlation in time or from the spread between walkers, whichever error is larger."""
+    mean, error = mean_with_error(a)
+    walkers = a.shape[1]
+    if walkers >= FEWEST_WALKERS:
+        error = max(error, a.mean(0).std().item() / math.sqrt(walkers))
+    return mean, error
+
+
+def _modes(energy: Energy, x: Tensor) -> tuple[dict[str, dict[str, float | None]], dict[str, dict[str, float | None]]]:
+    r"""Populations, and free energies $-\ln p_b / p_a$ [kT] relative to the first mode, with errors.
+
+    The error of the difference is that of the mean of $1_b / p_b - 1_a / p_a$, its linearisation in the populations.
+    """
     modes = energy.modes
-    label = torch.cat([modes.label(part) for part in x.split(100_000)]).reshape(frames, walkers)
-    table = {}
+    if modes is None:
+        return {}, {}
+    label = _of_frames(modes.label, energy, x)
+    exact = None if modes.exact is None else modes.exact.tolist()
+    populations, differences = {}, {}
     for i, name in enumerate(modes.names):
-        p, error = mean_with_error((label == i).double())
-        table[name] = {"p": p, "error": error, "exact": None if modes.exact is None else modes.exact[i].item()}
-    return table
+        p, error = _mean_with_walkers((label == i).double())
+        populations[name] = {"p": p, "error": error, "exact": None if exact is None else exact[i]}
+    first, *rest = modes.names
+    for i, name in enumerate(rest, 1):
+        p_a, p_b = populations[first]["p"], populations[name]["p"]
+        if p_a and p_b:
+            _, error = _mean_with_walkers((label == i).double() / p_b - (label == 0).double() / p_a)
+            truth = None if exact is None else -math.log(exact[i] / exact[0])
+            differences[f"F({name}) - F({first})"] = {"value": -math.log(p_b / p_a), "error": error, "exact": truth}
+    return populations, differences
 
 
 def _problems(card: dict[str, Any]) -> list[str]:
@@ -159,15 +197,20 @@ def _problems(card: dict[str, Any]) -> list[str]:
     if unmixed:
         worst = max(unmixed, key=lambda name: unmixed[name])
         problems.append(
-            f"the walkers do not agree: R-hat is above {MOST_R_HAT} for {len(unmixed)} of {len(card['r_hat'])} "
+            f"not converged: the walkers do not agree, R-hat is above {MOST_R_HAT} for {len(unmixed)} of {len(card['r_hat'])} "
             f"averages, {unmixed[worst]:.2f} for {worst}"
         )
     if card["effective_samples"] < FEWEST_EFFECTIVE:
-        problems.append(f"only {card['effective_samples']:.0f} effective samples")
+        problems.append(f"not converged: only {card['effective_samples']:.0f} effective samples")
     total = card["frames"] * card["walkers"]
     unseen = [n for n, m in card["modes"].items() if m["p"] == 0 and (m["exact"] is None or m["exact"] * total > 10)]
     if unseen:
-        problems.append(f"never visited: {', '.join(unseen)}")
+        problems.append(f"not converged: never visited {', '.join(unseen)}")
+    problems += [
+        f"not converged: {name} has an error of {d['error']:.2g} kT"
+        for name, d in card["free_energy_differences"].items()
+        if not d["error"] <= MOST_FREE_ENERGY_ERROR
+    ]
     problems += [
         f"{name} is {o['mean']:.4g} +- {o['error']:.2g}, exact {o['exact']:.4g}"
         for name, o in card["observables"].items()

@@ -19,6 +19,7 @@ from lit_bg.estimators.time_series import mean_with_error
 from lit_bg.files import atomic
 from lit_bg.rng import stream
 from lit_bg.samplers.base import Simulator, Trajectory
+from lit_bg.samplers.motion import device_of
 
 
 @dataclass
@@ -42,20 +43,25 @@ class Dataset:
     def from_trajectory(
         cls, energy: Energy, trajectory: Trajectory, simulator: Simulator | None = None, seed: int | None = None
     ) -> Self:
-        """Evaluate the energy of every frame and fill in the card.
+        """Fill in the card. Energies that the simulator knows are compared at a few frames, else all are evaluated.
+
+        Frames that were recorded walker by walker are not copied.
 
         Raises:
-            ValueError: frames without a finite energy.
+            ValueError: frames without a finite energy, or with another energy than the simulator's.
         """
         x = trajectory.x.detach().to("cpu", torch.float32)
         frames, walkers = x.shape[:2]
-        flat = x.reshape(-1, *energy.event_shape)
-        with torch.no_grad():
-            u = torch.cat([energy(part) for part in flat.split(8192)]).reshape(frames, walkers).float()
-        card = make_card(energy, replace(trajectory, x=x), u, simulator, seed)
+        flat = x.transpose(0, 1).reshape(-1, *energy.event_shape)
+        if trajectory.u is None:
+            u = _energies(flat, energy).float()
+        else:
+            u = trajectory.u.T.flatten().to("cpu", torch.float32)
+            _check_energies(flat, u, energy, "the simulation")
+        card = make_card(energy, replace(trajectory, x=x), u.reshape(walkers, frames).T, simulator, seed)
         return cls(
-            x=x.transpose(0, 1).reshape(-1, *energy.event_shape),
-            u=u.T.flatten(),
+            x=flat,
+            u=u,
             walker=torch.arange(walkers).repeat_interleave(frames),
             frame=torch.arange(frames).repeat(walkers),
             card=card,
@@ -106,7 +112,7 @@ class Dataset:
             )
         check_finite(x, path)
         u, walker, frame = (torch.from_numpy(arrays[name]) for name in ("u", "walker", "frame"))
-        _check_energies(x, u, energy, path)
+        _check_energies(x, u, energy, str(path))
         return cls(x, u, walker, frame, card)
 
     def save(self, path: str | Path) -> None:
@@ -168,19 +174,24 @@ class Dataset:
         return self.x[pick.to(self.x.device)]
 
 
-def _check_energies(x: Tensor, u: Tensor, energy: Energy, path: Path) -> None:
+def _energies(x: Tensor, energy: Energy) -> Tensor:
+    """(n,) reduced energies, computed where the energy lives."""
+    with torch.no_grad():
+        return torch.cat([energy(part.to(device_of(energy))).cpu() for part in x.split(8192)])
+
+
+def _check_energies(x: Tensor, u: Tensor, energy: Energy, source: str) -> None:
     """A few energies evaluated again tell another force field from the same name.
 
     Raises:
-        ValueError: they are not those of the file.
+        ValueError: they are not those of the source.
     """
     pick = torch.linspace(0, len(x) - 1, 8).long().unique()
-    with torch.no_grad():
-        now = energy(x[pick]).float()
+    now = _energies(x[pick], energy).float()
     off = (now - u[pick]).abs() - 1e-4 * u[pick].abs()
     if not (off < 0.1).all():
         i = int(off.nan_to_num(torch.inf).argmax())
         raise ValueError(
-            f"frame {int(pick[i])} of {path} has u = {u[pick[i]]:.4f} kT in the file and {now[i]:.4f} under this "
+            f"frame {int(pick[i])} of {source} has u = {u[pick[i]]:.4f} kT there and {now[i]:.4f} under this "
             f"{type(energy).__name__}: its parameters have changed, so simulate again."
         )

@@ -34,19 +34,21 @@ def read_trajectory(path: Path, energy: Energy) -> Tensor:
     Raises:
         ValueError: an energy without a topology, another number of atoms, or a file mdtraj cannot read.
     """
-    topology = getattr(energy, "topology_path", None)
-    if topology is None:
+    structure = getattr(energy, "structure", None)
+    if structure is None:
         raise ValueError(
             f"{path} is a molecular trajectory, and {type(energy).__name__} has no topology to read it with: "
             "give an npz file with an array `x`."
         )
     import mdtraj
 
+    from lit_bg.molecules.writing import mdtraj_topology
+
     try:
-        x = mdtraj.load(str(path), top=str(topology)).xyz
+        x = mdtraj.load(str(path), top=mdtraj_topology(structure)).xyz
     except Exception as error:  # one class per format
         raise ValueError(
-            f"mdtraj cannot read {path} with the {energy.event_shape[0]} atoms of {Path(topology).name} ({error})."
+            f"mdtraj cannot read {path} with the {energy.event_shape[0]} atoms of {energy.name} ({error})."
         ) from error
     return torch.from_numpy(np.ascontiguousarray(x))
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def card_table(card: dict[str, Any]) -> Table:
-    """Every average with its error, exact value, correlation and agreement between walkers."""
+    """Every average with its error, exact value, correlation and agreement between walkers; then what the simulator reports."""
     from rich.table import Table
 
     unit = "" if card["unit"] == "kT" else f" {card['unit']}"
@@ -33,7 +33,19 @@ def card_table(card: dict[str, Any]) -> Table:
         table.add_row("virial", *map(_number, (v["value"], v["error"], v["exact"])))
     for name, mode in card["modes"].items():
         table.add_row(f"P({name})", *map(_number, (mode["p"], mode["error"], mode["exact"])))
+    for name, f in card["free_energy_differences"].items():
+        table.add_row(f"{name} [kT]", *map(_number, (f["value"], f["error"], f["exact"])))
+    table.add_section()
+    for name, value in card["info"].items():
+        table.add_row(name.replace("_", " "), _span(value))
     return table
+
+
+def _span(value: Any) -> str:
+    """A number of the simulator, or the range of several."""
+    if isinstance(value, list):
+        return f"{min(value):.4g} to {max(value):.4g} ({len(value)})" if value else ""
+    return value if isinstance(value, str) else _number(value)
 
 
 def _number(value: float | None) -> str:

@@ -103,6 +103,14 @@ class Energy(nn.Module, ABC):
         """Dimension of the reference measure, and the value of the virial <sum x . grad u>."""
         return self.dim
 
+    @property
+    def masses(self) -> Tensor | None:
+        """(N,) masses of the particles, for dynamics; no average depends on them. None: 1 in every coordinate.
+
+        Units fit those of the potential: with kJ/mol and nanometres [amu], and time is in picoseconds.
+        """
+        return None
+
     def check_configurations(self, x: Tensor) -> None:
         """Refuse configurations from elsewhere that cannot be of this system (its units, say); here: their shape.
 

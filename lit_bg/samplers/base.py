@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
+from lit_bg.samplers.recorder import Recorder
 
 Progress = Callable[[int, int, str], None]  # done, total, a short state such as "acceptance 0.52"
+Info = dict[str, float | int | str | list[float]]
 
 
 @dataclass
@@ -20,7 +22,10 @@ class Trajectory:
     x: Tensor  # (T, W, *event_shape)
     interval: float = 1.0  # time between frames, in `time_unit`
     time_unit: str = "steps"
-    info: dict[str, float | int | str] = field(default_factory=dict)  # acceptance and the like, for the data card
+    info: Info = field(default_factory=dict)  # acceptance and the like, for the data card
+    u: Tensor | None = None  # (T, W) reduced energies of the frames [kT], where the simulator knows them
+    problems: list[str] = field(default_factory=list)  # what the simulator itself says against its data, in sentences
+    others: dict[float, Trajectory] = field(default_factory=dict)  # the same walkers at other temperatures, by kT
 
 
 class Simulator(ABC):
@@ -33,6 +38,22 @@ class Simulator(ABC):
             ValueError: the simulator cannot handle this energy, with the way out.
         """
 
+    def other_kTs(self, energy: Energy) -> dict[str, float]:
+        """Temperatures (kT) sampled besides that of the energy, by a label for the file name such as "600K"."""
+        return {}
+
     @abstractmethod
-    def run(self, energy: Energy, seed: int, progress: Progress) -> Trajectory:
-        """Simulate exp(-u); the same seed gives the same trajectory."""
+    def run(self, energy: Energy, seed: int, progress: Progress, recorder: Recorder | None = None) -> Trajectory:
+        """Simulate exp(-u); the same seed gives the same trajectory.
+
+        Args:
+            energy: the system.
+            seed: of every random number.
+            progress: is told how far it is.
+            recorder: where frames and state go as they come, so that an interrupted simulation can go on; None: they
+                stay in memory. Simulators that are over soon, or know no steps, do not use it.
+
+        Raises:
+            ValueError: what `check` says, or a simulation that went wrong.
+            Interrupted: it was interrupted, and the recorder keeps what is needed to go on.
+        """

@@ -7,6 +7,7 @@ import torch
 from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
 from lit_bg.samplers.base import Progress, Simulator, Trajectory
+from lit_bg.samplers.recorder import Recorder
 
 
 class Exact(Simulator):
@@ -28,7 +29,7 @@ class Exact(Simulator):
         if not energy.has_exact_samples:
             raise ValueError(f"{type(energy).__name__} at kT = {energy.kT:.6g} has no exact sampler: use Metropolis or MALA.")
 
-    def run(self, energy: Energy, seed: int, progress: Progress) -> Trajectory:
+    def run(self, energy: Energy, seed: int, progress: Progress, recorder: Recorder | None = None) -> Trajectory:
         self.check(energy)
         rng = stream(seed, "simulate")
         parts = torch.full((self.frames,), 0).split(100_000)

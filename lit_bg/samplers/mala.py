@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
-from lit_bg.samplers.metropolis import Metropolis, State
+from lit_bg.samplers.chain import State
+from lit_bg.samplers.metropolis import Metropolis
+from lit_bg.samplers.motion import energy_and_gradient
 
 
 class MALA(Metropolis):
@@ -18,23 +20,19 @@ class MALA(Metropolis):
     walk in many dimensions, $\sigma \propto D^{-1/6}$ instead of $D^{-1/2}$, and like it does not cross high barriers.
 
     Args:
-        frames, walkers, stride, burn_in, step_size, start: as for `Metropolis`.
+        frames, walkers, stride, burn_in, step_size, start, target_acceptance: as for `Metropolis`.
 
     References:
         Roberts, Tweedie, Bernoulli 2, 341 (1996), doi:10.2307/3318418.
     """
 
     def evaluate(self, energy: Energy, x: Tensor) -> State:
-        x = x.detach().requires_grad_()
-        with torch.enable_grad():
-            u = energy(x)
-            (gradient,) = torch.autograd.grad(u.sum(), x)
-        return State(x.detach(), u.detach(), gradient)
+        u, gradient = energy_and_gradient(energy, x)
+        return {"x": x, "u": u, "gradient": gradient}
 
     def propose(self, energy: Energy, old: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        assert old.gradient is not None
-        noise = torch.randn(old.x.shape, generator=rng, device=rng.device, dtype=old.x.dtype)
-        new = self.evaluate(energy, old.x - 0.5 * self.step_size**2 * old.gradient + self.step_size * noise)
-        assert new.gradient is not None
-        back = (old.x - new.x + 0.5 * self.step_size**2 * new.gradient) / self.step_size
+        noise, sigma = self.noise(energy, old["x"], rng), float(old["step_size"])
+        new = self.evaluate(energy, old["x"] - 0.5 * sigma**2 * old["gradient"] + sigma * noise)
+        # Forces that depend on differences sum to zero, so both noises are without a centre of mass where one is.
+        back = (old["x"] - new["x"] + 0.5 * sigma**2 * new["gradient"]) / sigma
         return new, 0.5 * ((noise**2).flatten(1).sum(-1) - (back**2).flatten(1).sum(-1))

@@ -20,8 +20,10 @@ from lit_bg.energies.base import Energy
 from lit_bg.energies.molecule import Molecule
 from lit_bg.energies.openmm_bridge import choose_platform
 from lit_bg.rng import stream
-from lit_bg.samplers.base import Progress, Simulator, Trajectory
-from lit_bg.transforms.internal_coordinates import InternalCoordinates
+from lit_bg.samplers.base import Info, Progress, Simulator, Trajectory
+from lit_bg.samplers.hydrogen_mass import check_hydrogen_mass, repartitioned_masses
+from lit_bg.samplers.recorder import Recorder
+from lit_bg.samplers.start import torsion_starts
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,7 @@ class OpenMMLangevin(Simulator):
         self.stride = round(interval / time_step)
         if self.stride < 1 or not math.isclose(self.stride * time_step, interval, rel_tol=1e-6):
             raise ValueError(f"interval = {interval} ps must be a whole number of time steps of {time_step} ps.")
-        if hydrogen_mass is not None and not 1 <= hydrogen_mass <= 4:
-            raise ValueError(f"hydrogen_mass = {hydrogen_mass} amu must be between 1 and 4, to leave their neighbours a mass.")
+        check_hydrogen_mass(hydrogen_mass)
         if start not in ("torsions", "initial"):
             raise ValueError(f"start must be torsions or initial, got {start}.")
         self.frames, self.walkers, self.interval, self.time_step = frames, walkers, interval, time_step
@@ -117,9 +118,9 @@ class OpenMMLangevin(Simulator):
                 f"OpenMMLangevin simulates a Molecule, got {type(energy).__name__}: use Metropolis, MALA or Exact."
             )
         if self.start == "torsions" and not energy.structure.backbone_torsions:
-            raise ValueError(f"{energy.topology_path} has no peptide backbone to turn: use start: initial.")
+            raise ValueError(f"{energy.name} has no peptide backbone to turn: use start: initial.")
 
-    def run(self, energy: Energy, seed: int, progress: Progress) -> Trajectory:
+    def run(self, energy: Energy, seed: int, progress: Progress, recorder: Recorder | None = None) -> Trajectory:
         self.check(energy)
         assert isinstance(energy, Molecule)  # for the type checker
         burn_in = round(self.burn_in / self.time_step)
@@ -147,7 +148,7 @@ class OpenMMLangevin(Simulator):
             saved[:, index] = torch.from_numpy(x)
             kinetic += temperature / self.walkers
         self._check_chirality(energy, saved)
-        info: dict[str, float | int | str] = {
+        info: Info = {
             "steps": total,
             "steps_per_second": total / (time.monotonic() - began),
             "kinetic_temperature": kinetic,
@@ -161,33 +162,16 @@ class OpenMMLangevin(Simulator):
         if self.hydrogen_mass is None:
             return energy.evaluator.system
         system = openmm.XmlSerializer.deserialize(energy.evaluator.system)
-        masses, elements = list(energy.structure.masses), energy.structure.elements
-        for bond in energy.structure.bonds:
-            for h, other in (bond, bond[::-1]):
-                if elements[h] == "H" and elements[other] != "H":
-                    masses[other] -= self.hydrogen_mass - masses[h]
-                    masses[h] = self.hydrogen_mass
-        if min(masses) <= 0.5:
-            raise ValueError(f"hydrogen_mass = {self.hydrogen_mass} amu leaves an atom {min(masses):.2f} amu: make it smaller.")
+        masses = repartitioned_masses(energy.structure, self.hydrogen_mass)
         for i, mass in enumerate(masses):
             system.setParticleMass(i, mass)
         return str(openmm.XmlSerializer.serialize(system))
 
     def _starts(self, energy: Molecule, seed: int) -> Tensor:
         """(W, N, 3) float64."""
-        x = torch.from_numpy(energy.structure.positions).expand(self.walkers, -1, -1)
         if self.start == "initial":
-            return x.contiguous()
-        chart = InternalCoordinates().build(energy).double()
-        z, _ = chart.inverse(x)
-        turned = [frozenset(atoms) for atoms in energy.structure.backbone_torsions.values()]
-        first = z.shape[1] - len(chart.rows)
-        columns = [
-            first + n for n, row in enumerate(chart.rows.tolist()) if frozenset(row) in turned and chart.torsion[first + n]
-        ]
-        draw = torch.rand(self.walkers, len(columns), generator=stream(seed, "start"), dtype=z.dtype)
-        z[:, columns] = 2 * draw - 1
-        return chart(z)[0]
+            return torch.from_numpy(energy.structure.positions).expand(self.walkers, -1, -1).contiguous()
+        return torsion_starts(energy, self.walkers, seed)
 
     def _check_chirality(self, energy: Molecule, x: Tensor) -> None:
         handed = energy.observables.get("P(L)")

@@ -6,19 +6,22 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
+from lit_bg.energies.molecule import Molecule
+from lit_bg.rng import stream
 
 
-def starting_points(energy: Energy, walkers: int, start: str) -> Tensor:
+def starting_points(energy: Energy, walkers: int, start: str, seed: int = 0) -> Tensor:
     """(walkers, *event_shape) configurations from `energy.initial`.
 
     Args:
         energy: the system.
         walkers: how many.
-        start: "modes" goes round all initial configurations, one walker each; the name of a mode keeps to
-            those that lie in it.
+        start: "modes" goes round all initial configurations, one walker each; "initial" takes the first for all; the name of
+            a mode keeps to those that lie in it; "torsions" draws the backbone torsions of a molecule uniformly.
+        seed: of the torsions.
 
     Raises:
-        ValueError: an energy without initial configurations, or no such mode.
+        ValueError: an energy without initial configurations, or no such mode, or no backbone.
 
     >>> from lit_bg.energies import DoubleWell
     >>> starting_points(DoubleWell(), 3, "modes")[:, 0].sign()
@@ -26,10 +29,17 @@ def starting_points(energy: Energy, walkers: int, start: str) -> Tensor:
     >>> starting_points(DoubleWell(), 3, "right")[:, 0].sign()
     tensor([1., 1., 1.])
     """
+    if start == "torsions":
+        if not isinstance(energy, Molecule) or not energy.structure.backbone_torsions:
+            name = energy.name if isinstance(energy, Molecule) else type(energy).__name__
+            raise ValueError(f"{name} has no peptide backbone to turn: use start: initial.")
+        return torsion_starts(energy, walkers, seed)
     initial = energy.initial
     if initial is None:
         raise ValueError(f"{type(energy).__name__} says nothing of where to start: define its `initial` configurations.")
-    if start != "modes":
+    if start == "initial":
+        initial = initial[:1]
+    elif start != "modes":
         modes = energy.modes
         names = () if modes is None else modes.names
         if modes is None or start not in names:
@@ -38,3 +48,40 @@ def starting_points(energy: Energy, walkers: int, start: str) -> Tensor:
         if len(initial) == 0:
             raise ValueError(f"{type(energy).__name__} has no initial configuration in its mode {start!r}: use 'modes'.")
     return initial[torch.arange(walkers) % len(initial)].clone()
+
+
+def torsion_starts(energy: Molecule, walkers: int, seed: int) -> Tensor:
+    """(walkers, N, 3) float64 [nm]: the topology file's configuration with its backbone torsions drawn uniformly.
+
+    A torsion turns what lies on one side of its bond; bonds in rings (proline) are left as they are.
+    """
+    structure, rng = energy.structure, stream(seed, "start")
+    x = torch.from_numpy(structure.positions).repeat(walkers, 1, 1)
+    for _, j, k, _ in structure.backbone_torsions.values():
+        angle = 2 * torch.pi * torch.rand(walkers, 1, 1, generator=rng, dtype=x.dtype)
+        side = _side_of_bond(structure.bonds, j, k)
+        if j in side:
+            continue
+        axis = torch.nn.functional.normalize(x[:, k] - x[:, j], dim=-1)[:, None].expand(-1, len(side), -1)
+        arm = x[:, side] - x[:, k, None]
+        along = axis * (axis * arm).sum(-1, keepdim=True)
+        x[:, side] = x[:, k, None] + along + angle.cos() * (arm - along) + angle.sin() * torch.linalg.cross(axis, arm)
+    return x
+
+
+def _side_of_bond(bonds: tuple[tuple[int, int], ...], j: int, k: int) -> list[int]:
+    """Atoms that hang together with k when the bond between j and k is cut."""
+    side, fresh = {k}, {k}
+    while fresh:
+        near = {b for bond in bonds if set(bond) != {j, k} for a, b in (bond, bond[::-1]) if a in fresh}
+        fresh = near - side
+        side |= fresh
+    return sorted(side)
+
+
+def flipped(energy: Energy, x: Tensor) -> Tensor:
+    """(B,) bool: configurations in which an amino acid has another chirality than in the topology file."""
+    handed = energy.observables.get("P(L)")
+    if handed is None or energy.initial is None:
+        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    return handed.function(x) != handed.function(energy.initial[:1].to(x))

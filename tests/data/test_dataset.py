@@ -210,8 +210,8 @@ class TestCard:
 
     def test_one_well_is_told_apart_and_not_refused(self, tmp_path):
         simulator = Metropolis(frames=300, walkers=20, stride=10, burn_in=200, step_size=0.1, start="right")
-        data = simulate(DoubleWell(), simulator, tmp_path / "right.npz", seed=0)
-        assert "never visited: left" in data.card["verdict"]
+        data = simulate(DoubleWell(), simulator, tmp_path / "right.npz", seed=1)
+        assert "not converged: never visited left" in data.card["verdict"]
         Dataset.load(tmp_path / "right.npz", DoubleWell())
 
     def test_walkers_stuck_in_two_wells_are_told_apart_and_not_refused(self, tmp_path):
