@@ -2,52 +2,61 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Literal
+import warnings
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
-from lit_bg.energies.openmm_bridge import (
-    OpenMMEvaluator,
-    Potential,
-    choose_platform,
-    harmonic_terms,
-    read_system,
-    system_from_force_field,
-)
-from lit_bg.molecules.geometry import dihedral, distance
-from lit_bg.molecules.structure import Structure, read_topology
+from lit_bg.energies.molecular_observables import modes_of, observables_of
+from lit_bg.energies.openmm_bridge import OpenMMEvaluator, Potential, choose_platform
+from lit_bg.forces import ForceField, Untranslatable, translate
+from lit_bg.molecules.coordinates import read_topology
+from lit_bg.molecules.force_field import unconstrained
+from lit_bg.molecules.geometry import distance
+from lit_bg.molecules.inputs import Inputs, read_molecule
+from lit_bg.molecules.structure import Structure, harmonic_terms
 
 R = 8.31446261815324e-3  # gas constant [kJ/mol/K]
-PHI_BARRIER = 2.15  # [rad] upper end of the basin phi > 0
+COMPILE_AFTER = 2e8  # atom pairs: by then eager evaluation has cost about as much as the compilation will
 
 
 class Molecule(Energy):
-    r"""A molecule without a box: topology, force field and temperature; (N, 3) [nm], potential in kJ/mol, kT = R T.
+    r"""A molecule: topology, force field and temperature; (N, 3) [nm], potential in kJ/mol, kT = R T.
+
+    The force field is read by OpenMM once and translated to torch (`lit_bg.forces`): batched, differentiable twice, on
+    any device, in float32 or float64. What has no translation (lattice sums, unknown forces) is evaluated by OpenMM,
+    one configuration at a time in each process, with a warning that names it.
 
     The reference measure is the centre-of-mass-free subspace, 3(N - 1) dimensions. The potential does not
     see mirror images: averages are those of the topology file's enantiomer as long as what proposes
     configurations keeps it (internal coordinates and dynamics do; the observable `P(L)` tells).
-
-    Evaluated by OpenMM, one configuration at a time (`openmm_bridge`); the molecule itself is plain data.
     Configurations that overlap or are NaN have energy +inf and zero force.
 
     Args:
-        topology: PDB or mmCIF file with hydrogens; also the starting configuration.
-        forcefield: OpenMM force-field files, its own (`amber96.xml`, `implicit/obc1.xml`) or yours.
+        topology: PDB or mmCIF file with hydrogens, also the starting configuration; or an Amber prmtop, GROMACS top or
+            CHARMM psf file, with `coordinates`.
+        forcefield: OpenMM force-field files, its own (`amber96.xml`, `implicit/obc1.xml`) or yours; parameter files
+            of a psf, the include directory of a top.
         temperature: T [K].
-        nonbonded: without a cutoff, or cut (a cut that is not smooth spoils forces).
-        cutoff: of CutoffNonPeriodic [nm].
+        nonbonded: NoCutoff; CutoffNonPeriodic; in a box CutoffPeriodic, PME (by OpenMM).
+        cutoff: of all but NoCutoff [nm].
         constraints: only None. Constrained coordinates have no density.
         system: a serialized System (XML), instead of `forcefield`.
+        coordinates: file with the starting configuration, where the topology has none.
+        implicit_solvent: HCT, OBC1, OBC2, GBn or GBn2, for prmtop and psf; elsewhere it is a force-field file.
+        backend: what evaluates the energy; "openmm" is for comparison.
+        compile: evaluate through torch.compile; None: from the point on where it pays (batches of some size, and
+            2e8 pairs of atoms so far: a million energies of 22 atoms).
         platform: of OpenMM; None takes the faster of Reference (double precision) and CPU (single).
+        processes: of OpenMM; null: one per core.
 
     Raises:
         ValueError: a missing or unreadable file, a residue the force field does not know, a system that is
-            periodic or constrained: with the way out, before anything is computed.
+            constrained: with the way out, before anything is computed.
 
     References:
         Eastman et al., OpenMM 8, J. Phys. Chem. B 128, 109 (2024), doi:10.1021/acs.jpcb.3c06662.
@@ -62,45 +71,125 @@ class Molecule(Energy):
         topology: str,
         forcefield: list[str] | None = None,
         temperature: float = 300.0,
-        nonbonded: Literal["NoCutoff", "CutoffNonPeriodic"] = "NoCutoff",
+        nonbonded: str = "NoCutoff",
         cutoff: float = 1.0,
         constraints: str | None = None,
         system: str | None = None,
+        coordinates: str | None = None,
+        implicit_solvent: str | None = None,
+        backend: Literal["torch", "openmm"] = "torch",
+        compile: bool | None = None,
         platform: str | None = None,
+        processes: int | None = 1,
     ) -> None:
-        if not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {temperature} K.")
+        _check_temperature(temperature)
         super().__init__(kT=R * temperature)
-        if constraints is not None:
-            raise ValueError(
-                f"constraints={constraints} takes degrees of freedom away, and what is left has another measure: "
-                "use constraints: null (heavier hydrogens allow long time steps instead)."
-            )
-        if nonbonded not in ("NoCutoff", "CutoffNonPeriodic"):
-            raise ValueError(
-                f"nonbonded={nonbonded} is periodic or unknown, and a molecule has no box: use NoCutoff or CutoffNonPeriodic."
-            )
-        if (forcefield is None) == (system is None):
+        if (forcefield is not None) and (system is not None):
             raise ValueError("Molecule takes either forcefield=[...] or system=path of a serialized System, and not both.")
+        inputs = read_molecule(
+            topology,
+            forcefield,
+            system,
+            coordinates,
+            nonbonded,
+            cutoff,
+            constraints=constraints,
+            implicit_solvent=implicit_solvent,
+        )
+        # what tells one target from another is kept under its name, for the cards of data sets
+        self.topology_path, self.forcefield = topology, forcefield
+        self.nonbonded, self.cutoff, self.implicit_solvent = nonbonded, cutoff, implicit_solvent
+        self._set_up(inputs, backend, compile, platform, processes)
+
+    @classmethod
+    def from_system(
+        cls,
+        system: Any,
+        topology: Any,
+        temperature: float = 300.0,
+        backend: Literal["torch", "openmm"] = "torch",
+        compile: bool | None = None,
+        platform: str | None = None,
+        processes: int | None = 1,
+    ) -> Self:
+        """A molecule from objects of OpenMM.
+
+        Args:
+            system: an openmm.System without constraints.
+            topology: something with `.topology` and `.positions`, as PDBFile and Modeller have, or a PDB file's path.
+            temperature, backend, compile, platform, processes: as in the constructor.
+
+        Raises:
+            ValueError: constraints in place of bonds, virtual sites, or another number of atoms.
+        """
+        _check_temperature(temperature)
+        energy = cls.__new__(cls)
+        Energy.__init__(energy, kT=R * temperature)
+        inputs = _inputs(system, topology)
+        energy.topology_path = str(topology) if isinstance(topology, (str, Path)) else None
+        energy._set_up(inputs, backend, compile, platform, processes)
+        return energy
+
+    def _set_up(self, inputs: Inputs, backend: str, compile: bool | None, platform: str | None, processes: int | None) -> None:
         import openmm
 
-        self.topology_path = topology
-        self.forcefield = forcefield
-        read = read_topology(topology)
-        n = read.topology.getNumAtoms()
-        if system is not None:
-            openmm_system = read_system(system, n)
-        else:
-            openmm_system = system_from_force_field(read.topology, forcefield or [], nonbonded, cutoff)
-        choose_platform(openmm_system, platform)  # so that a wrong name is refused here
-        self.structure = _structure(read, openmm_system)
-        self.event_shape = (n, 3)
-        self.evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(openmm_system), platform)
+        if backend not in ("torch", "openmm"):
+            raise ValueError(f"backend={backend} is unknown: use torch, or openmm for comparison.")
+        choose_platform(inputs.system, platform)  # so that a wrong name is refused here
+        self.structure = _structure(inputs)
+        vectors = inputs.system.getDefaultPeriodicBoxVectors() if inputs.system.usesPeriodicBoundaryConditions() else None
+        self._box = None if vectors is None else torch.tensor([[c._value for c in v] for v in vectors], dtype=torch.float64)
+        self.event_shape = (self.structure.n_atoms, 3)
+        self.evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(inputs.system), platform, processes)
+        self.field: ForceField | None = None
+        self.compile_energy = compile
+        if backend == "torch":
+            try:
+                self.field = translate(inputs.system)
+            except Untranslatable as reason:
+                warnings.warn(
+                    f"{self.name}: {reason} has no translation to torch, so OpenMM evaluates the energy, one configuration "
+                    "at a time (processes: null uses all cores).",
+                    stacklevel=3,
+                )
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.topology_path or f"the molecule of {self.structure.n_atoms} atoms"
+
+    @property
+    def box_vectors(self) -> Tensor | None:
+        """(3, 3) [nm] of a periodic system, where the virial has no fixed value and log Z is that of one cell."""
+        return self._box
 
     def potential(self, x: Tensor) -> Tensor:
+        if self.field is not None:
+            return self.field.energy(x, compiled=self._compiled(x)).to(x.dtype)
         if torch.is_grad_enabled() and x.requires_grad:
             return Potential.apply(x, self.evaluator)
         return self.evaluator.energy(x).to(x.dtype)
+
+    def _compiled(self, x: Tensor) -> bool:
+        """Whether to compile: a function of the counters, which a resumed run restores, and of nothing else."""
+        if self.compile_energy is not None:
+            return self.compile_energy
+        assert self.field is not None
+        if 2 * len(x) < self.field.chunk(x):  # it would be filled up to a full chunk
+            return False
+        forces = torch.is_grad_enabled() and x.requires_grad
+        done = self.n_gradients if forces else (self.n_values - self.n_gradients) / 3  # forces cost three times an energy
+        return done * self.field.pairs > COMPILE_AFTER
+
+    def energy_components(self, x: Tensor) -> dict[str, Tensor]:
+        """Potential energy of every force by name, each (B,) [kJ/mol]; not counted.
+
+        Raises:
+            ValueError: OpenMM evaluates this molecule.
+        """
+        if self.field is None:
+            raise ValueError(f"{self.name} is evaluated by OpenMM, which gives force groups only: use `evaluator`.")
+        return self.field.components(x)
 
     @property
     def temperature(self) -> float:
@@ -123,25 +212,11 @@ class Molecule(Energy):
 
     @property
     def observables(self) -> dict[str, Observable]:
-        torsions = {
-            name: Observable(partial(_torsion, atoms=atoms), unit="rad", range=(-torch.pi, torch.pi), periodic=True)
-            for name, atoms in self.structure.backbone_torsions.items()
-        }
-        observables = {
-            **torsions,
-            "Rg": Observable(partial(_radius_of_gyration, masses=self.structure.masses), unit="nm"),
-        }
-        if self.structure.chiral_centres:
-            observables["P(L)"] = Observable(partial(_fraction_l, centres=self.structure.chiral_centres))
-        return observables
+        return observables_of(self.structure)
 
     @property
     def modes(self) -> Modes | None:
-        """For a molecule with one phi: its two sides, parted at 0 and 2.15 rad (the barriers of alanine dipeptide)."""
-        phi = self.structure.backbone_torsions.get("phi")
-        if phi is None:
-            return None
-        return Modes(names=("phi<0", "phi>0"), label=partial(_side_of_phi, atoms=phi))
+        return modes_of(self.structure)
 
     def check_configurations(self, x: Tensor) -> None:
         """Refuse configurations that are not of this molecule in nanometres, (B, N, 3).
@@ -150,9 +225,7 @@ class Molecule(Energy):
             ValueError: another shape, or bonds of impossible length.
         """
         if x.shape[1:] != self.event_shape:
-            raise ValueError(
-                f"{self.topology_path} has {self.structure.n_atoms} atoms, the configurations have shape {tuple(x.shape)}."
-            )
+            raise ValueError(f"{self.name} has {self.structure.n_atoms} atoms, the configurations have shape {tuple(x.shape)}.")
         length = float(distance(x, torch.tensor(self.structure.bonds, device=x.device)).median())
         if not 0.05 < length < 0.4:
             raise ValueError(
@@ -161,49 +234,38 @@ class Molecule(Energy):
             )
 
 
-def _structure(read: object, system: object) -> Structure:
-    """Plain data of an OpenMM topology and System."""
+def _check_temperature(temperature: float) -> None:
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature} K.")
+
+
+def _inputs(system: Any, topology: Any) -> Inputs:
+    """What OpenMM's objects hold, the system copied and free of constraints."""
+    import copy
+
     from openmm import unit
 
-    topology = read.topology  # type: ignore[attr-defined]
-    atoms, residues = list(topology.atoms()), list(topology.residues())
-    x = np.asarray(read.positions.value_in_unit(unit.nanometer), dtype=np.float64)  # type: ignore[attr-defined]
-    masses = [system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(len(atoms))]  # type: ignore[attr-defined]
-    bonds, angles = harmonic_terms(system)
+    read = read_topology(str(topology)) if isinstance(topology, (str, Path)) else topology
+    n = read.topology.getNumAtoms()
+    if system.getNumParticles() != n:
+        raise ValueError(f"the System has {system.getNumParticles()} particles and the topology {n} atoms.")
+    free = unconstrained(copy.deepcopy(system), "the System", "make it with constraints=None, rigidWater=False")
+    return Inputs(read.topology, np.asarray(read.positions.value_in_unit(unit.nanometer), dtype=np.float64), free)
+
+
+def _structure(inputs: Inputs) -> Structure:
+    """Plain data of an OpenMM topology and System."""
+    atoms, residues = list(inputs.topology.atoms()), list(inputs.topology.residues())
+    bonds, angles = harmonic_terms(inputs.system)
     return Structure(
-        positions=x - x.mean(0),
+        positions=inputs.positions - inputs.positions.mean(0),
         names=tuple(a.name for a in atoms),
         elements=tuple(a.element.symbol if a.element is not None else "X" for a in atoms),
-        masses=tuple(masses),
-        bonds=tuple((b[0].index, b[1].index) for b in topology.bonds()),
+        masses=tuple(inputs.system.getParticleMass(i)._value for i in range(len(atoms))),
+        bonds=tuple((b[0].index, b[1].index) for b in inputs.topology.bonds()),
         residues=tuple(r.name for r in residues),
         residue_of=tuple(a.residue.index for a in atoms),
+        residue_numbers=tuple(r.id for r in residues),
         harmonic_bonds=bonds,
         harmonic_angles=angles,
     )
-
-
-# Observables are module functions with bound data, not lambdas: they can be pickled with what holds them.
-
-
-def _torsion(x: Tensor, atoms: tuple[int, ...]) -> Tensor:
-    return dihedral(x, torch.tensor([atoms], device=x.device))[:, 0]
-
-
-def _side_of_phi(x: Tensor, atoms: tuple[int, ...]) -> Tensor:
-    phi = _torsion(x, atoms)
-    return ((phi > 0) & (phi < PHI_BARRIER)).long()
-
-
-def _radius_of_gyration(x: Tensor, masses: tuple[float, ...]) -> Tensor:
-    m = torch.tensor(masses, dtype=x.dtype, device=x.device)
-    m = m / m.sum()
-    centred = x - (m[:, None] * x).sum(1, keepdim=True)
-    return (m * centred.square().sum(-1)).sum(-1).sqrt()
-
-
-def _fraction_l(x: Tensor, centres: tuple[tuple[int, ...], ...]) -> Tensor:
-    """Fraction of amino acids that are L: seen along H-CA, the order is CO, R, N clockwise."""
-    ca, n, c, cb = x[:, torch.tensor(centres, device=x.device).T].unbind(1)
-    volume = (torch.linalg.cross(n - ca, c - ca) * (cb - ca)).sum(-1)
-    return (volume > 0).to(x.dtype).mean(-1)

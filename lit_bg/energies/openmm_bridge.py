@@ -1,9 +1,14 @@
-"""Potential energy and forces of a molecule from OpenMM, one configuration at a time."""
+"""Potential energy and forces of a molecule from OpenMM, one configuration at a time in each of several processes."""
 
 from __future__ import annotations
 
-import difflib
-import math
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +17,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lit_bg.energies import openmm_worker
+from lit_bg.energies.openmm_worker import choose_platform, evaluate, make_context
+
+__all__ = ["OpenMMEvaluator", "Potential", "choose_platform"]
+
 
 class OpenMMEvaluator:
-    """Energies and forces of a System, in one process.
+    """Energies and forces of a System.
 
     It holds the System as text, and makes the Context when it is first asked. Copies and pickles carry the
     text alone, so they work in other processes and checkpoints hold no object of OpenMM.
@@ -24,60 +34,177 @@ class OpenMMEvaluator:
     Args:
         system: a serialized System (XML).
         platform: OpenMM's name; None takes the faster one of Reference and CPU.
+        processes: that share a batch, each with a Context of its own; None: one per core. They start with the
+            first batch of at least two configurations for each of two processes, smaller ones are evaluated in
+            the calling process, and they end with `close`, with this object, or with the calling process.
+        properties: of the platform, such as {"DeviceIndex": "0", "Precision": "mixed"} of CUDA.
+
+    Raises:
+        ValueError: less than one process; with the first batch, a platform or property OpenMM does not have here.
+        RuntimeError: a process died while it worked.
     """
 
-    def __init__(self, system: str, platform: str | None = None) -> None:
+    def __init__(
+        self,
+        system: str,
+        platform: str | None = None,
+        processes: int | None = 1,
+        properties: dict[str, str] | None = None,
+    ) -> None:
+        if processes is not None and processes < 1:
+            raise ValueError(f"OpenMM needs at least one process, got processes={processes}; null takes one per core.")
         self.system = system
         self.platform = platform
+        self.processes = processes
+        self.properties = properties
         self._context: Any = None
+        self._pool: _Pool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_context": None}
+        return {**self.__dict__, "_context": None, "_pool": None}
 
     @property
     def context(self) -> Any:
+        """The Context of the calling process."""
         if self._context is None:
-            import openmm
-
-            system = openmm.XmlSerializer.deserialize(self.system)
-            platform, properties = choose_platform(system, self.platform)
-            self._context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform, properties)
+            self._context = make_context(self.system, self.platform, self.properties)
+            _LIVE.add(self)
         return self._context
 
-    def energy(self, x: Tensor) -> Tensor:
-        """Potential energy (B,) float64 [kJ/mol] of x (B, N, 3) [nm]."""
-        return self._evaluate(x, forces=False)[0]
+    def energy(self, x: Tensor, groups: set[int] | None = None) -> Tensor:
+        """Potential energy (B,) float64 [kJ/mol] of x (B, N, 3) [nm]; of some force groups only if they are given."""
+        return self._evaluate(x, False, groups)[0]
 
     def energy_and_forces(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Potential energy (B,) [kJ/mol] and forces (B, N, 3) [kJ/mol/nm], float64, from one call per configuration."""
-        energy, forces = self._evaluate(x, forces=True)
+        energy, forces = self._evaluate(x, True, None)
         assert forces is not None  # for the type checker
         return energy, forces
 
-    def _evaluate(self, x: Tensor, forces: bool) -> tuple[Tensor, Tensor | None]:
-        from openmm import OpenMMException, unit
+    def close(self) -> None:
+        """End the processes and drop the Context; the next call makes them again."""
+        if self._pool is not None:
+            self._pool.end()
+        self._pool = self._context = None
 
-        context = self.context
-        positions = x.detach().to("cpu", torch.float64).numpy()
-        energy = np.full(len(positions), math.inf)
-        force = np.zeros_like(positions) if forces else None
-        for b in np.flatnonzero(np.isfinite(positions).all((1, 2))):
-            try:
-                context.setPositions(positions[b])
-                state = context.getState(getEnergy=True, getForces=forces)
-            except OpenMMException:  # some platforms raise on overlaps instead of returning NaN
-                continue
-            e = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-            if not math.isfinite(e):
-                continue
-            if force is not None:
-                f = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
-                if not np.isfinite(f).all():
-                    continue
-                force[b] = f
-            energy[b] = e
+    def _evaluate(self, x: Tensor, forces: bool, groups: set[int] | None) -> tuple[Tensor, Tensor | None]:
+        positions = np.ascontiguousarray(x.detach().to("cpu", torch.float64).numpy())
+        workers = min(_cores() if self.processes is None else self.processes, len(positions) // 2)
+        if workers > 1:
+            if self._pool is None or not self._pool.end.alive:
+                self._pool = _Pool((self.system, self.platform, self.properties), self.processes or _cores())
+                _LIVE.add(self)
+            energy, force = self._pool.evaluate(positions, workers, forces, groups)
+        else:
+            energy, force = evaluate(self.context, positions, forces, groups)
         device = x.device
         return torch.from_numpy(energy).to(device), None if force is None else torch.from_numpy(force).to(device)
+
+
+_LIVE: weakref.WeakSet[OpenMMEvaluator] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    """A fork, such as a worker of a DataLoader, makes a Context and processes of its own.
+
+    The threads of an inherited Context do not exist there, so that even its destructor would wait for ever; and
+    messages through inherited pipes would get between those of the parent.
+    """
+    for evaluator in list(_LIVE):
+        if evaluator._context is not None:
+            evaluator._context.thisown = False
+        evaluator._context = evaluator._pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
+class _Pool:
+    """Processes that run `openmm_worker`, spoken to through pipes.
+
+    Not `multiprocessing`: its processes import the user's script and torch again, and daemons may have none.
+    A configuration of 22 atoms costs the calling process 8 us, and OpenMM 50 us at the least.
+    """
+
+    def __init__(self, system: tuple[str, str | None, dict[str, str] | None], n: int) -> None:
+        command = [sys.executable, "-P", str(Path(openmm_worker.__file__)), str(os.getpid())]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+        self.workers: list[subprocess.Popen[bytes]] = []
+        # Ends the workers when this object is collected and when the interpreter exits; its own list, not self.
+        self.end = weakref.finalize(self, _end, self.workers, os.getpid())
+        try:
+            for _ in range(n):  # in a session of their own, so that Ctrl-C does not reach them
+                self.workers.append(
+                    subprocess.Popen(
+                        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+                    )
+                )
+            for k in range(n):
+                self._send(k, system)
+        except BaseException:
+            self.end()
+            raise
+
+    def evaluate(
+        self, positions: np.ndarray, workers: int, forces: bool, groups: set[int] | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `openmm_worker.evaluate`, by the first `workers` processes in equal parts."""
+        try:
+            for k, part in enumerate(np.array_split(positions, workers)):
+                self._send(k, (part, forces, groups))
+            answers = [self._receive(k) for k in range(workers)]
+        except BaseException:  # Ctrl-C too: answers are still on their way, and would be taken for those of the next batch
+            self.end()
+            raise
+        energies, parts = zip(*answers, strict=True)
+        return np.concatenate(energies), np.concatenate(parts) if forces else None
+
+    def _send(self, k: int, message: Any) -> None:
+        stream = self.workers[k].stdin
+        assert stream is not None  # for the type checker
+        try:
+            pickle.dump(message, stream, protocol=5)
+            stream.flush()
+        except BrokenPipeError:
+            raise self._death(k) from None
+
+    def _receive(self, k: int) -> tuple[np.ndarray, np.ndarray | None]:
+        stream = self.workers[k].stdout
+        assert stream is not None  # for the type checker
+        try:
+            answer = pickle.load(stream)
+        except (EOFError, pickle.UnpicklingError):
+            raise self._death(k) from None
+        if isinstance(answer, str):
+            raise RuntimeError(f"an OpenMM process failed: {answer}")
+        return answer
+
+    def _death(self, k: int) -> RuntimeError:
+        code = self.workers[k].wait(timeout=30)
+        name = f" ({signal.Signals(-code).name})" if code < 0 else ""
+        return RuntimeError(
+            f"OpenMM process {k + 1} of {len(self.workers)} ended with exit code {code}{name}: "
+            "its last words are above; use fewer processes if memory is short, processes: 1 to see the error here."
+        )
+
+
+def _end(workers: list[subprocess.Popen[bytes]], owner: int) -> None:
+    """Kill the workers; they hold nothing worth keeping."""
+    if os.getpid() != owner:
+        return  # a fork must not kill the processes of its parent
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.wait()
+        for stream in (worker.stdin, worker.stdout):
+            assert stream is not None  # for the type checker
+            with contextlib.suppress(BrokenPipeError):  # what was not sent yet has no reader any more
+                stream.close()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Potential(torch.autograd.Function):
@@ -95,117 +222,3 @@ class Potential(torch.autograd.Function):
         (forces,) = ctx.saved_tensors
         # An infinite energy has zero force; a loss may still send it an infinite or NaN gradient.
         return -torch.where(forces == 0, 0.0, grad[:, None, None] * forces), None
-
-
-def choose_platform(system: Any, name: str | None) -> tuple[Any, dict[str, str]]:
-    """The platform to run on, with one thread: parallel are processes, not the threads of one small molecule.
-
-    Measured, alanine dipeptide, evaluations/s on one core: with GBSAOBCForce Reference 21 000, CPU 7 700; with
-    CustomGBForce (implicit/obc1.xml) Reference 750, CPU 1 400. CPU works in single precision, which
-    costs 1e-4 kJ/mol at 22 atoms.
-
-    Raises:
-        ValueError: OpenMM has no platform of this name here.
-    """
-    import openmm
-
-    names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
-    if name is None:
-        custom = any(force.getName().startswith("Custom") for force in system.getForces())
-        name = "CPU" if custom or system.getNumParticles() > 100 else "Reference"
-    if name not in names:
-        raise ValueError(f"OpenMM has no platform {name} here, only {', '.join(names)}.")
-    return openmm.Platform.getPlatformByName(name), {"Threads": "1"} if name == "CPU" else {}
-
-
-def system_from_force_field(topology: Any, files: list[str], nonbonded: str, cutoff: float) -> Any:
-    """An unconstrained System for a molecule without a box.
-
-    Raises:
-        ValueError: an unknown or unreadable force-field file, or a residue it does not know.
-    """
-    from openmm import app, unit
-
-    if not files:
-        raise ValueError("Molecule needs forcefield=[...] (such as amber96.xml) or system=path of a serialized System.")
-    try:
-        force_field = app.ForceField(*files)
-    except Exception as error:  # XML errors and ValueError alike
-        builtin = Path(app.__file__).parent / "data"
-        known = [str(p.relative_to(builtin)) for p in builtin.rglob("*.xml")]
-        missing = [f for f in files if f not in known and not Path(f).is_file()]
-        if not missing:
-            raise ValueError(f"the force field {', '.join(files)} cannot be read: {error}.") from error
-        near = difflib.get_close_matches(missing[0], known, 1)
-        hint = f"did you mean {near[0]}?" if near else "give a file, or a name OpenMM ships such as amber14-all.xml."
-        raise ValueError(f"force-field file {missing[0]} does not exist: {hint}") from error
-    unmatched = force_field.getUnmatchedResidues(topology)
-    if unmatched:
-        residue = unmatched[0]
-        elements = [atom.element.symbol for atom in residue.atoms() if atom.element is not None]
-        hint = (
-            "it has no hydrogens: add them with openmm.app.Modeller(...).addHydrogens(forcefield)"
-            if "H" not in elements
-            else "check its name, its hydrogens and the ends of the chain, or add a force-field file that describes it"
-        )
-        raise ValueError(
-            f"the force field {', '.join(files)} does not know residue {residue.name} {residue.id} "
-            f"with {len(elements)} atoms ({len(unmatched)} of {topology.getNumResidues()} residues unknown): {hint}."
-        )
-    method = {"NoCutoff": app.NoCutoff, "CutoffNonPeriodic": app.CutoffNonPeriodic}[nonbonded]
-    try:
-        return force_field.createSystem(
-            topology, nonbondedMethod=method, nonbondedCutoff=cutoff * unit.nanometer,
-            constraints=None, rigidWater=False, removeCMMotion=False,
-        )  # fmt: skip
-    except Exception as error:
-        raise ValueError(f"the force field {', '.join(files)} cannot make a System: {error}.") from error
-
-
-def read_system(path: str, n_atoms: int) -> Any:
-    """A serialized System.
-
-    Raises:
-        ValueError: no such file, no System, or one that is periodic, constrained or of another size.
-    """
-    import openmm
-
-    if not Path(path).is_file():
-        raise ValueError(f"system {path} does not exist: paths are relative to the working directory.")
-    try:
-        system = openmm.XmlSerializer.deserialize(Path(path).read_text())
-        n = system.getNumParticles()
-    except Exception as error:
-        raise ValueError(f"system {path} is no serialized OpenMM System: {error}.") from error
-    if n != n_atoms:
-        raise ValueError(f"system {path} has {n} particles and the topology {n_atoms} atoms: they must be one molecule.")
-    if system.usesPeriodicBoundaryConditions():
-        raise ValueError(f"system {path} is periodic: Molecule is for molecules without a box; serialize it with NoCutoff.")
-    if system.getNumConstraints():
-        raise ValueError(
-            f"system {path} has {system.getNumConstraints()} constraints, and constrained coordinates have no density: "
-            "serialize it with constraints=None, rigidWater=False."
-        )
-    virtual = sum(system.isVirtualSite(i) for i in range(n))
-    if virtual:
-        raise ValueError(f"system {path} has {virtual} virtual sites, which have no density of their own: use a model without.")
-    return system
-
-
-def harmonic_terms(
-    system: Any,
-) -> tuple[dict[tuple[int, int], tuple[float, float]], dict[tuple[int, int, int], tuple[float, float]]]:
-    """Equilibrium value and force constant of every harmonic bond [nm, kJ/mol/nm^2] and angle [rad, kJ/mol/rad^2]."""
-    import openmm
-
-    bonds, angles = {}, {}
-    for force in system.getForces():
-        if isinstance(force, openmm.HarmonicBondForce):
-            for n in range(force.getNumBonds()):
-                i, j, r0, k = force.getBondParameters(n)
-                bonds[min(i, j), max(i, j)] = (float(r0._value), float(k._value))
-        elif isinstance(force, openmm.HarmonicAngleForce):
-            for n in range(force.getNumAngles()):
-                i, j, k, theta, stiffness = force.getAngleParameters(n)
-                angles[min(i, k), j, max(i, k)] = (float(theta._value), float(stiffness._value))
-    return bonds, angles

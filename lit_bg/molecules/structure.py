@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+SIDE_CHAIN = (
+    ("CG", "CG1", "OG", "OG1", "SG"),
+    ("CD", "CD1", "OD1", "ND1", "SD"),
+    ("NE", "OE1", "CE"),
+    ("CZ", "NZ"),
+    ("NH1",),
+)
+"""The last atom of chi1, chi2, ...: N-CA-CB-x and so on outwards, by IUPAC-IUB (1970) where the chain forks"""
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,8 @@ class Structure:
     """(i, j), i < j: equilibrium length [nm] and force constant [kJ/mol/nm^2]"""
     harmonic_angles: dict[tuple[int, int, int], tuple[float, float]] = field(default_factory=dict)
     """(i, j, k), i < k: equilibrium angle [rad] and force constant [kJ/mol/rad^2]"""
+    residue_numbers: tuple[str, ...] = ()
+    """of the topology file, in the order of residues; empty: counted from 1"""
 
     @property
     def n_atoms(self) -> int:
@@ -36,10 +47,7 @@ class Structure:
 
     def atom(self, residue: int, name: str) -> int | None:
         """Index of the atom `name` of a residue, None if there is none."""
-        if not 0 <= residue < len(self.residues):
-            return None
-        own = (i for i, r in enumerate(self.residue_of) if r == residue and self.names[i] == name)
-        return next(own, None)
+        return self._by_name.get((residue, name))
 
     def atoms(self, *wanted: tuple[int, str]) -> tuple[int, ...] | None:
         """Indices of several (residue, name), None unless all exist and each is bonded to the next."""
@@ -47,10 +55,26 @@ class Structure:
         if any(i is None for i in found):
             return None
         indices = [i for i in found if i is not None]
-        bonds = {frozenset(b) for b in self.bonds}
-        if any(frozenset(pair) not in bonds for pair in itertools.pairwise(indices)):
+        if any(frozenset(pair) not in self._bonded for pair in itertools.pairwise(indices)):
             return None
         return tuple(indices)
+
+    @cached_property
+    def _by_name(self) -> Mapping[tuple[int, str], int]:
+        places = list(zip(self.residue_of, self.names, strict=True))
+        return {place: i for i, place in reversed(list(enumerate(places)))}  # the first of equal names
+
+    @cached_property
+    def _bonded(self) -> frozenset[frozenset[int]]:
+        return frozenset(frozenset(b) for b in self.bonds)
+
+    @property
+    def residue_labels(self) -> tuple[str, ...]:
+        """Name and number of every residue, such as VAL2; counted from 1 where the file's numbers are missing or repeat."""
+        numbered = tuple(f"{name}{k}" for name, k in zip(self.residues, self.residue_numbers, strict=False))
+        if len(set(numbered)) == len(self.residues):
+            return numbered
+        return tuple(f"{name}{k}" for k, name in enumerate(self.residues, 1))
 
     @property
     def backbone_torsions(self) -> dict[str, tuple[int, ...]]:
@@ -65,6 +89,40 @@ class Structure:
         return torsions
 
     @property
+    def chi_torsions(self) -> dict[str, tuple[int, ...]]:
+        """Atoms of the side-chain torsions by name: chi1 (N-CA-CB-XG) outwards, "chi1 VAL2" if several residues have some."""
+        angles: dict[int, list[tuple[int, ...]]] = {}
+        for r in range(len(self.residues)):
+            path = self.atoms((r, "N"), (r, "CA"), (r, "CB"))
+            if path is None:
+                continue
+            for names in SIDE_CHAIN:
+                bonded = (i for name in names if (i := self.atom(r, name)) is not None)
+                last = next((i for i in bonded if frozenset((path[-1], i)) in self._bonded), None)
+                if last is None:
+                    break
+                path = (*path, last)
+                angles.setdefault(r, []).append(path[-4:])
+        return {
+            f"chi{k}" + (f" {self.residue_labels[r]}" if len(angles) > 1 else ""): atoms
+            for r, chis in angles.items()
+            for k, atoms in enumerate(chis, 1)
+        }
+
+    @property
+    def end_to_end(self) -> tuple[int, int] | None:
+        """The two atoms whose distance tells how stretched a peptide is, None if it is no peptide.
+
+        The first and the last CA; with a single amino acid the first and the last heavy atom of the backbone, caps
+        included: in ACE-ALA-NME the two methyl carbons.
+        """
+        paths = [self.atoms((r, "N"), (r, "CA"), (r, "C")) for r in range(len(self.residues))]
+        alpha = [path[1] for path in paths if path is not None]
+        if len(alpha) == 1:
+            alpha = [i for i, name in enumerate(self.names) if name in ("CH3", "N", "CA", "C")]
+        return (alpha[0], alpha[-1]) if alpha else None
+
+    @property
     def chiral_centres(self) -> tuple[tuple[int, ...], ...]:
         """(CA, N, C, CB) of every amino acid with a side chain."""
         centres = []
@@ -75,35 +133,20 @@ class Structure:
         return tuple(centres)
 
 
-def read_topology(path: str) -> Any:
-    """The OpenMM reader (`.topology`, `.positions`) of a PDB or mmCIF file.
+def harmonic_terms(
+    system: Any,
+) -> tuple[dict[tuple[int, int], tuple[float, float]], dict[tuple[int, int, int], tuple[float, float]]]:
+    """Equilibrium value and force constant of every harmonic bond [nm, kJ/mol/nm^2] and angle [rad, kJ/mol/rad^2]."""
+    import openmm
 
-    Raises:
-        ValueError: no such file, or not one of the two formats, or bonds of impossible length.
-    """
-    from openmm import app, unit
-
-    file = Path(path)
-    if not file.is_file():
-        siblings = [p.name for p in file.parent.glob("*")] if file.parent.is_dir() else []
-        near = difflib.get_close_matches(file.name, siblings, 1)
-        hint = f"did you mean {file.with_name(near[0])}?" if near else "paths are relative to the working directory."
-        raise ValueError(f"topology {path} does not exist: {hint}")
-    readers = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}
-    reader = readers.get(file.suffix.lower())
-    if reader is None:
-        raise ValueError(f"topology {path} has the suffix '{file.suffix}': give a .pdb or .cif file.")
-    try:
-        read = reader(str(file))
-    except Exception as error:  # its readers raise anything from IndexError to KeyError on bad text
-        raise ValueError(f"topology {path} cannot be read as {file.suffix[1:]}: {error}.") from error
-    x = np.asarray(read.positions.value_in_unit(unit.nanometer), dtype=np.float64)
-    pairs = np.array([(b[0].index, b[1].index) for b in read.topology.bonds()]).reshape(-1, 2)
-    if len(pairs):
-        length = float(np.median(np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=-1)))
-        if not 0.05 < length < 0.4:
-            raise ValueError(
-                f"the median bond of {path} is {length:.3g} nm long, a chemical bond 0.07 to 0.25 nm: "
-                "PDB and mmCIF files hold coordinates in angstrom."
-            )
-    return read
+    bonds, angles = {}, {}
+    for force in system.getForces():
+        if isinstance(force, openmm.HarmonicBondForce):
+            for n in range(force.getNumBonds()):
+                i, j, r0, k = force.getBondParameters(n)
+                bonds[min(i, j), max(i, j)] = (float(r0._value), float(k._value))
+        elif isinstance(force, openmm.HarmonicAngleForce):
+            for n in range(force.getNumAngles()):
+                i, j, k, theta, stiffness = force.getAngleParameters(n)
+                angles[min(i, k), j, max(i, k)] = (float(theta._value), float(stiffness._value))
+    return bonds, angles

@@ -1,0 +1,62 @@
+"""Which configurations are of the other hand."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lit_bg.molecules.structure import Structure
+
+
+def stereocentres(structure: Structure) -> tuple[tuple[int, int, int, int], ...]:
+    """The four substituents of every tetrahedral atom that are all different: CA of amino acids, CB of ILE and THR.
+
+    Substituents are alike when the bond graph with its elements looks the same from both (Morgan's refinement:
+    the class of an atom is its element, and then again and again its class and those of its neighbours).
+
+    References:
+        Morgan, J. Chem. Doc. 5, 107 (1965), doi:10.1021/c160017a018.
+    """
+    neighbours: list[list[int]] = [[] for _ in range(structure.n_atoms)]
+    for i, j in structure.bonds:
+        neighbours[i].append(j)
+        neighbours[j].append(i)
+    classes = _numbered(list(structure.elements))
+    while True:
+        finer = _numbered([(classes[i], sorted(classes[j] for j in around)) for i, around in enumerate(neighbours)])
+        if max(finer) == max(classes):  # a refinement only ever splits classes
+            break
+        classes = finer
+    return tuple(
+        (around[0], around[1], around[2], around[3])
+        for around in neighbours
+        if len(around) == 4 and len({classes[i] for i in around}) == 4
+    )
+
+
+def is_mirrored(x: Tensor, structure: Structure) -> Tensor:
+    r"""Whether any stereocentre has the other hand than in the topology file, (B, N, 3) -> (B,) bool.
+
+    The hand is the sign of the volume that the four substituents span, $(r_1 - r_4) \times (r_2 - r_4) \cdot (r_3 - r_4)$.
+
+    Internal and mixed coordinates keep the hand; a generator in Cartesian coordinates also makes mirror images, which a
+    potential cannot tell apart. Given weight zero (an energy of +inf), they leave the target of one enantiomer, whose log Z is
+    that of this enantiomer.
+    """
+    centres = stereocentres(structure)
+    if not centres:
+        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    atoms = torch.tensor(centres, device=x.device)
+    file = _volume(torch.from_numpy(structure.positions)[None].to(x.device), atoms).sign()
+    return (_volume(x, atoms).sign() * file < 0).any(-1)
+
+
+def _volume(x: Tensor, atoms: Tensor) -> Tensor:
+    a, b, c, d = x[:, atoms.T].unbind(1)
+    return (torch.linalg.cross(a - d, b - d) * (c - d)).sum(-1)
+
+
+def _numbered(labels: list) -> list[int]:
+    """Equal numbers for equal labels, 0, 1, 2, ..."""
+    number = {str(label): n for n, label in enumerate(sorted({str(label) for label in labels}))}
+    return [number[str(label)] for label in labels]

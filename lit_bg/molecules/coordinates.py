@@ -1,0 +1,148 @@
+"""Positions of atoms from the files of the usual programs, in nanometres."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lit_bg.molecules.force_field import one_line
+
+PDB = (".pdb", ".ent", ".cif", ".mmcif")
+AMBER = (".inpcrd", ".rst7", ".restrt", ".ncrst")
+CHARMM = (".cor", ".crd")
+
+
+class Coordinates(NamedTuple):
+    """What a file of coordinates says."""
+
+    positions: np.ndarray  # (N, 3) float64 [nm]
+    box: Any  # vectors of the unit cell as OpenMM has them, or None
+    elements: list[str | None] | None  # symbols, where the file has them
+
+
+def read_coordinates(path: str, amber: bool = False) -> Coordinates:
+    """Positions, and box and elements where the file has them.
+
+    Args:
+        path: .pdb .ent .cif .mmcif, .gro, Amber's .inpcrd .rst7 .restrt .ncrst .crd or CHARMM's .cor .crd.
+        amber: a .crd file is Amber's and not CHARMM's.
+
+    Raises:
+        ValueError: no such file, an unknown suffix, or text that is not of this format.
+    """
+    from openmm import app
+
+    file = existing("coordinates", path)
+    suffix = file.suffix.lower()
+    box, elements = None, None
+    if suffix in PDB:
+        read = read_topology(path)
+        box = read.topology.getPeriodicBoxVectors()
+        elements = [None if a.element is None else a.element.symbol for a in read.topology.atoms()]
+    elif suffix == ".gro":
+        read = parse(file, app.GromacsGroFile)
+        box = read.getPeriodicBoxVectors()
+        if box is not None and not any(box[k][k]._value for k in range(3)):
+            box = None  # a molecule without a box has a line of zeros
+    elif suffix in AMBER or (suffix == ".crd" and amber):
+        read = parse(file, app.AmberInpcrdFile)
+        box = read.boxVectors
+    elif suffix in CHARMM:
+        read = parse(file, app.CharmmCrdFile)
+    else:
+        known = ", ".join([*PDB, ".gro", *AMBER, *CHARMM])
+        raise ValueError(f"coordinates {path} have the suffix '{file.suffix}', known are {known}.")
+    return Coordinates(_nanometres(read.positions), box, elements)
+
+
+def read_topology(path: str) -> Any:
+    """The OpenMM reader (`.topology`, `.positions`) of a PDB or mmCIF file.
+
+    Raises:
+        ValueError: no such file, or not one of the two formats, or bonds of impossible length.
+    """
+    from openmm import app
+
+    file = existing("topology", path)
+    if file.suffix.lower() not in PDB:
+        raise ValueError(f"topology {path} has the suffix '{file.suffix}': give a .pdb or .cif file.")
+    read = parse(file, app.PDBFile if file.suffix.lower() in (".pdb", ".ent") else app.PDBxFile)
+    check_bonds(read.topology, _nanometres(read.positions), path)
+    return read
+
+
+def existing(what: str, path: str) -> Path:
+    """The path of a file.
+
+    Raises:
+        ValueError: there is none; with the closest name in its folder.
+    """
+    file = Path(path)
+    if not file.is_file():
+        siblings = [p.name for p in file.parent.glob("*")] if file.parent.is_dir() else []
+        near = difflib.get_close_matches(file.name, siblings, 1)
+        hint = f"did you mean {file.with_name(near[0])}?" if near else "paths are relative to the working directory."
+        raise ValueError(f"{what} {path} does not exist: {hint}")
+    return file
+
+
+def parse(file: Path, reader: Any, **options: Any) -> Any:
+    """What a reader of OpenMM makes of a file.
+
+    Raises:
+        ValueError: whatever the reader raises, which is anything from IndexError to KeyError on bad text.
+    """
+    try:
+        return reader(str(file), **options)
+    except Exception as error:
+        raise ValueError(f"{file} cannot be read as {file.suffix[1:]}: {type(error).__name__}, {one_line(error)}.") from error
+
+
+def check_atoms(topology: Any, found: Coordinates, path: str, coordinates: str) -> None:
+    """Topology and coordinates are of one molecule, its atoms in one order, in the right unit.
+
+    Raises:
+        ValueError: if not.
+    """
+    n = topology.getNumAtoms()
+    if n != len(found.positions):
+        raise ValueError(
+            f"topology {path} has {n} atoms, coordinates {coordinates} have {len(found.positions)}: "
+            "they must be of one molecule with all its hydrogens."
+        )
+    for atom, symbol in zip(topology.atoms(), found.elements or [], strict=False):
+        if atom.element is not None and symbol is not None and atom.element.symbol != symbol:
+            raise ValueError(
+                f"atom {atom.index + 1} is {atom.element.symbol} ({atom.name}) in {path} and {symbol} in {coordinates}: "
+                "the atoms must be in one order."
+            )
+    if not np.isfinite(found.positions).all():
+        raise ValueError(f"coordinates {coordinates} are not finite: give a position for every atom.")
+    check_bonds(topology, found.positions, coordinates)
+
+
+def check_bonds(topology: Any, x: np.ndarray, path: str) -> None:
+    """Bonds are as long as bonds are.
+
+    Raises:
+        ValueError: positions in another unit, or in another order than the topology's.
+    """
+    pairs = np.array([(b[0].index, b[1].index) for b in topology.bonds()]).reshape(-1, 2)
+    if not len(pairs):
+        return
+    length = float(np.median(np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=-1)))
+    if not 0.05 < length < 0.4:
+        unit = "nanometres" if Path(path).suffix.lower() == ".gro" else "angstrom"
+        raise ValueError(
+            f"the median bond of {path} is {length:.3g} nm long, a chemical bond 0.07 to 0.25 nm: such files hold coordinates "
+            f"in {unit}, with the atoms in the order of the topology."
+        )
+
+
+def _nanometres(positions: Any) -> np.ndarray:
+    from openmm import unit
+
+    return np.asarray(positions.value_in_unit(unit.nanometer), dtype=np.float64)

@@ -1,0 +1,88 @@
+"""A Molecule in torch and in OpenMM: one energy, whoever evaluates it."""
+
+from pathlib import Path
+
+import openmm
+import pytest
+import torch
+from openmm import app
+
+from lit_bg.energies import Molecule
+
+PDB = str(Path(__file__).parents[2] / "experiments" / "alanine_dipeptide.pdb")
+FIELD = ["amber99sbildn.xml", "amber99_obc.xml"]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return Molecule(PDB, FIELD), Molecule(PDB, FIELD, backend="openmm", platform="Reference")
+
+
+def thermal(energy, n):
+    return energy.initial.double() + 0.005 * torch.randn(n, *energy.event_shape, dtype=torch.float64)
+
+
+def test_both_backends_agree_and_count(pair):
+    x = thermal(pair[0], 5)
+    values = []
+    for energy in pair:
+        before = energy.n_values, energy.n_gradients
+        z = x.clone().requires_grad_()
+        u = energy(z)
+        (gradient,) = torch.autograd.grad(u.sum(), z)
+        assert (energy.n_values - before[0], energy.n_gradients - before[1]) == (5, 5)
+        values.append((u.detach(), gradient))
+    torch.testing.assert_close(values[0], values[1], rtol=1e-6, atol=1e-6 * float(values[0][1].abs().max()))
+
+
+def test_components_are_named_and_sum_up(pair):
+    x = thermal(pair[0], 2)
+    components = pair[0].energy_components(x)
+    assert {"HarmonicBondForce", "GBSAOBCForce", "NonbondedForce"} <= set(components)
+    torch.testing.assert_close(torch.stack(list(components.values())).sum(0), pair[0].potential(x))
+    with pytest.raises(ValueError, match="evaluated by OpenMM"):
+        pair[1].energy_components(x)
+
+
+def test_what_has_no_translation_goes_to_openmm_with_a_warning():
+    read = app.PDBFile(PDB)
+    system = app.ForceField("amber96.xml").createSystem(read.topology)
+    custom = openmm.CustomCVForce("3*d")
+    inner = openmm.HarmonicBondForce()
+    inner.addBond(0, 21, 1.0, 5.0)
+    custom.addCollectiveVariable("d", inner)
+    system.addForce(custom)
+    with pytest.warns(UserWarning, match="CustomCVForce has no translation"):
+        energy = Molecule.from_system(system, read, 300.0)
+    assert energy.field is None
+    plain = Molecule(PDB, ["amber96.xml"])
+    x = thermal(plain, 2)
+    length = (x[:, 0] - x[:, 21]).norm(dim=-1)
+    expected = plain.potential(x) + 3 * 2.5 * (length - 1.0) ** 2
+    torch.testing.assert_close(energy.potential(x), expected, rtol=1e-4, atol=1e-2)
+
+
+def test_objects_of_openmm_give_the_same_molecule_as_files(pair):
+    read = app.PDBFile(PDB)
+    system = app.ForceField(*FIELD).createSystem(read.topology)
+    x = thermal(pair[0], 2)
+    for topology in (read, PDB):
+        torch.testing.assert_close(Molecule.from_system(system, topology, 300.0)(x), pair[0](x))
+    with pytest.raises(ValueError, match="22 atoms"):
+        Molecule.from_system(openmm.System(), read)
+
+
+def test_compilation_waits_until_it_pays(pair):
+    energy = pair[0].at(pair[0].kT)
+    batch, few = torch.zeros(256, 22, 3), torch.zeros(8, 22, 3)
+    assert not energy._compiled(batch)
+    energy.n_values = energy.n_gradients = 10_000_000
+    assert energy._compiled(batch.requires_grad_())
+    assert not energy._compiled(few)
+    energy.compile_energy = False
+    assert not energy._compiled(batch)
+
+
+def test_unknown_backend():
+    with pytest.raises(ValueError, match="backend=cuda is unknown"):
+        Molecule(PDB, FIELD, backend="cuda")

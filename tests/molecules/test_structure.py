@@ -1,0 +1,94 @@
+"""What the names of atoms say, against mdtraj's tables."""
+
+import pickle
+
+import mdtraj
+import numpy as np
+import pytest
+from openmm import app, unit
+
+from lit_bg.molecules.structure import Structure
+
+ALA2 = "experiments/alanine_dipeptide.pdb"
+# Side chains of every length and branching, Gly and Ala without.
+SIDE_CHAINS = "tests/molecules/data/side_chains.pdb"
+
+
+def structure(path):
+    pdb = app.PDBFile(path)
+    atoms, residues = list(pdb.topology.atoms()), list(pdb.topology.residues())
+    return Structure(
+        positions=np.array(pdb.positions.value_in_unit(unit.nanometer)),
+        names=tuple(a.name for a in atoms),
+        elements=tuple(a.element.symbol for a in atoms),
+        masses=tuple(a.element.mass._value for a in atoms),
+        bonds=tuple((b[0].index, b[1].index) for b in pdb.topology.bonds()),
+        residues=tuple(r.name for r in residues),
+        residue_of=tuple(a.residue.index for a in atoms),
+        residue_numbers=tuple(r.id for r in residues),
+    )
+
+
+@pytest.fixture(scope="module")
+def all_residues():
+    return structure(SIDE_CHAINS)
+
+
+def test_chi_torsions_are_those_of_mdtraj(all_residues):
+    topology = mdtraj.load(SIDE_CHAINS)
+    mine = all_residues.chi_torsions
+    for k, indices in enumerate(("chi1", "chi2", "chi3", "chi4", "chi5"), 1):
+        theirs = getattr(mdtraj, f"compute_{indices}")(topology)[0].tolist()
+        assert len(theirs) > 0
+        assert [list(atoms) for name, atoms in mine.items() if name.startswith(f"chi{k} ")] == theirs
+    assert mine.keys() >= {"chi1 VAL20", "chi2 ILE10", "chi5 ARG2", "chi4 LYS12", "chi1 SER16", "chi3 MET13"}
+    assert not any("GLY" in name or "ALA" in name for name in mine)
+
+
+def test_backbone_torsions_are_those_of_mdtraj(all_residues):
+    topology = mdtraj.load(SIDE_CHAINS)
+    for name in ("phi", "psi"):
+        theirs = getattr(mdtraj, f"compute_{name}")(topology)[0].tolist()
+        assert [list(q) for key, q in all_residues.backbone_torsions.items() if key.startswith(name)] == theirs
+
+
+def test_a_single_side_chain_needs_no_number():
+    serine = Structure(
+        positions=np.zeros((5, 3)), names=("N", "CA", "CB", "OG", "C"), elements=("N", "C", "C", "O", "C"), masses=(1.0,) * 5,
+        bonds=((0, 1), (1, 2), (2, 3), (1, 4)), residues=("SER",), residue_of=(0,) * 5,
+    )  # fmt: skip
+    assert serine.chi_torsions == {"chi1": (0, 1, 2, 3)}
+    assert serine.end_to_end == (0, 4)
+    assert serine.residue_labels == ("SER1",)
+
+
+def test_labels_are_unique():
+    two = {"positions": np.zeros((2, 3)), "names": ("CA", "CA"), "elements": ("C", "C"), "masses": (12.0, 12.0), "bonds": ()}
+    chains = Structure(**two, residues=("VAL", "VAL"), residue_of=(0, 1), residue_numbers=("7", "7"))
+    assert chains.residue_labels == ("VAL1", "VAL2")
+    assert Structure(**two, residues=("VAL", "VAL"), residue_of=(0, 1), residue_numbers=("7", "9")).residue_labels == (
+        "VAL7",
+        "VAL9",
+    )
+    assert chains.end_to_end is None
+
+
+@pytest.mark.parametrize(
+    ("path", "ends"),
+    [
+        (ALA2, (("ACE1", "CH3"), ("NME3", "C"))),
+        ("tests/data/AAA.pdb", (("ALA2", "CA"), ("ALA4", "CA"))),
+        ("tests/data/AAAAA.pdb", (("ALA2", "CA"), ("ALA6", "CA"))),
+        (SIDE_CHAINS, (("ALA1", "CA"), ("VAL20", "CA"))),
+    ],
+)
+def test_the_ends_of_a_peptide(path, ends):
+    read = structure(path)
+    assert tuple((read.residue_labels[read.residue_of[i]], read.names[i]) for i in read.end_to_end) == ends
+
+
+def test_alanine_has_no_chi_and_everything_can_be_pickled():
+    read = structure(ALA2)
+    assert read.chi_torsions == {}
+    twin = pickle.loads(pickle.dumps(read))
+    assert twin.backbone_torsions == read.backbone_torsions == {"phi": (4, 6, 8, 14), "psi": (6, 8, 14, 16)}
