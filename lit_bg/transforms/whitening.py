@@ -37,10 +37,14 @@ class Whitening(Chart):
                 f"Whitening mixes coordinates, and {others} of the {energy.dim} of {type(energy).__name__} are bounded "
                 "or circular: use Standardize."
             )
-        self.event_shape = energy.event_shape
-        self.register_buffer("mean", torch.zeros(energy.dim))
-        self.register_buffer("axes", torch.eye(energy.dim))  # (D, D), one principal axis per column
-        self.register_buffer("scale", torch.ones(energy.dim))
+        return self.start(torch.zeros(energy.dim), torch.ones(energy.dim))
+
+    def start(self, mean: Tensor, scale: Tensor) -> Self:
+        """Location and scale of each coordinate, (D,), for as long as there are no data."""
+        self.event_shape = tuple(mean.shape)
+        self.register_buffer("mean", mean)
+        self.register_buffer("axes", torch.eye(len(mean)))  # (D, D), one principal axis per column
+        self.register_buffer("scale", scale)
         return self
 
     @property

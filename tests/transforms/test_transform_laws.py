@@ -11,6 +11,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.transforms import (
     Affine,
     Chain,
+    CircularMarginals,
     Coupling,
     Domain,
     Elementwise,
@@ -47,6 +48,13 @@ def adapted(chart, kinds):
     return chart
 
 
+def peaked(marginals):
+    """One angle with a peak, one with a peak where the circle closes."""
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    marginals.double().adapt((0.2 * x + torch.tensor([0.3, 1.0]) + 1) % 2 - 1)
+    return marginals
+
+
 def lines(n):
     return torch.full((n,), int(LINE))
 
@@ -64,8 +72,9 @@ CASES = {
     ),
     "standardize": (lambda: adapted(Standardize(), MIXED), MIXED),
     "whitening": (lambda: adapted(Whitening(), lines(3)), lines(3)),
+    "marginals": (lambda: peaked(CircularMarginals(2, knots=12)), torch.tensor([RING, RING])),
 }
-ELSEWHERE = {"InternalCoordinates"}  # has a law test of its own: it needs a molecule
+ELSEWHERE = {"InternalCoordinates", "MixedCoordinates"}  # have law tests of their own: they need a molecule
 
 
 def make(case, dtype=torch.float64):
