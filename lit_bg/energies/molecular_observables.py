@@ -39,9 +39,8 @@ def modes_of(structure: Structure) -> Modes | None:
     phis = [atoms for name, atoms in structure.backbone_torsions.items() if name.startswith("phi")]
     if not phis:
         return None
-    if len(phis) == 1:
-        names = ("phi<0", "phi>0")
-    else:
+    names: tuple[str, ...] = ("phi<0", "phi>0")
+    if len(phis) > 1:
         names = ("phi<0", *(f"phi {k}>0" for k in range(1, len(phis) + 1)), "several phi>0")
     return Modes(names=names, label=partial(_positive_phi, phis=tuple(phis)))
 

@@ -97,7 +97,8 @@ class Molecule(Energy):
             implicit_solvent=implicit_solvent,
         )
         # what tells one target from another is kept under its name, for the cards of data sets
-        self.topology_path, self.forcefield = topology, forcefield
+        self.topology_path: str | None = topology
+        self.forcefield = forcefield
         self.nonbonded, self.cutoff, self.implicit_solvent = nonbonded, cutoff, implicit_solvent
         self._set_up(inputs, backend, compile, platform, processes)
 

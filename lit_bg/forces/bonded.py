@@ -46,7 +46,7 @@ class Dihedrals(nn.Module):
 
     def components(self, frame: Frame) -> tuple[Tensor, Tensor]:
         """Numbers proportional to cosine and sine, both (M, B): not normalised."""
-        a, b, c = (frame.differences(step, self.periodic) for step in self.steps)
+        a, b, c = (frame.differences(step, self.periodic) for step in self.steps)  # type: ignore[arg-type]
         m, n = _cross(a, b), _cross(b, c)
         return (m * n).sum(1), b.square().sum(1).sqrt() * (a * n).sum(1)
 

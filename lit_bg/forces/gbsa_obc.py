@@ -36,6 +36,8 @@ class GBSAOBC(Force):
     reduced: Tensor  # (N, 1) radius less the offset
     scaled: Tensor  # (N, 1) times the overlap factor
     qq: Tensor  # (P, 1) all constants included [kJ/mol nm]
+    self_qq: Tensor  # (N, 1)
+    surface: Tensor  # (N, 1) [kJ/mol]
 
     def __init__(self, force: Any, system: System) -> None:
         super().__init__()
@@ -74,7 +76,7 @@ class GBSAOBC(Force):
         pair = self.qq * inverse_f
         if self.cutoff is not None:
             pair = torch.where(near, pair - self.qq / self.cutoff, 0.0)
-        return total(pair) + total(self.self_qq / born + self.surface * (self.radius / born) ** 6)  # type: ignore[operator]
+        return total(pair) + total(self.self_qq / born + self.surface * (self.radius / born) ** 6)
 
 
 def _descreening(r: Tensor, reduced: Tensor, scaled: Tensor) -> Tensor:

@@ -30,6 +30,9 @@ class Nonbonded(Force):
     qq: Tensor  # (P, 1) of all pairs [kJ/mol nm]
     c6: Tensor  # (P, 1) 4 epsilon sigma^6
     c12: Tensor
+    apart_qq: Tensor  # (E, 1) of exceptions without images
+    apart_c6: Tensor
+    apart_c12: Tensor
     exceptional: Tensor  # (P, 1) bool: without cutoff and reaction field
 
     def __init__(self, force: Any, system: System) -> None:
@@ -94,7 +97,7 @@ class Nonbonded(Force):
         inverse = 1 / self.apart(frame)
         r2 = inverse * inverse  # a power by squaring: torch.pow takes ten times as long
         r6 = r2 * r2 * r2
-        return energy + total(self.apart_qq * inverse + (self.apart_c12 * r6 - self.apart_c6) * r6)  # type: ignore[operator]
+        return energy + total(self.apart_qq * inverse + (self.apart_c12 * r6 - self.apart_c6) * r6)
 
 
 def switching(r: Tensor, start: float, end: float) -> Tensor:

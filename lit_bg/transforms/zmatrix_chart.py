@@ -111,7 +111,7 @@ class ZMatrixChart(Chart):
             "references": torch.tensor(_references(z, sibling, self.levels), dtype=torch.long).reshape(-1, 3).T.contiguous(),
             "sibling": torch.tensor(sibling, dtype=torch.long),
             "order": torch.tensor(placed).argsort(),
-            "torsion": torch.tensor(torsion),
+            "torsion": torch.tensor(torsion, dtype=torch.bool),
             "circular": torch.tensor([n for n, turns in enumerate(torsion) if turns], dtype=torch.long),
         }
         for name, value in graph.items():  # follows from the molecule, so no checkpoint needs it

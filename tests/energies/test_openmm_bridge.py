@@ -166,6 +166,7 @@ def test_an_error_in_a_process_is_reported():
     evaluator.close()
 
 
+@pytest.mark.slow
 def test_a_fork_leaves_the_processes_and_the_context_of_its_parent_alone(pool):
     x = beads(6)
     u, workers = pool.energy(x), pids(pool)
@@ -224,6 +225,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 def test_processes_end_with_the_program_however_it_ends(tmp_path):
     """A script without `if __name__ == "__main__"`, too."""
     system = tmp_path / "system.xml"
