@@ -164,7 +164,7 @@ def test_torsions_of_the_base_are_those_of_the_data():
     circular = c.domain.kinds == Kind.CIRCULAR
     z = c.inverse(x)[0][:, circular].sort(0).values
     uniform = torch.linspace(-1, 1, len(z), dtype=z.dtype)[:, None]
-    # twice Kolmogorov's distance: 0.043 at one in 1000 for 4000 draws, 0.04 for the uniform part, 0.03 for knots 10 degrees apart
+    # twice the distance of Kolmogorov: 0.043 at one in 1000 for 4000 draws, 0.04 for the uniform part, 0.03 for the knots
     assert (z - uniform).abs().max() < 0.113
     plain = built("internal", molecule(DIPEPTIDE))
     plain.adapt(x)
