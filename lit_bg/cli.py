@@ -81,7 +81,7 @@ def _public_classes() -> list[type]:
     from lit_bg import callbacks
 
     packages = (lit_bg.energies, lit_bg.generators, lit_bg.losses, lit_bg.samplers, lit_bg.transforms, callbacks)
-    return [c for p in packages for c in vars(p).values() if isinstance(c, type)]
+    return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 
 
 class CLI(LightningCLI):
