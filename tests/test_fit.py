@@ -240,7 +240,7 @@ def test_two_processes(experiment, tmp_path):
     name = experiment(trainer__devices=2, trainer__strategy="ddp", trainer__log_every_n_steps=1)
     environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "lit_bg.fit", "-c", name], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "lit_bg.fit", "-c", name], env=environment, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
     run = Path("runs/small/version_0")

@@ -206,16 +206,20 @@ def test_platforms_and_properties():
 
 
 PROGRAM = """
-import sys
-import torch
-from lit_bg.energies.openmm_bridge import OpenMMEvaluator
-evaluator = OpenMMEvaluator(open({system!r}).read(), "Reference", processes=2)
-x = torch.arange(15, dtype=torch.float64).view(1, 5, 3).expand(4, -1, -1) / 10
-evaluator.energy(x)
-print(*[worker.pid for worker in evaluator._pool.workers], flush=True)
+import os, sys, types
+package = types.ModuleType("lit_bg.energies")  # without torch and all energies, which take seconds to import
+package.__path__ = [os.path.join({root!r}, "lit_bg", "energies")]
+sys.modules["lit_bg.energies"] = package
+import numpy as np
+from lit_bg.energies.openmm_pool import Pool
+assert "torch" not in sys.modules
+pool = Pool((open({system!r}).read(), "Reference", None), 2)
+x = np.arange(15.0).reshape(1, 5, 3).repeat(20000, 0) / 10
+pool.evaluate(x[:4], 2, False, None)
+print(*[worker.pid for worker in pool.workers], flush=True)
 {then}
 """
-BUSY = "x = x[:1].expand(20000, -1, -1)\nwhile True: evaluator.energy(x)"
+BUSY = f"while os.getppid() == {os.getpid()}: pool.evaluate(x, 2, False, None)"  # not longer than this test
 ENDS = {
     "the end of the program": ("", None, 0),
     "an exception": ("raise SystemExit(3)", None, 3),
@@ -232,7 +236,7 @@ def test_processes_end_with_the_program_however_it_ends(tmp_path):
     system.write_text(chain())
     programs = {
         name: subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(system=str(system), then=then)],
+            [sys.executable, "-c", PROGRAM.format(root=os.getcwd(), system=str(system), then=then)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
