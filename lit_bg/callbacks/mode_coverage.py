@@ -77,12 +77,15 @@ class ModeCoverage(Observer):
 
 
 def reference_populations(modes: Modes, trainer: Trainer, device: torch.device) -> list[tuple[float, float] | None]:
-    """Probability and standard error of each mode: exact, or from the reference data, or unknown."""
+    """Probability and standard error of each mode: exact, or from reference data (the card, else the frames), or unknown."""
     if modes.exact is not None:
         return [(float(p), 0.0) for p in modes.exact]
     data = reference_data(trainer)
     if data is None:
         return [None] * len(modes.names)
+    known = getattr(data, "card", {}).get("modes", {})  # knows more than the frames where they come from replica exchange
+    if all(known.get(name, {}).get("error") for name in modes.names):
+        return [(known[name]["p"], known[name]["error"]) for name in modes.names]
     return [data.mean(inside) for inside in _indicators(modes, modes.label(data.x.to(device))).T]
 
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Observable
+from lit_bg.estimators.multistate import ladder_populations
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial_terms
-from lit_bg.samplers.base import Simulator, Trajectory
+from lit_bg.samplers.base import Ladder, Simulator, Trajectory
 from lit_bg.samplers.motion import device_of
 from lit_bg.transforms.domain import Kind
 
@@ -91,7 +92,7 @@ def make_card(
         observables[name] = {"mean": mean, "error": error, "exact": observable.exact, "unit": observable.unit}
     g = {name: max(statistical_inefficiency(s) for s in parts) for name, parts in series.items()}
     spread = {name: max(r_hat(s) for s in parts) for name, parts in series.items()}
-    modes, differences = _modes(energy, x)
+    modes, differences = _modes(energy, x, trajectory.ladder)
     card: dict[str, Any] = {
         "energy": describe(energy),
         "kT": energy.kT,
@@ -161,28 +162,49 @@ def _mean_with_walkers(a: Tensor) -> tuple[float, float]:
     return mean, error
 
 
-def _modes(energy: Energy, x: Tensor) -> tuple[dict[str, dict[str, float | None]], dict[str, dict[str, float | None]]]:
+def _modes(
+    energy: Energy, x: Tensor, ladder: Ladder | None
+) -> tuple[dict[str, dict[str, float | None]], dict[str, dict[str, float | None]]]:
     r"""Populations, and free energies $-\ln p_b / p_a$ [kT] relative to the first mode, with errors.
 
-    The error of the difference is that of the mean of $1_b / p_b - 1_a / p_a$, its linearisation in the populations.
+    From the frames, or where there is a ladder from the replicas at all temperatures; `in_frames` is the fraction of the
+    frames themselves. The error of the difference is that of the mean of $1_b / p_b - 1_a / p_a$, its linearisation in
+    the populations.
     """
     modes = energy.modes
     if modes is None:
         return {}, {}
     label = _of_frames(modes.label, energy, x)
     exact = None if modes.exact is None else modes.exact.tolist()
+    plain = [_mean_with_walkers((label == i).double()) for i in range(len(modes.names))]
+    weighted = _by_ladder(ladder, len(modes.names))
     populations, differences = {}, {}
     for i, name in enumerate(modes.names):
-        p, error = _mean_with_walkers((label == i).double())
-        populations[name] = {"p": p, "error": error, "exact": None if exact is None else exact[i]}
+        p, error = plain[i] if weighted is None else (weighted[0][i].item(), weighted[1][i, i].sqrt().item())
+        populations[name] = {"p": p, "error": error, "exact": None if exact is None else exact[i], "in_frames": plain[i][0]}
     first, *rest = modes.names
     for i, name in enumerate(rest, 1):
         p_a, p_b = populations[first]["p"], populations[name]["p"]
         if p_a and p_b:
-            _, error = _mean_with_walkers((label == i).double() / p_b - (label == 0).double() / p_a)
+            if weighted is None:
+                _, error = _mean_with_walkers((label == i).double() / p_b - (label == 0).double() / p_a)
+            else:
+                slope = torch.zeros(len(modes.names), dtype=torch.float64)
+                slope[0], slope[i] = -1 / p_a, 1 / p_b
+                error = (slope @ weighted[1] @ slope).sqrt().item()
             truth = None if exact is None else -math.log(exact[i] / exact[0])
             differences[f"F({name}) - F({first})"] = {"value": -math.log(p_b / p_a), "error": error, "exact": truth}
     return populations, differences
+
+
+def _by_ladder(ladder: Ladder | None, states: int) -> tuple[Tensor, Tensor] | None:
+    """Populations and their covariance, or None where there is no ladder or it has nothing to say."""
+    if ladder is None:
+        return None
+    try:
+        return ladder_populations(ladder.u, ladder.beta, ladder.label, states)
+    except ValueError:  # too short, or without overlap: exchange rates and round trips say so
+        return None
 
 
 def _problems(card: dict[str, Any]) -> list[str]:

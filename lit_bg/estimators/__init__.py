@@ -1,6 +1,7 @@
 """Pure functions from weighted samples and time series to numbers with error bars."""
 
 from lit_bg.estimators.importance import ess, expectation, forward_ess, log_z
+from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_log_weights
 from lit_bg.estimators.pareto import pareto_k, tail_share
 from lit_bg.estimators.profile import effective_count, profile
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
@@ -11,7 +12,10 @@ __all__ = [
     "ess",
     "expectation",
     "forward_ess",
+    "ladder_populations",
     "log_z",
+    "mbar",
+    "mbar_log_weights",
     "mean_with_error",
     "pareto_k",
     "profile",

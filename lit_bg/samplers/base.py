@@ -16,6 +16,15 @@ Info = dict[str, float | int | str | list[float]]
 
 
 @dataclass
+class Ladder:
+    """Energies and modes of replicas at several temperatures, at every frame."""
+
+    beta: Tensor  # (R,) inverse temperatures relative to that of the trajectory, so the first is 1
+    u: Tensor  # (T, W, R) energies in kT of the trajectory
+    label: Tensor  # (T, W, R) modes, as `Modes.label` numbers them
+
+
+@dataclass
 class Trajectory:
     """Frames of independent walkers side by side."""
 
@@ -25,6 +34,7 @@ class Trajectory:
     info: Info = field(default_factory=dict)  # acceptance and the like, for the data card
     u: Tensor | None = None  # (T, W) reduced energies of the frames [kT], where the simulator knows them
     problems: list[str] = field(default_factory=list)  # what the simulator itself says against its data, in sentences
+    ladder: Ladder | None = None  # what the same walkers did at all temperatures
     others: dict[float, Trajectory] = field(default_factory=dict)  # the same walkers at other temperatures, by kT
 
 

@@ -73,8 +73,8 @@ class Chain(Simulator):
         """With its unit."""
         return float(self.schedule.stride), "steps"
 
-    def trajectories(self, energy: Energy, recorder: Recorder) -> Trajectory:
-        """The frames that were recorded."""
+    def trajectories(self, energy: Energy, recorder: Recorder, state: State) -> Trajectory:
+        """The frames that were recorded, when the state is the last one."""
         interval, unit = self.time_between_frames(energy)
         return Trajectory(recorder.frames("x"), interval, unit, u=recorder.frames("u"))
 
@@ -108,7 +108,7 @@ class Chain(Simulator):
                 if step == total or time.monotonic() - reported > 0.2:
                     reported = time.monotonic()
                     progress(step, total, self.status(energy, state))
-        trajectory = self.trajectories(energy, recorder)
+        trajectory = self.trajectories(energy, recorder, state)
         trajectory.info, trajectory.problems = self.summary(energy, state, state["seconds"].item())
         parts = trajectory.x.transpose(0, 1).reshape(-1, *energy.event_shape).split(100_000)
         wrong = torch.cat([flipped(energy, part) for part in parts]).reshape(self.walkers, -1).any(1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
-from lit_bg.samplers.base import Info, Trajectory
+from lit_bg.samplers.base import Info, Ladder, Trajectory
 from lit_bg.samplers.chain import LONGEST_BLOCK, State
 from lit_bg.samplers.dynamics import in_kelvin, to_kT
 from lit_bg.samplers.ladder import equal_acceptance, with_rungs_at
@@ -31,9 +31,10 @@ class ReplicaExchange(Langevin):
     trips.
 
     All ladders and temperatures are one batch of R x `walkers` replicas. The frames at the temperature of the energy are
-    one time series for every ladder: ladders never meet, so R-hat between them is honest. A ladder of which two neighbours
-    hardly exchange, or in which no replica went from the lowest temperature to the highest and back, is called
-    "not converged" in the data card.
+    one time series for every ladder: ladders never meet, so R-hat between them is honest. Populations of modes in the data
+    card use the replicas at all temperatures (`estimators.ladder_populations`), which is far better for rare ones. A
+    ladder of which two neighbours hardly exchange, or in which no replica went from the lowest temperature to the highest
+    and back, is called "not converged" in the data card.
 
     Temperatures are in kelvin for energies in kJ/mol, kT for model energies. The lowest is that of the energy.
 
@@ -219,14 +220,19 @@ class ReplicaExchange(Langevin):
     def saved(self, energy: Energy, state: State) -> State:
         frame = super().saved(energy, state)
         x, u = self._by_rung(state, frame["x"]), self._by_rung(state, frame["u"].double())
-        parts = {"x": x[0], "u": u[0]}
+        parts = {"x": x[0], "u": u[0], "u_rungs": u.T}
+        if energy.modes is not None:
+            parts["label_rungs"] = self._by_rung(state, energy.modes.label(state["x"])).T
         for label, kT in self.other_kTs(energy).items():
             r = int((state["ladder"] / kT).log().abs().argmin())
             parts |= {f"x_{label}": x[r], f"u_{label}": u[r] * (energy.kT / kT)}
         return parts
 
-    def trajectories(self, energy: Energy, recorder: Recorder) -> Trajectory:
-        trajectory = super().trajectories(energy, recorder)
+    def trajectories(self, energy: Energy, recorder: Recorder, state: State) -> Trajectory:
+        trajectory = super().trajectories(energy, recorder, state)
+        if energy.modes is not None:
+            beta = energy.kT / state["ladder"].cpu()
+            trajectory.ladder = Ladder(beta, recorder.frames("u_rungs"), recorder.frames("label_rungs"))
         for label, kT in self.other_kTs(energy).items():
             x, u = recorder.frames(f"x_{label}"), recorder.frames(f"u_{label}")
             trajectory.others[kT] = Trajectory(x, trajectory.interval, trajectory.time_unit, u=u)

@@ -212,7 +212,7 @@ def mistakes(folder):
     yield {"topology": TOP, "coordinates": write(folder / "a.gro", angstrom)}, "median bond .* nanometres"
     yield (
         {"topology": write(folder / "heavy.pdb", "".join(a for a in atoms if "H" not in a[12:16]))} | ff,
-        ("residue ACE 1 with 3 atoms: it has no hydrogens: add them with .*addHydrogens"),
+        ("residue ACE 1 with 2 atoms: it has no hydrogens: add them with .*addHydrogens"),
     )
     yield (
         {"topology": write(folder / "h.pdb", pdb.replace(first_h, ""))} | ff,
