@@ -120,6 +120,7 @@ class TestRunFolder:
 
 
 class TestResume:
+    @pytest.mark.slow  # after an interrupt is the harder case
     def test_is_bit_identical_after_an_epoch(self, experiment):
         name = experiment()
         fit.main(["-c", name, "--trainer.max_epochs=3"])

@@ -41,6 +41,7 @@ def test_other_systems_have_no_structures(tmp_path):
     assert not (tmp_path / "run/version_0/structures").exists()
 
 
+@pytest.mark.slow  # tests/test_simulate.py goes from a PDB to structures too
 @pytest.mark.filterwarnings("ignore")
 def test_a_molecule_leaves_pdb_files(tmp_path, monkeypatch):
     """Alanine dipeptide around its topology file: the files are read back by mdtraj."""

@@ -15,6 +15,7 @@ from lit_bg.estimators import ess, expectation, log_z
 TWO_RANKS = {"strategy": "ddp_spawn", "devices": 2}
 
 
+@pytest.mark.slow  # tests/metrics and tests/test_fit.py have two processes too
 def test_the_logged_ess_is_that_of_the_gathered_samples(tmp_path):
     callbacks = [EMA(), NonFiniteGuard(), EffectiveSampleSize(), ReweightedObservables(), ModeCoverage(), Report()]
     data = Data(batch_size=64, steps_per_epoch=3, val_samples=500, test_samples=2001, eval_batch_size=700)

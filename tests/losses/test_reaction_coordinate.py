@@ -96,7 +96,7 @@ def test_a_periodic_coordinate_has_no_ends():
     assert loss_of(across, "angle")[0] == pytest.approx(loss_of(lump, "angle")[0], abs=1e-4)
 
 
-@pytest.mark.parametrize("energy", [Line(), Ring()], ids=["line", "ring"])
+@pytest.mark.parametrize("energy", [pytest.param(Line(), id="line", marks=pytest.mark.slow), pytest.param(Ring(), id="ring")])
 def test_training_on_it_alone_makes_the_coordinate_uniform(energy):
     torch.manual_seed(0)
     flow = CouplingFlow(blocks=1, bins=8).build(energy)

@@ -45,7 +45,7 @@ def test_hydrogens_take_their_mass_from_neighbours(ala2):
 
 @pytest.mark.parametrize(
     ("frames", "walkers", "most"),
-    [pytest.param(10, 32, 30.0, id="short"), pytest.param(300, 64, 2.0, id="long", marks=pytest.mark.slow)],
+    [pytest.param(10, 16, 40.0, id="short"), pytest.param(300, 64, 2.0, id="long", marks=pytest.mark.slow)],
 )
 def test_virial_and_temperature(ala2, frames, walkers, most):
     md = Langevin(
