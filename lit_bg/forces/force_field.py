@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from lit_bg.forces.selection import Differences, products_are_exact, use_indices
 
 MEMORY = 2**31  # bytes that one chunk may take, roughly
 LARGEST_CHUNK = 256  # configurations: pair tensors of a small molecule then stay in the cache
+DISAGREEMENT = 1e-2  # relative; rounding in single precision is a thousand times less, wrong code a thousand times more
 ARRAYS = 60  # live (pairs, batch) arrays of one evaluation with forces, counted generously
 
 
@@ -35,22 +37,11 @@ class Sum(nn.Module):
         """Configurations (b, N, 3) as forces see them."""
         return Frame(x.permute(1, 2, 0).contiguous(), self.box, self.all_pairs)
 
-    def forward(self, x: Tensor, compiled: bool = False) -> Tensor:
-        if not compiled:
-            frame = self.frame(x)
-            return self._add(frame, list(self.forces))
-        few = Frame(x.permute(1, 2, 0).contiguous(), self.box, None)
-        energy = self._add(few, [f for f in self.forces if not f.needs_pairs])
-        return energy if self.all_pairs is None else energy + _compiled()(self, few.x)
-
-    def between_pairs(self, x: Tensor) -> Tensor:
-        """Forces between all pairs, of (N, 3, b) positions: what is worth compiling."""
-        return self._add(Frame(x, self.box, self.all_pairs), [f for f in self.forces if f.needs_pairs])
-
-    def _add(self, frame: Frame, forces: list[Any]) -> Tensor:
-        energy = frame.x.new_zeros(frame.x.shape[-1], dtype=torch.float64)
-        for force in forces:
-            energy = energy + force.energy(frame)
+    def forward(self, x: Tensor) -> Tensor:
+        frame = self.frame(x)
+        energy = x.new_zeros(len(x), dtype=torch.float64)
+        for force in self.forces:
+            energy = energy + force.energy(frame)  # type: ignore[operator]
         return energy
 
 
@@ -72,9 +63,10 @@ class ForceField:
         self.n = n
         self.exact = Sum(forces, n, box)
         self._fitted: dict[tuple[torch.dtype, torch.device, bool], Sum] = {}
+        self._agrees: dict[tuple[torch.dtype, torch.device], bool] = {}  # compiled code with eager
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_fitted": {}}
+        return {**self.__dict__, "_fitted": {}, "_agrees": {}}
 
     @property
     def pairs(self) -> int:
@@ -86,7 +78,8 @@ class ForceField:
 
         Args:
             x: configurations, float32 or float64, on any device.
-            compiled: use torch.compile. The first call then takes about a minute.
+            compiled: use torch.compile. The first call then takes minutes, and compares with eager evaluation, which stays
+                in use, with a warning, where the two do not agree.
         """
         if torch.is_grad_enabled() and x.requires_grad:
             return _Energy.apply(x, self, compiled)
@@ -145,25 +138,56 @@ class ForceField:
         own, size = self.fitted(x), self.chunk(x)
         for part in x.split(size):
             n = len(part)
+            full = part
             if compiled and n < size:  # one shape, one compilation: filled up with copies of the last configuration
-                part = torch.cat([part, part[-1:].expand(size - n, -1, -1)])
-            if not gradient and not compiled:
+                full = torch.cat([part, part[-1:].expand(size - n, -1, -1)])
+            if compiled and self._trusts_compiled(own, full):
+                # compiled code serves energies too: without gradient it would be compiled again
+                energy, g = _with_gradient(_compiled(), own, full)
+                yield energy[:n], g[:n] if gradient else None
+            elif gradient:
+                yield _with_gradient(Sum.forward, own, part)
+            else:
                 yield own(part), None
-                continue
-            with torch.enable_grad():  # compiled code serves energies too: without gradient it would be compiled again
-                part = part.detach().requires_grad_()
-                energy = own(part, compiled)
-                # the gradient is taken out here: inside a compiled function it was seen to come out as zero
-                g = torch.autograd.grad(energy.sum(), part)[0][:n] if gradient else None
-            yield energy.detach()[:n], g
+
+    def _trusts_compiled(self, own: Sum, part: Tensor) -> bool:
+        """Whether compiled code gives the energies and forces of eager code: looked at once, since it has been seen not to."""
+        key = part.dtype, part.device
+        if key not in self._agrees:
+            try:
+                energy, gradient = _with_gradient(_compiled(), own, part)
+            except Exception as error:  # a compiler raises anything
+                problem = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            else:
+                right_energy, right = _with_gradient(Sum.forward, own, part)
+                fine = right_energy.isfinite() & right.isfinite().flatten(1).all(-1)
+                wrong = (gradient - right).flatten(1).norm(dim=-1) > DISAGREEMENT * right.flatten(1).norm(dim=-1)
+                wrong |= (energy - right_energy).abs() > DISAGREEMENT * (1 + right_energy.abs())
+                problem = f"gave wrong energies or forces for {int((wrong & fine).sum())} of {len(part)} configurations"
+                problem = problem if (wrong & fine).any() else ""
+            if problem:
+                warnings.warn(f"torch.compile of this force field {problem}; it is evaluated without.", stacklevel=2)
+            self._agrees[key] = not problem
+        return self._agrees[key]
+
+
+def _with_gradient(function: Any, own: Sum, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Energies (b,) and their gradient (b, N, 3), detached."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        energy = function(own, x)
+        # the gradient is taken out here: inside a compiled function it was seen to come out as zero
+        (gradient,) = torch.autograd.grad(energy.sum(), x)
+    return energy.detach(), gradient
 
 
 @cache
 def _compiled() -> Any:
-    # The function, not the module: copies of a force field share the code, and nothing is attached to them. Of the
-    # bonded terms eager evaluation is fast, and compiled torsions were seen with wrong forces (torch 2.13, float32).
+    # The function, not the module: copies of a force field share the code, and nothing is attached to them. With buffers
+    # used again, the forces of compiled torsions are wrong by orders of magnitude (torch 2.13, CPU, float32).
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
-    return torch.compile(Sum.between_pairs, dynamic=False, fullgraph=True)
+    options = {"allow_buffer_reuse": False, "inplace_buffers": False}
+    return torch.compile(Sum.forward, dynamic=False, fullgraph=True, options=options)
 
 
 class _Energy(torch.autograd.Function):

@@ -116,12 +116,32 @@ slow = pytest.mark.slow
 
 @pytest.mark.parametrize(
     "name",
-    ["Nonbonded switched", *(pytest.param(n, marks=slow) for n in ("CustomGB", "GBSAOBC cutoff", "amber96 implicit/obc1"))],
+    ["PeriodicTorsion", *(pytest.param(n, marks=slow) for n in ("CustomGB", "GBSAOBC cutoff", "amber96 implicit/obc1"))],
 )
-def test_compiled_equals_eager(name):
+def test_compiled_equals_eager(name, recwarn):
     system, x0 = ALL[name]()
-    field, x = translate(system), configurations(x0, 20, 0.003)  # filled up to a full chunk
-    torch.testing.assert_close(field.energy_and_forces(x, compiled=True), field.energy_and_forces(x), rtol=1e-9, atol=1e-7)
+    field, x = translate(system), configurations(x0, 20, 0.003).float()  # filled up to a full chunk
+    (energy, forces), (right_energy, right) = field.energy_and_forces(x, compiled=True), field.energy_and_forces(x)
+    assert [str(w.message) for w in recwarn if "of this force field" in str(w.message)] == []  # it was used
+    torch.testing.assert_close(energy, right_energy, rtol=1e-5, atol=1e-3)
+    assert (forces - right).norm() < 1e-5 * right.norm()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        (lambda own, x: 1.1 * own(x), "gave wrong energies or forces for 256 of 256"),
+        (lambda own, x: own(x) + 1e9 * (x - x.detach()).sum((1, 2)), "gave wrong energies or forces for 256 of 256"),
+        (lambda own, x: own.nowhere, "failed: AttributeError"),
+    ],
+)
+def test_wrong_compiled_code_is_found_out(wrong, problem, monkeypatch):
+    system, x0 = ALL["PeriodicTorsion"]()
+    field, x = translate(system), configurations(x0, 20, 0.003)
+    monkeypatch.setattr("lit_bg.forces.force_field._compiled", lambda: wrong)
+    with pytest.warns(UserWarning, match=problem):
+        found = field.energy_and_forces(x, compiled=True)
+    torch.testing.assert_close(found, field.energy_and_forces(x))
 
 
 def test_overlaps_have_infinite_energy_and_no_force():
