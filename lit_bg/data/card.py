@@ -38,7 +38,9 @@ def describe(item: Energy | Simulator) -> dict[str, Any]:
     """
     names = [n for n in inspect.signature(type(item).__init__).parameters if n not in ("self", "kT")]
     held = {n: name for n in names for name in (f"{n}_path", n) if hasattr(item, name)}  # a file may be kept as n_path
-    return {"class": type(item).__name__, "parameters": {n: _plain(getattr(item, held[n])) for n in held}}
+    values = {n: getattr(item, name) for n, name in held.items()}
+    # a method is no argument: every module has `compile`
+    return {"class": type(item).__name__, "parameters": {n: _plain(v) for n, v in values.items() if not inspect.ismethod(v)}}
 
 
 def _plain(value: Any) -> Any:

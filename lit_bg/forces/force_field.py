@@ -186,7 +186,7 @@ def _compiled() -> Any:
     # The function, not the module: copies of a force field share the code, and nothing is attached to them. With buffers
     # used again, the forces of compiled torsions are wrong by orders of magnitude (torch 2.13, CPU, float32).
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
-    options = {"allow_buffer_reuse": False, "inplace_buffers": False}
+    options: dict[str, Any] = {"allow_buffer_reuse": False, "inplace_buffers": False}
     return torch.compile(Sum.forward, dynamic=False, fullgraph=True, options=options)
 
 

@@ -75,6 +75,7 @@ class TestFile:
         energy = Molecule(str(PDB.resolve()), forcefield=["amber96.xml", "implicit/obc1.xml"])
         described = describe(energy)
         assert described["parameters"]["topology"] == PDB.name
+        assert "bound method" not in json.dumps(described)
         assert "/" + str(PDB.resolve()).split("/")[1] not in json.dumps(described)
 
 
