@@ -46,12 +46,12 @@ def records(folder: Path):
 
 def complete(folder: Path):
     """All records, when the last is there: W&B writes in a process of its own."""
-    for _ in range(100):
+    for _ in range(600):
         found = list(records(folder))
         if any(record.HasField("exit") for record in found):
             return found
         time.sleep(0.1)
-    raise TimeoutError(f"{len(found)} records after 10 s, none of them the last")
+    raise TimeoutError(f"{len(found)} records after 60 s, none of them the last")
 
 
 def contents(folder: Path):
