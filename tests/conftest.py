@@ -1,11 +1,13 @@
-"""Settings of every test: no account, no display, one thread, fixed seeds."""
+"""Settings of every test: no account, no display, one thread, fixed seeds, Ctrl-C as in a terminal."""
 
 import os
+import signal
 
 import pytest
 
 os.environ.setdefault("WANDB_MODE", "disabled")
 os.environ["MPLBACKEND"] = "Agg"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell, and tests interrupt
 
 
 @pytest.fixture(autouse=True)

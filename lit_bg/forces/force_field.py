@@ -16,7 +16,8 @@ from lit_bg.forces.base import Force, Frame
 from lit_bg.forces.selection import Differences, products_are_exact, use_indices
 
 MEMORY = 2**31  # bytes that one chunk may take, roughly
-LARGEST_CHUNK = 256  # configurations: pair tensors of a small molecule then stay in the cache
+IN_CACHE = 2**16  # on a CPU, elements (pairs x configurations) of an array: several then stay in its cache
+CHUNKS = 16, 256  # on a CPU, the fewest and the most configurations: fewer fill no vectors
 DISAGREEMENT = 1e-2  # relative; rounding in single precision is a thousand times less, wrong code a thousand times more
 ARRAYS = 60  # live (pairs, batch) arrays of one evaluation with forces, counted generously
 
@@ -121,7 +122,9 @@ class ForceField:
         """Configurations that are evaluated at a time."""
         bytes_each = ARRAYS * max(self.pairs, 6 * self.n) * x.element_size()
         most = max(1, MEMORY // bytes_each)
-        return min(LARGEST_CHUNK, 1 << (most.bit_length() - 1))  # powers of two fill vectors
+        if x.device.type == "cpu":
+            most = min(most, max(CHUNKS[0], min(CHUNKS[1], IN_CACHE // max(1, self.pairs))))
+        return 1 << (most.bit_length() - 1)  # powers of two fill vectors
 
     def fitted(self, x: Tensor) -> Sum:
         """The forces with parameters in the dtype and on the device of x."""

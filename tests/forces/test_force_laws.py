@@ -77,7 +77,7 @@ class TestEveryForce:
         _, x0, field = made
         x = configurations(x0, 5)
         energy, forces = field.energy_and_forces(x)
-        monkeypatch.setattr("lit_bg.forces.force_field.LARGEST_CHUNK", 2)
+        monkeypatch.setattr("lit_bg.forces.force_field.CHUNKS", (2, 2))
         in_parts = field.energy_and_forces(x)
         torch.testing.assert_close(in_parts, (energy, forces), rtol=1e-12, atol=1e-9)
         x[1] = torch.nan
@@ -160,6 +160,8 @@ def test_memory_is_bounded_by_the_chunk():
     system, _ = ALANINES["amber96 vacuum"]()
     field = translate(system)
     assert field.chunk(torch.zeros(1, dtype=torch.float32)) == 256
+    field.n = 62
+    assert field.chunk(torch.zeros(1, dtype=torch.float32)) == 32  # in the cache
     field.n = 892
     assert 8 <= field.chunk(torch.zeros(1, dtype=torch.float32)) <= 32
     assert field.chunk(torch.zeros(1, dtype=torch.float64)) * 2 == field.chunk(torch.zeros(1, dtype=torch.float32))

@@ -1,7 +1,6 @@
 """An interrupted simulation goes on bit for bit, and only the same simulation does."""
 
 import signal
-from functools import partial
 
 import pytest
 import torch
@@ -70,9 +69,7 @@ def test_a_crash_loses_what_came_after_the_last_state(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_save_the_state_and_say_how_to_go_on(number, tmp_path, request):
-    # In the background a shell has Ctrl-C ignored, and what is ignored stays so.
-    request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.default_int_handler)))
+def test_signals_save_the_state_and_say_how_to_go_on(number, tmp_path):
     simulator, sent = samplers.Metropolis(frames=100, walkers=2, stride=10, burn_in=0), []
 
     def progress(done, total, state):
