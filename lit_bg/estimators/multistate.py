@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 FEWEST_GROUPS = 16  # of a jackknife
-MOST_SAMPLES = 300_000  # more are thinned evenly: frames close in time say the same
+MOST_SAMPLES = 100_000  # more are thinned evenly: frames close in time say the same
 STEPS = 100
 FEWEST_SHARED = 1e-3  # samples that tie two groups of states together
 
@@ -41,25 +41,27 @@ def mbar(u: Tensor, counts: Tensor, start: Tensor | None = None) -> Tensor:
         raise ValueError(f"{int((~torch.isfinite(u)).sum())} of {u.numel()} reduced energies are not finite.")
     f = torch.zeros_like(counts) if start is None else start.double() - start[0]
 
-    def objective(f: Tensor) -> Tensor:
-        return torch.logsumexp(counts.log()[:, None] + f[:, None] - u, 0).sum() - counts @ f
+    def evaluated(f: Tensor) -> tuple[Tensor, Tensor]:
+        """The function and, for every sample, the probability that it is of state k, (K, N)."""
+        logits = (counts.log() + f)[:, None] - u
+        log_sum = torch.logsumexp(logits, 0)
+        return log_sum.sum() - counts @ f, (logits - log_sum).exp_()
 
-    now = objective(f)
+    now, p = evaluated(f)
     for _ in range(STEPS):
-        p = torch.softmax(counts.log()[:, None] + f[:, None] - u, 0)  # of a sample to be of state k
         gradient = p.sum(1) - counts
         hessian = torch.diag(p.sum(1)) - p @ p.T
         # The first free energy is the zero of all; a little ridge keeps a step finite where states do not overlap.
         step = torch.linalg.solve(hessian[1:, 1:] + 1e-10 * counts.sum() * torch.eye(len(f) - 1), gradient[1:])
         step = torch.cat([step.new_zeros(1), step])
-        size = 1.0
-        while (new := objective(f - size * step)) > now + 1e-12 * now.abs() and size > 1e-6:
-            size /= 2
-        f, now = f - size * step, new
         if gradient.abs().max() < 1e-8 * counts.sum():
             if torch.linalg.eigvalsh(hessian)[1] > FEWEST_SHARED:  # without overlap any f solves the equations
                 return f
             break
+        size = 1.0
+        while (new := evaluated(f - size * step))[0] > now + 1e-12 * now.abs() and size > 1e-6:
+            size /= 2
+        f, (now, p) = f - size * step, new
     raise ValueError("MBAR has no answer: the samples of some states say nothing of the others, they do not overlap.")
 
 
