@@ -1,13 +1,15 @@
-"""Energies with forces of molecules: torch at batch 1024 against OpenMM's CPU platform, in one process.
+"""Energies with forces of molecules: torch at batch 1024 against OpenMM's CPU platform, taking turns in one process.
 
-    pytest tests/benchmarks/test_energy_speed.py -o addopts= --benchmark-columns=median,min,ops
+    pytest tests/benchmarks/test_energy_speed.py -o addopts= -s
 
-`ops` is calls per second: times 1024 it is configurations per second of torch, times 64 of OpenMM. Threads: OMP_NUM_THREADS for
-torch, and OpenMM's CPU platform with one and with all of them. Compiling takes a minute or more, outside the timing.
+One thread each, so that nothing else on the machine is asked for a second core. Printed: configurations per second, median and
+best of ten turns, and the median of the ratios. Compiling takes a minute or more, outside the timing.
 """
 
 import os
 import pathlib
+import statistics
+import time
 
 import pytest
 import torch
@@ -33,21 +35,32 @@ def thermal(energy, batch, dtype=torch.float32):
     return x + 0.003 * torch.randn(batch, *x.shape[1:], dtype=dtype)
 
 
+def per_second(evaluate, n):
+    began = time.perf_counter()
+    evaluate()
+    return n / (time.perf_counter() - began)
+
+
 @atoms
 @solvents
 @pytest.mark.parametrize("mode", ["eager", "compiled", "compiled float64"])
-def test_torch(benchmark, n, solvent, mode):
+def test_against_openmm(benchmark, n, solvent, mode):
     energy = Molecule(str(PDB[n]), FORCE_FIELDS[solvent])
+    openmm = Molecule(str(PDB[n]), FORCE_FIELDS[solvent], backend="openmm", platform="CPU").evaluator
     x = thermal(energy, 1024, torch.float64 if "64" in mode else torch.float32)
-    benchmark.extra_info["load"] = os.getloadavg()
-    benchmark.pedantic(energy.field.energy_and_forces, (x, mode != "eager"), rounds=5, warmup_rounds=1)
-
-
-@atoms
-@solvents
-@pytest.mark.parametrize("threads", ["1", str(os.cpu_count())])
-def test_openmm(benchmark, n, solvent, threads):
-    energy = Molecule(str(PDB[n]), FORCE_FIELDS[solvent], backend="openmm", platform="CPU")
-    energy.evaluator.properties = {"Threads": threads}
-    x = thermal(energy, 64)
-    benchmark.pedantic(energy.evaluator.energy_and_forces, (x,), rounds=5, warmup_rounds=1)
+    compiled = mode != "eager"
+    for _ in range(2):  # the first call compiles
+        energy.field.energy_and_forces(x, compiled)
+        openmm.energy_and_forces(x[:64])
+    ours, theirs = [], []
+    for _ in range(10):
+        ours.append(per_second(lambda: energy.field.energy_and_forces(x, compiled), 1024))
+        theirs.append(per_second(lambda: openmm.energy_and_forces(x[:64]), 64))
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    benchmark.extra_info |= {"ratio": ratio, "load": os.getloadavg()}
+    print(
+        f"\n{n} atoms, {solvent}, {mode}: torch {statistics.median(ours):.0f} ({max(ours):.0f} at best), "
+        f"OpenMM {statistics.median(theirs):.0f} ({max(theirs):.0f}) per second, ratio {ratio:.1f}, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
+    benchmark.pedantic(energy.field.energy_and_forces, (x, compiled), rounds=3)
