@@ -13,7 +13,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.energies.molecular_observables import modes_of, observables_of
 from lit_bg.energies.openmm_bridge import OpenMMEvaluator, Potential, choose_platform
-from lit_bg.forces import ForceField, Untranslatable, translate
+from lit_bg.forces import ForceField, Untranslatable, box_of, translate
 from lit_bg.molecules.coordinates import read_topology
 from lit_bg.molecules.force_field import unconstrained
 from lit_bg.molecules.geometry import distance
@@ -138,8 +138,7 @@ class Molecule(Energy):
             raise ValueError(f"backend={backend} is unknown: use torch, or openmm for comparison.")
         choose_platform(inputs.system, platform)  # so that a wrong name is refused here
         self.structure = _structure(inputs)
-        vectors = inputs.system.getDefaultPeriodicBoxVectors() if inputs.system.usesPeriodicBoundaryConditions() else None
-        self._box = None if vectors is None else torch.tensor([[c._value for c in v] for v in vectors], dtype=torch.float64)
+        self._box = box_of(inputs.system)
         self.event_shape = (self.structure.n_atoms, 3)
         self.evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(inputs.system), platform, processes)
         self.field: ForceField | None = None

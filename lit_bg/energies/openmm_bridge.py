@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from lit_bg.energies.openmm_pool import Pool
 from lit_bg.energies.openmm_worker import choose_platform, evaluate, make_context
 
-__all__ = ["OpenMMEvaluator", "Potential", "choose_platform"]
+__all__ = ["OpenMMEvaluator", "Potential", "choose_platform", "cores"]
 
 
 class OpenMMEvaluator:
@@ -83,10 +83,10 @@ class OpenMMEvaluator:
 
     def _evaluate(self, x: Tensor, forces: bool, groups: set[int] | None) -> tuple[Tensor, Tensor | None]:
         positions = np.ascontiguousarray(x.detach().to("cpu", torch.float64).numpy())
-        workers = min(_cores() if self.processes is None else self.processes, len(positions) // 2)
+        workers = min(cores() if self.processes is None else self.processes, len(positions) // 2)
         if workers > 1:
             if self._pool is None or not self._pool.end.alive:
-                self._pool = Pool((self.system, self.platform, self.properties), self.processes or _cores())
+                self._pool = Pool((self.system, self.platform, self.properties), self.processes or cores())
                 _LIVE.add(self)
             energy, force = self._pool.evaluate(positions, workers, forces, groups)
         else:
@@ -114,7 +114,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_in_child)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

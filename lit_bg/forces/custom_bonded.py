@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lit_bg.forces.base import Force, Frame, System, total
 from lit_bg.forces.bonded import Angles, Dihedrals, Distances
+from lit_bg.forces.columns import terms_of
 from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
 
 
@@ -22,10 +22,8 @@ class CustomBonded(Force):
 
     def __init__(self, force: Any, system: System) -> None:
         super().__init__()
-        number = getattr(force, f"getNum{self.term}s")()
-        terms = [getattr(force, f"get{self.term}Parameters")(m) for m in range(number)]
-        atoms = torch.tensor([t[: self.atoms] for t in terms], dtype=torch.long).reshape(-1, self.atoms)
-        constants = columns(parameter_names(force, self.term), [t[self.atoms] for t in terms]) | global_parameters(force)
+        atoms, terms = terms_of(force, self.term, self.atoms)
+        constants = columns(parameter_names(force, self.term), [t[0] for t in terms]) | global_parameters(force)
         self.values = self.coordinate(atoms, system.n, force.usesPeriodicBoundaryConditions())
         self.expression = parse(force, force.getEnergyFunction()).bind(constants, [self.variable])
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_bg.forces.base import Force, Frame, System, total
 from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
-from lit_bg.forces.custom_nonbonded import excluded, of_both
+from lit_bg.forces.custom_nonbonded import excluded, of_both, within
 from lit_bg.forces.expression import Expression
 from lit_bg.forces.selection import Rows
 
@@ -81,11 +81,5 @@ class CustomGB(Force):
 
     def _within(self, expression: nn.Module, values: dict[str, Tensor], frame: Frame, kind: int) -> Tensor:
         """A term of every pair, (P, B), zero where the pair does not count."""
-        r = frame.distance
         kept = self.kept if kind == self.pair and self.uses_exclusions else None
-        if self.cutoff is not None:
-            near = r < self.cutoff
-            kept = near if kept is None else near & kept
-        if kept is None:
-            return expression({**values, "r": r})
-        return torch.where(kept, expression({**values, "r": torch.where(kept, r, 1.0)}), 0.0)
+        return within(expression, values, frame.distance, kept, self.cutoff)

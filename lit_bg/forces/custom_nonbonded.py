@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lit_bg.forces.base import Force, Frame, System, Untranslatable, total
 from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
@@ -44,16 +44,19 @@ class CustomNonbonded(Force):
         self.register_buffer("kept", None if kept.all() else kept[:, None], persistent=False)
 
     def energy(self, frame: Frame) -> Tensor:
-        r, kept = frame.distance, self.kept
-        if self.cutoff is not None:
-            near = r < self.cutoff
-            kept = near if kept is None else near & kept
-        if kept is None:
-            return total(self.expression({"r": r}))
-        terms = self.expression({"r": torch.where(kept, r, 1.0)})
-        if self.switch is not None:
-            terms = terms * switching(r, self.switch, self.cutoff)  # type: ignore[arg-type]
-        return total(torch.where(kept, terms, 0.0))
+        terms = within(self.expression, {}, frame.distance, self.kept, self.cutoff)
+        if self.switch is not None and self.cutoff is not None:
+            terms = terms * switching(frame.distance, self.switch, self.cutoff)
+        return total(terms)
+
+
+def within(expression: nn.Module, values: dict[str, Tensor], r: Tensor, kept: Tensor | None, cutoff: float | None) -> Tensor:
+    """An expression of all pairs at distance r, (P, B); zero, and without gradient, for pairs not kept or too far apart."""
+    if cutoff is not None:
+        kept = r < cutoff if kept is None else (r < cutoff) & kept
+    if kept is None:
+        return expression({**values, "r": r})
+    return torch.where(kept, expression({**values, "r": torch.where(kept, r, 1.0)}), 0.0)
 
 
 def of_both(single: dict[str, Tensor | float], i: Tensor, j: Tensor) -> dict[str, Tensor | float]:

@@ -81,9 +81,7 @@ class Nonbonded(Force):
 
     def energy(self, frame: Frame) -> Tensor:
         inverse = frame.inverse_distance
-        r2 = inverse * inverse  # a power by squaring: torch.pow takes ten times as long
-        r6 = r2 * r2 * r2
-        lennard_jones = (self.c12 * r6 - self.c6) * r6
+        lennard_jones = _lennard_jones(inverse, self.c12, self.c6)
         if self.cutoff is None:
             return total(self.qq * inverse + lennard_jones)
         if self.switch is not None:
@@ -95,9 +93,13 @@ class Nonbonded(Force):
         if self.apart is None:
             return energy
         inverse = 1 / self.apart(frame)
-        r2 = inverse * inverse  # a power by squaring: torch.pow takes ten times as long
-        r6 = r2 * r2 * r2
-        return energy + total(self.apart_qq * inverse + (self.apart_c12 * r6 - self.apart_c6) * r6)
+        return energy + total(self.apart_qq * inverse + _lennard_jones(inverse, self.apart_c12, self.apart_c6))
+
+
+def _lennard_jones(inverse: Tensor, c12: Tensor, c6: Tensor) -> Tensor:
+    r2 = inverse * inverse  # a power by squaring: torch.pow takes ten times as long
+    r6 = r2 * r2 * r2
+    return (c12 * r6 - c6) * r6
 
 
 def switching(r: Tensor, start: float, end: float) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lit_bg.forces.base import Force, Frame, System, total
 from lit_bg.forces.bonded import Dihedrals
+from lit_bg.forces.columns import terms_of
 
 
 class PeriodicTorsion(Force):
@@ -56,10 +57,9 @@ class RBTorsion(Force):
 
     def __init__(self, force: Any, system: System) -> None:
         super().__init__()
-        terms = [force.getTorsionParameters(m) for m in range(force.getNumTorsions())]
-        atoms = torch.tensor([t[:4] for t in terms], dtype=torch.long).reshape(-1, 4)
+        atoms, terms = terms_of(force, "Torsion", 4)
         self.dihedrals = Dihedrals(atoms, system.n, force.usesPeriodicBoundaryConditions())
-        c = torch.tensor([[c._value for c in t[4:]] for t in terms], dtype=torch.float64).reshape(-1, 6)
+        c = torch.tensor([[c._value for c in t] for t in terms], dtype=torch.float64).reshape(-1, 6)
         self.register_buffer("c", c.T[:, :, None], persistent=False)
 
     def energy(self, frame: Frame) -> Tensor:

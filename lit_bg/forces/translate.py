@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lit_bg.forces.base import Force, System, Untranslatable
 from lit_bg.forces.cmap_torsion import CMAPTorsion
@@ -16,8 +17,7 @@ from lit_bg.forces.custom_gb import CustomGB
 from lit_bg.forces.custom_nonbonded import CustomNonbonded
 from lit_bg.forces.force_field import ForceField
 from lit_bg.forces.gbsa_obc import GBSAOBC
-from lit_bg.forces.harmonic_angle import HarmonicAngle
-from lit_bg.forces.harmonic_bond import HarmonicBond
+from lit_bg.forces.harmonic import HarmonicAngle, HarmonicBond
 from lit_bg.forces.nonbonded import Nonbonded
 from lit_bg.forces.torsion import PeriodicTorsion, RBTorsion
 
@@ -51,9 +51,7 @@ def translate(system: Any) -> ForceField:
     virtual = sum(system.isVirtualSite(i) for i in range(n))
     if virtual:
         raise Untranslatable(f"a System with {virtual} virtual sites")
-    box = None
-    if system.usesPeriodicBoundaryConditions():
-        box = torch.tensor([[c._value for c in v] for v in system.getDefaultPeriodicBoxVectors()], dtype=torch.float64)
+    box = box_of(system)
     shared = System(n, tuple(system.getParticleMass(i)._value for i in range(n)), box)
     forces: list[Force] = []
     for force in system.getForces():
@@ -68,3 +66,10 @@ def translate(system: Any) -> ForceField:
         translated.group, translated.name = force.getForceGroup(), force.getName()
         forces.append(translated)
     return ForceField(forces, n, box)
+
+
+def box_of(system: Any) -> Tensor | None:
+    """Box vectors (3, 3) float64 [nm] of a periodic `openmm.System`; None without a box."""
+    if not system.usesPeriodicBoundaryConditions():
+        return None
+    return torch.tensor([[c._value for c in v] for v in system.getDefaultPeriodicBoxVectors()], dtype=torch.float64)

@@ -169,6 +169,9 @@ class Dynamics(Chain):
                 f"{int(state['step'])}: use a shorter time_step than {self.time_step}."
             )
 
+    def status(self, energy: Energy, state: State) -> str:
+        return self.simulated(energy, state)
+
     def speed(self, energy: Energy, state: State, seconds: float) -> Info:
         """Simulated time of all walkers together per second."""
         simulated = int(state["step"]) * self.time_step * len(state["x"]) / max(seconds, 1e-9)

@@ -88,9 +88,6 @@ class Langevin(Dynamics):
             state["warmth"] += (kinetic_energy(ahead, state["mass"]) / thermal).mean()
             state["looks"] += 1
 
-    def status(self, energy: Energy, state: State) -> str:
-        return self.simulated(energy, state)
-
     def summary(self, energy: Energy, state: State, seconds: float) -> tuple[Info, list[str]]:
         warmth = state["warmth"].item() / max(1, int(state["looks"]))
         temperature = energy.kT / R if in_kelvin(energy) else energy.kT

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.energies.molecule import Molecule
-from lit_bg.energies.openmm_bridge import choose_platform
+from lit_bg.energies.openmm_bridge import choose_platform, cores
 from lit_bg.rng import stream
 from lit_bg.samplers.base import Info, Progress, Simulator, Trajectory
 from lit_bg.samplers.hydrogen_mass import check_hydrogen_mass, repartitioned_masses
 from lit_bg.samplers.recorder import Recorder
-from lit_bg.samplers.start import torsion_starts
+from lit_bg.samplers.start import flipped, torsion_starts
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,7 @@ class OpenMMLangevin(Simulator):
             done += steps
             progress(done, total, f"{done / (time.monotonic() - began):.0f} steps/s")
 
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        for index, x, temperature in _run_all(walks, min(self.processes or cores, self.walkers), advance):
+        for index, x, temperature in _run_all(walks, min(self.processes or cores(), self.walkers), advance):
             saved[:, index] = torch.from_numpy(x)
             kinetic += temperature / self.walkers
         self._check_chirality(energy, saved)
@@ -174,15 +173,11 @@ class OpenMMLangevin(Simulator):
         return torsion_starts(energy, self.walkers, seed)
 
     def _check_chirality(self, energy: Molecule, x: Tensor) -> None:
-        handed = energy.observables.get("P(L)")
-        if handed is None:
-            return
-        expected = handed.function(energy.initial)
-        flipped = [w for w in range(x.shape[1]) if (handed.function(x[:, w]) != expected).any()]
-        if flipped:
+        wrong = torch.stack([flipped(energy, x[:, w]).any() for w in range(x.shape[1])])
+        if wrong.any():
             raise ValueError(
-                f"{len(flipped)} of {x.shape[1]} walkers changed the chirality of an amino acid "
-                f"(walker {flipped[0]} is the first): "
+                f"{int(wrong.sum())} of {x.shape[1]} walkers changed the chirality of an amino acid "
+                f"(walker {int(torch.nonzero(wrong)[0])} is the first): "
                 "start from a relaxed structure (start: initial), or use a shorter time step."
             )
 

@@ -62,8 +62,5 @@ class OverdampedLangevin(Dynamics):
         state["step"] += steps
         self.check_fine(state)
 
-    def status(self, energy: Energy, state: State) -> str:
-        return self.simulated(energy, state)
-
     def summary(self, energy: Energy, state: State, seconds: float) -> tuple[Info, list[str]]:
         return self.speed(energy, state, seconds), []
