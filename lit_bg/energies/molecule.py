@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,6 +19,7 @@ from lit_bg.molecules.coordinates import read_topology
 from lit_bg.molecules.force_field import unconstrained
 from lit_bg.molecules.geometry import distance
 from lit_bg.molecules.inputs import Inputs, read_molecule
+from lit_bg.molecules.rotatable import RotatableBonds, rotatable_bonds
 from lit_bg.molecules.structure import Structure, harmonic_terms
 
 R = 8.31446261815324e-3  # gas constant [kJ/mol/K]
@@ -190,6 +192,11 @@ class Molecule(Energy):
         if self.field is None:
             raise ValueError(f"{self.name} is evaluated by OpenMM, which gives force groups only: use `evaluator`.")
         return self.field.components(x)
+
+    @cached_property
+    def rotatable_bonds(self) -> RotatableBonds:
+        """The single bonds that turn more than a methyl."""
+        return rotatable_bonds(self.structure)
 
     @property
     def temperature(self) -> float:

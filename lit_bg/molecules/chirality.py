@@ -17,19 +17,15 @@ def stereocentres(structure: Structure) -> tuple[tuple[int, int, int, int], ...]
     References:
         Morgan, J. Chem. Doc. 5, 107 (1965), doi:10.1021/c160017a018.
     """
-    neighbours: list[list[int]] = [[] for _ in range(structure.n_atoms)]
-    for i, j in structure.bonds:
-        neighbours[i].append(j)
-        neighbours[j].append(i)
     classes = _numbered(list(structure.elements))
     while True:
-        finer = _numbered([(classes[i], sorted(classes[j] for j in around)) for i, around in enumerate(neighbours)])
+        finer = _numbered([(classes[i], sorted(classes[j] for j in around)) for i, around in enumerate(structure.neighbours)])
         if max(finer) == max(classes):  # a refinement only ever splits classes
             break
         classes = finer
     return tuple(
         (around[0], around[1], around[2], around[3])
-        for around in neighbours
+        for around in structure.neighbours
         if len(around) == 4 and len({classes[i] for i in around}) == 4
     )
 

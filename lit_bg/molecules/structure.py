@@ -19,6 +19,8 @@ SIDE_CHAIN = (
 )
 """The last atom of chi1, chi2, ...: N-CA-CB-x and so on outwards, by IUPAC-IUB (1970) where the chain forks"""
 
+Neighbours = tuple[tuple[int, ...], ...]  # of every atom
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -67,6 +69,15 @@ class Structure:
     @cached_property
     def _bonded(self) -> frozenset[frozenset[int]]:
         return frozenset(frozenset(b) for b in self.bonds)
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """Atoms bonded to each atom."""
+        found: list[list[int]] = [[] for _ in range(self.n_atoms)]
+        for i, j in self.bonds:
+            found[i].append(j)
+            found[j].append(i)
+        return tuple(tuple(near) for near in found)
 
     @property
     def residue_labels(self) -> tuple[str, ...]:

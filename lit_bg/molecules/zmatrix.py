@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
-from lit_bg.molecules.structure import Structure
+from lit_bg.molecules.structure import Neighbours, Structure
 
 SMALL_RING = 7  # atoms; a bond in a ring up to this size cannot turn
 STRAIGHT = 170.0  # [degrees] from here on an angle of the topology file is a line
@@ -70,10 +70,7 @@ class ZMatrix:
         n = structure.n_atoms
         if n < 3:
             raise ValueError(f"internal coordinates need at least three atoms, got {n}.")
-        neighbours: list[list[int]] = [[] for _ in range(n)]
-        for i, j in structure.bonds:
-            neighbours[i].append(j)
-            neighbours[j].append(i)
+        neighbours = structure.neighbours
         heavy = [e not in ("H", "D") for e in structure.elements]
         if anchors is None:
             _refuse_several(structure, neighbours)
@@ -116,7 +113,7 @@ class ZMatrix:
 
 
 def _references(
-    structure: Structure, j: int, start: tuple[int, ...], neighbours: list[list[int]], parent: list[int]
+    structure: Structure, j: int, start: tuple[int, ...], neighbours: Neighbours, parent: list[int]
 ) -> tuple[int, int, bool]:
     """k and l for the atoms placed on j; True if l is bonded to j, so that there is nothing to turn about j-k."""
     beside = [m for m in start if m in neighbours[j]] if j in start else [parent[j]]
@@ -149,7 +146,7 @@ def _branches(structure: Structure, heavy: list[bool], parent: list[int], order:
     return children
 
 
-def _breadth_first(neighbours: list[list[int]], roots: list[int]) -> tuple[list[int], list[int]]:
+def _breadth_first(neighbours: Neighbours, roots: list[int]) -> tuple[list[int], list[int]]:
     """Parents (-1: none) and the order of visit."""
     parent = [-1] * len(neighbours)
     order, seen = list(roots), set(roots)
@@ -162,7 +159,7 @@ def _breadth_first(neighbours: list[list[int]], roots: list[int]) -> tuple[list[
     return parent, order
 
 
-def _centre(neighbours: list[list[int]], heavy: list[bool]) -> int:
+def _centre(neighbours: Neighbours, heavy: list[bool]) -> int:
     """The heavy atom from which the farthest atom is nearest; among those the one with most bonds."""
     pairs = np.array([(i, j) for i, around in enumerate(neighbours) for j in around])
     n = len(neighbours)
@@ -172,7 +169,7 @@ def _centre(neighbours: list[list[int]], heavy: list[bool]) -> int:
     return min(branching, key=lambda i: (not heavy[i], eccentricity[i], -len(neighbours[i]), i))
 
 
-def _bonds_of_small_rings(neighbours: list[list[int]]) -> set[frozenset[int]]:
+def _bonds_of_small_rings(neighbours: Neighbours) -> set[frozenset[int]]:
     """Bonds whose ends are also joined by at most SMALL_RING - 1 other bonds."""
     found = set()
     for i, around in enumerate(neighbours):
@@ -186,7 +183,7 @@ def _bonds_of_small_rings(neighbours: list[list[int]]) -> set[frozenset[int]]:
     return found
 
 
-def _refuse_several(structure: Structure, neighbours: list[list[int]]) -> None:
+def _refuse_several(structure: Structure, neighbours: Neighbours) -> None:
     left, parts = set(range(len(neighbours))), []
     while left:
         parts.append(_breadth_first(neighbours, [min(left)])[1])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
+from lit_bg.energies.molecule import Molecule
 from lit_bg.rng import stream
 from lit_bg.samplers.base import Info, Ladder, Trajectory
 from lit_bg.samplers.chain import LONGEST_BLOCK, State
@@ -17,6 +18,7 @@ from lit_bg.samplers.dynamics import in_kelvin, to_kT
 from lit_bg.samplers.ladder import equal_acceptance, with_rungs_at
 from lit_bg.samplers.langevin import Langevin
 from lit_bg.samplers.recorder import Recorder
+from lit_bg.samplers.torsion_moves import torsion_move
 
 FEWEST_EXCHANGES = 0.05  # a pair of neighbours that exchanges less often parts the ladder in two
 
@@ -28,7 +30,8 @@ class ReplicaExchange(Langevin):
     \beta_j)(U_i - U_j)})$, velocities are scaled by $\sqrt{T_{new} / T_{old}}$; even and odd pairs of neighbours take
     turns, which carries replicas up and down faster than pairs chosen at random. High temperatures cross barriers and
     swaps bring down what they find, so slow modes have their equilibrium populations as soon as replicas have made round
-    trips.
+    trips. Before every swap, some bonds of a molecule are turned by Monte Carlo (`torsion_move`), which crosses barriers of
+    torsions at every temperature.
 
     All ladders and temperatures are one batch of R x `walkers` replicas. The frames at the temperature of the energy are
     one time series for every ladder: ladders never meet, so R-hat between them is honest. Populations of modes in the data
@@ -53,6 +56,8 @@ class ReplicaExchange(Langevin):
             0 takes it to be that of harmonic motion, which gives a geometric ladder.
         temperatures: all rungs, instead of `max_temperature`, `rungs` and `pilot`.
         exchange_interval: time between swaps [ps]; often is best.
+        torsion_moves: of every replica before each swap: one bond of the molecule turned by any angle, see `torsion_move`;
+            no effect where no bond can be turned.
         also: temperatures whose frames are wanted too; rungs are put there, and files <name>_600K.npz hold them.
 
     Raises:
@@ -81,6 +86,7 @@ class ReplicaExchange(Langevin):
         pilot: float = 10.0,
         temperatures: list[float] | None = None,
         exchange_interval: float = 0.1,
+        torsion_moves: int = 2,
         also: list[float] | None = None,
     ) -> None:
         super().__init__(frames, walkers, interval, time_step, friction, burn_in, hydrogen_mass, start)
@@ -93,8 +99,10 @@ class ReplicaExchange(Langevin):
         if temperatures is not None and (len(temperatures) < 2 or sorted(set(temperatures)) != list(temperatures)):
             raise ValueError(f"temperatures must be two or more, ascending, got {temperatures}.")
         self.steps_in(exchange_interval, "exchange_interval")
+        if torsion_moves < 0:
+            raise ValueError(f"torsion_moves = {torsion_moves} must not be negative.")
         self.max_temperature, self.rungs, self.pilot, self.temperatures = max_temperature, rungs, pilot, temperatures
-        self.exchange_interval, self.also = exchange_interval, also
+        self.exchange_interval, self.torsion_moves, self.also = exchange_interval, torsion_moves, also
 
     def check(self, energy: Energy) -> None:
         super().check(energy)
@@ -179,6 +187,8 @@ class ReplicaExchange(Langevin):
             "trips": torch.zeros((), dtype=torch.long, device=x.device),
             "attempts": torch.zeros(rungs - 1, dtype=torch.long, device=x.device),
             "exchanges": torch.zeros(rungs - 1, dtype=torch.long, device=x.device),
+            "turned": torch.zeros(rungs, dtype=torch.float64, device=x.device),  # torsion moves accepted, per walker
+            "turns": torch.zeros((), dtype=torch.long, device=x.device),
         }
 
     def _by_rung(self, state: State, values: Tensor) -> Tensor:
@@ -191,7 +201,17 @@ class ReplicaExchange(Langevin):
         while (step := int(state["step"])) < end:
             super().advance(energy, state, min(end, (step // every + 1) * every) - step, rng)
             if int(state["step"]) % every == 0:
+                self.turn_torsions(energy, state, rng)
                 self.exchange(energy, state, int(state["step"]) // every, rng)
+
+    def turn_torsions(self, energy: Energy, state: State, rng: torch.Generator) -> None:
+        """The Monte Carlo moves between two stretches of dynamics."""
+        if not isinstance(energy, Molecule) or not len(energy.rotatable_bonds):
+            return
+        for _ in range(self.torsion_moves):
+            accepted = self._by_rung(state, torsion_move(energy, state, rng))
+            state["turned"] += accepted.double().mean(1)
+            state["turns"] += 1
 
     def exchange(self, energy: Energy, state: State, turn: int, rng: torch.Generator) -> None:
         """One attempt for every even (or odd, by `turn`) pair of neighbouring temperatures in every ladder."""
@@ -257,6 +277,7 @@ class ReplicaExchange(Langevin):
         info |= {
             "temperatures": temperatures,
             "exchange": rates,
+            **({"torsion_moves_accepted": (state["turned"] / state["turns"]).tolist()} if state["turns"] else {}),
             "round_trips": trips,
             "round_trips_per_replica": trips / len(state["x"]),
             **({"round_trips_per_ns": 1000 * trips / time} if in_kelvin(energy) else {"round_trips_per_time": trips / time}),

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.energies.molecule import Molecule
+from lit_bg.molecules.rotatable import side_of_bond, turned
 from lit_bg.rng import stream
 
 
@@ -58,25 +59,14 @@ def torsion_starts(energy: Molecule, walkers: int, seed: int) -> Tensor:
     structure, rng = energy.structure, stream(seed, "start")
     x = torch.from_numpy(structure.positions).repeat(walkers, 1, 1)
     for _, j, k, _ in structure.backbone_torsions.values():
-        angle = 2 * torch.pi * torch.rand(walkers, 1, 1, generator=rng, dtype=x.dtype)
-        side = _side_of_bond(structure.bonds, j, k)
-        if j in side:
+        angle = 2 * torch.pi * torch.rand(walkers, generator=rng, dtype=x.dtype)
+        atoms = side_of_bond(structure, j, k)
+        if j in atoms:
             continue
-        axis = torch.nn.functional.normalize(x[:, k] - x[:, j], dim=-1)[:, None].expand(-1, len(side), -1)
-        arm = x[:, side] - x[:, k, None]
-        along = axis * (axis * arm).sum(-1, keepdim=True)
-        x[:, side] = x[:, k, None] + along + angle.cos() * (arm - along) + angle.sin() * torch.linalg.cross(axis, arm)
+        side = torch.zeros(structure.n_atoms, dtype=torch.bool)
+        side[atoms] = True
+        x = turned(x, torch.tensor([j, k]).expand(walkers, 2), side.expand(walkers, -1), angle)
     return x
-
-
-def _side_of_bond(bonds: tuple[tuple[int, int], ...], j: int, k: int) -> list[int]:
-    """Atoms that hang together with k when the bond between j and k is cut."""
-    side, fresh = {k}, {k}
-    while fresh:
-        near = {b for bond in bonds if set(bond) != {j, k} for a, b in (bond, bond[::-1]) if a in fresh}
-        fresh = near - side
-        side |= fresh
-    return sorted(side)
 
 
 def flipped(energy: Energy, x: Tensor) -> Tensor:
