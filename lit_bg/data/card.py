@@ -38,6 +38,7 @@ def describe(item: Energy | Simulator) -> dict[str, Any]:
     """
     names = [n for n in inspect.signature(type(item).__init__).parameters if n not in ("self", "kT")]
     held = {n: name for n in names for name in (f"{n}_path", n) if hasattr(item, name)}  # a file may be kept as n_path
+    held.pop("modes", None)  # they describe a system and do not define it
     values = {n: getattr(item, name) for n, name in held.items()}
     # a method is no argument: every module has `compile`
     return {"class": type(item).__name__, "parameters": {n: _plain(v) for n, v in values.items() if not inspect.ismethod(v)}}
@@ -63,7 +64,7 @@ def make_card(
     """Everything worth knowing of a trajectory, for JSON.
 
     Args:
-        energy: the system it samples.
+        energy: the system it samples; modes that are to be found in data are found here, and adopted.
         trajectory: frames of the walkers, x of shape (T, W, *event_shape).
         u: reduced energies of the frames, (T, W) [kT].
         simulator, seed: what made it; None for data from elsewhere.
@@ -71,7 +72,8 @@ def make_card(
     Returns:
         energy, kT, seed, simulator, walkers, frames, statistical inefficiency (in frames) and R-hat of u and of every
         observable, effective samples, virial, observables and modes with errors, free-energy differences of modes,
-        and `verdict`: "pass" or a list of problems; what says that longer is needed begins with "not converged".
+        `found_modes` (what `Energy.adopt_modes` needs, where they were found in these data), and `verdict`: "pass" or a
+        list of problems; what says that longer is needed begins with "not converged".
 
     Raises:
         ValueError: frames without a finite energy.
@@ -94,6 +96,9 @@ def make_card(
         observables[name] = {"mean": mean, "error": error, "exact": observable.exact, "unit": observable.unit}
     g = {name: max(statistical_inefficiency(s) for s in parts) for name, parts in series.items()}
     spread = {name: max(r_hat(s) for s in parts) for name, parts in series.items()}
+    found = energy.find_modes(x) if energy.finds_modes else None
+    if found is not None:
+        energy.adopt_modes(found)
     modes, differences = _modes(energy, x, trajectory.ladder)
     card: dict[str, Any] = {
         "energy": describe(energy),
@@ -112,6 +117,7 @@ def make_card(
         "r_hat": spread,
         "virial": _virial(energy, x),
         "observables": observables,
+        "found_modes": found,
         "modes": modes,
         "free_energy_differences": differences,
     }

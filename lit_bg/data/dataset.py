@@ -76,7 +76,7 @@ class Dataset:
 
         Args:
             path: file to read.
-            energy: the system the data must belong to.
+            energy: the system the data must belong to; it learns modes that are to be found in data.
             force: accept data whose virial contradicts equilibrium.
 
         Raises:
@@ -113,6 +113,8 @@ class Dataset:
         check_finite(x, path)
         u, walker, frame = (torch.from_numpy(arrays[name]) for name in ("u", "walker", "frame"))
         _check_energies(x, u, energy, str(path))
+        if energy.finds_modes and card.get("found_modes"):
+            energy.adopt_modes(card["found_modes"])
         return cls(x, u, walker, frame, card)
 
     def save(self, path: str | Path) -> None:

@@ -49,6 +49,7 @@ def simulate(energy: Energy, simulator: Simulator, path: str | Path, seed: int, 
         if file.exists() and not force:
             raise FileExistsError(f"{file} exists: choose another data.path, or overwrite it with data.force=true.")
     identity = {"energy": describe(energy), "kT": energy.kT, "simulator": describe(simulator), "seed": seed}
+    identity["modes"] = list(energy.modes.names) if energy.modes is not None else []  # replica exchange records them
     identity["device"] = device_of(energy).type  # on another one, rounding differs
     recorder = Recorder(path.with_name(f"{path.name}.partial"), identity, restart=force)
     console = Console()

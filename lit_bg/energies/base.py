@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -144,6 +144,15 @@ class Energy(nn.Module, ABC):
     def modes(self) -> Modes | None:
         """The metastable states, where they are known."""
         return None
+
+    finds_modes = False  # whether `modes` are to be found in reference data
+
+    def find_modes(self, x: Tensor) -> dict[str, Any] | None:
+        """What `adopt_modes` needs to know, as JSON holds it, from equilibrium frames (T, W, *event_shape); None: one mode."""
+        return None
+
+    def adopt_modes(self, found: dict[str, Any]) -> None:
+        """Take what `find_modes` has found for `modes`."""
 
     @property
     def initial(self) -> Tensor | None:

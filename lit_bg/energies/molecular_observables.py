@@ -1,4 +1,4 @@
-"""What is measured of a molecule: torsions, size, handedness, and the sides of its phi torsions as metastable states."""
+"""What is measured of a molecule: torsions, size and handedness."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Modes, Observable
+from lit_bg.energies.base import Observable
 from lit_bg.molecules.geometry import dihedral, distance
+from lit_bg.molecules.rotatable import rotatable_bonds
 from lit_bg.molecules.structure import Structure
-
-PHI_BARRIER = 2.15  # [rad] upper end of the basin phi > 0 of alanine
 
 
 def observables_of(structure: Structure) -> dict[str, Observable]:
-    """Backbone and side-chain torsions, radius of gyration, end-to-end distance, and the fraction of L amino acids."""
-    torsions = structure.backbone_torsions | structure.chi_torsions
+    """Torsions of all rotatable bonds, radius of gyration, end-to-end distance, and the fraction of L amino acids."""
     found = {
         name: Observable(partial(_torsion, atoms=atoms), unit="rad", range=(-torch.pi, torch.pi), periodic=True)
-        for name, atoms in torsions.items()
+        for name, atoms in torsions_of(structure).items()
     }
     found["Rg"] = Observable(partial(_radius_of_gyration, masses=structure.masses), unit="nm")
     if structure.end_to_end is not None:
@@ -29,20 +27,24 @@ def observables_of(structure: Structure) -> dict[str, Observable]:
     return found
 
 
-def modes_of(structure: Structure) -> Modes | None:
-    """The slow states of a peptide: which of its phi torsions are positive, in the basin 0 to 2.15 rad (alpha-L).
+def torsions_of(structure: Structure) -> dict[str, tuple[int, ...]]:
+    """Atoms of the torsions by name: phi, psi and chi of peptides, then "C1-C2-O3-C4" of every other rotatable bond."""
+    torsions = structure.backbone_torsions | structure.chi_torsions
+    known = {frozenset(atoms[1:3]) for atoms in torsions.values()}
+    for j, k in rotatable_bonds(structure).axis.tolist():
+        if frozenset((j, k)) in known:
+            continue
+        i, l = (_heaviest(structure, a, b) for a, b in ((j, k), (k, j)))  # noqa: E741
+        name = "-".join(structure.names[a] for a in (i, j, k, l))
+        if name in torsions:
+            name = f"{name} {structure.residue_labels[structure.residue_of[j]]}"
+        torsions[name if name not in torsions else f"{name} {j}"] = (i, j, k, l)
+    return torsions
 
-    For a single phi its two sides; for several "phi<0" (all of them), one state for each that alone is positive, and
-    "several phi>0". Crossing between them takes the longest in a peptide of L amino acids without proline and glycine.
-    None without a backbone.
-    """
-    phis = [atoms for name, atoms in structure.backbone_torsions.items() if name.startswith("phi")]
-    if not phis:
-        return None
-    names: tuple[str, ...] = ("phi<0", "phi>0")
-    if len(phis) > 1:
-        names = ("phi<0", *(f"phi {k}>0" for k in range(1, len(phis) + 1)), "several phi>0")
-    return Modes(names=names, label=partial(_positive_phi, phis=tuple(phis)))
+
+def _heaviest(structure: Structure, j: int, k: int) -> int:
+    """The neighbour of j, other than k, of the largest mass; the first of equal ones."""
+    return max((i for i in structure.neighbours[j] if i != k), key=lambda i: structure.masses[i])
 
 
 # Module functions with bound data, not lambdas: they can be pickled with what holds them.
@@ -54,13 +56,6 @@ def _torsion(x: Tensor, atoms: tuple[int, ...]) -> Tensor:
 
 def _distance(x: Tensor, atoms: tuple[int, int]) -> Tensor:
     return distance(x, torch.tensor([atoms], device=x.device))[:, 0]
-
-
-def _positive_phi(x: Tensor, phis: tuple[tuple[int, ...], ...]) -> Tensor:
-    phi = dihedral(x, torch.tensor(phis, device=x.device))
-    positive = (phi > 0) & (phi < PHI_BARRIER)
-    number, which = positive.sum(-1), positive.long().argmax(-1)
-    return torch.where(number > 1, len(phis) + 1, torch.where(number == 1, which + 1, 0))
 
 
 def _radius_of_gyration(x: Tensor, masses: tuple[float, ...]) -> Tensor:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
-from lit_bg.energies.molecular_observables import modes_of, observables_of
+from lit_bg.energies.molecular_modes import find_modes, phi_modes, torsion_modes
+from lit_bg.energies.molecular_observables import observables_of
 from lit_bg.energies.openmm_bridge import OpenMMEvaluator, Potential, choose_platform
 from lit_bg.forces import ForceField, Untranslatable, box_of, translate
 from lit_bg.molecules.coordinates import read_topology
@@ -50,6 +51,9 @@ class Molecule(Energy):
         system: a serialized System (XML), instead of `forcefield`.
         coordinates: file with the starting configuration, where the topology has none.
         implicit_solvent: HCT, OBC1, OBC2, GBn or GBn2, for prmtop and psf; elsewhere it is a force-field file.
+        modes: the metastable states. "phi": the signs of the phi torsions of a peptide; "basins": those of the free energy
+            along all torsions, found in the reference data; or borders [rad] by torsion, {phi: [0, 2.15]}. None: "phi",
+            or "basins" for a molecule without.
         backend: what evaluates the energy; "openmm" is for comparison.
         compile: evaluate through torch.compile; None: from the point on where it pays (batches of some size, and
             2e8 pairs of atoms so far: a million energies of 22 atoms).
@@ -79,6 +83,7 @@ class Molecule(Energy):
         system: str | None = None,
         coordinates: str | None = None,
         implicit_solvent: str | None = None,
+        modes: Literal["phi", "basins"] | dict[str, list[float]] | None = None,
         backend: Literal["torch", "openmm"] = "torch",
         compile: bool | None = None,
         platform: str | None = None,
@@ -102,7 +107,7 @@ class Molecule(Energy):
         self.topology_path: str | None = topology
         self.forcefield = forcefield
         self.nonbonded, self.cutoff, self.implicit_solvent = nonbonded, cutoff, implicit_solvent
-        self._set_up(inputs, backend, compile, platform, processes)
+        self._set_up(inputs, modes, backend, compile, platform, processes)
 
     @classmethod
     def from_system(
@@ -110,6 +115,7 @@ class Molecule(Energy):
         system: Any,
         topology: Any,
         temperature: float = 300.0,
+        modes: Literal["phi", "basins"] | dict[str, list[float]] | None = None,
         backend: Literal["torch", "openmm"] = "torch",
         compile: bool | None = None,
         platform: str | None = None,
@@ -120,7 +126,7 @@ class Molecule(Energy):
         Args:
             system: an openmm.System without constraints.
             topology: something with `.topology` and `.positions`, as PDBFile and Modeller have, or a PDB file's path.
-            temperature, backend, compile, platform, processes: as in the constructor.
+            temperature, modes, backend, compile, platform, processes: as in the constructor.
 
         Raises:
             ValueError: constraints in place of bonds, virtual sites, or another number of atoms.
@@ -130,16 +136,26 @@ class Molecule(Energy):
         Energy.__init__(energy, kT=R * temperature)
         inputs = _inputs(system, topology)
         energy.topology_path = str(topology) if isinstance(topology, (str, Path)) else None
-        energy._set_up(inputs, backend, compile, platform, processes)
+        energy._set_up(inputs, modes, backend, compile, platform, processes)
         return energy
 
-    def _set_up(self, inputs: Inputs, backend: str, compile: bool | None, platform: str | None, processes: int | None) -> None:
+    def _set_up(
+        self,
+        inputs: Inputs,
+        modes: str | dict[str, list[float]] | None,
+        backend: str,
+        compile: bool | None,
+        platform: str | None,
+        processes: int | None,
+    ) -> None:
         import openmm
 
         if backend not in ("torch", "openmm"):
             raise ValueError(f"backend={backend} is unknown: use torch, or openmm for comparison.")
         choose_platform(inputs.system, platform)  # so that a wrong name is refused here
         self.structure = _structure(inputs)
+        self._modes = None if modes == "basins" else self._known_modes(modes)
+        self.finds_modes = self._modes is None
         self._box = box_of(inputs.system)
         self.event_shape = (self.structure.n_atoms, 3)
         self.evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(inputs.system), platform, processes)
@@ -223,7 +239,25 @@ class Molecule(Energy):
 
     @property
     def modes(self) -> Modes | None:
-        return modes_of(self.structure)
+        return self._modes
+
+    def _known_modes(self, wanted: str | dict[str, list[float]] | None) -> Modes | None:
+        """
+        Raises:
+            ValueError: phi of what has none, or borders that make no modes.
+        """
+        if isinstance(wanted, dict):
+            return torsion_modes(self.structure, wanted)
+        found = phi_modes(self.structure)
+        if found is None and wanted == "phi":
+            raise ValueError(f"{self.name} has no phi torsion: use modes: basins, or give borders of its torsions.")
+        return found
+
+    def find_modes(self, x: Tensor) -> dict[str, Any] | None:
+        return find_modes(self.structure, x)
+
+    def adopt_modes(self, found: dict[str, Any]) -> None:
+        self._modes = torsion_modes(self.structure, found["borders"], found["states"])
 
     def check_configurations(self, x: Tensor) -> None:
         """Refuse configurations that are not of this molecule in nanometres, (B, N, 3).

@@ -1,5 +1,6 @@
 """Pure functions from weighted samples and time series to numbers with error bars."""
 
+from lit_bg.estimators.basins import circular_basins
 from lit_bg.estimators.importance import ess, expectation, forward_ess, log_z
 from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_log_weights
 from lit_bg.estimators.pareto import pareto_k, tail_share
@@ -8,6 +9,7 @@ from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_in
 from lit_bg.estimators.virial import virial, virial_terms
 
 __all__ = [
+    "circular_basins",
     "effective_count",
     "ess",
     "expectation",

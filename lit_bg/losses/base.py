@@ -32,9 +32,18 @@ class Batch:
         return self._proposals
 
     def u(self, generator: Generator, energy: Energy, rng: torch.Generator) -> Tensor:
-        """Reduced energy of the proposals, (size,); evaluated once."""
+        """Reduced energy of the proposals, (size,); evaluated once.
+
+        Raises:
+            FloatingPointError: an energy of -inf, which is a bug in the energy.
+        """
         if self._u is None:
             self._u = energy(self.proposals(generator, rng)[0])
+            if torch.isneginf(self._u).any():
+                raise FloatingPointError(
+                    f"{type(energy).__name__} gave u = -inf for {int(torch.isneginf(self._u).sum())} of {self.size} proposals: "
+                    "an energy must be bounded from below, so mend the energy."
+                )
         return self._u
 
 

@@ -43,11 +43,6 @@ class ReverseKL(Loss):
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
         x, log_q = batch.proposals(generator, rng)
         u = batch.u(generator, energy, rng)
-        if torch.isneginf(u).any():
-            raise FloatingPointError(
-                f"{type(energy).__name__} gave u = -inf for {int(torch.isneginf(u).sum())} of {len(u)} proposals: an "
-                "energy must be bounded from below, so mend the energy."
-            )
         kept = torch.isfinite(u) & torch.isfinite(log_q)
         self.dropped = (~kept).sum().to(torch.get_default_dtype())
         if x.requires_grad:  # a zero gradient into a singular energy comes back as NaN

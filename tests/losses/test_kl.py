@@ -7,7 +7,7 @@ import torch
 
 from lit_bg.energies.base import Energy
 from lit_bg.generators import CouplingFlow, Generator
-from lit_bg.losses import Batch, ForwardKL, ReverseKL
+from lit_bg.losses import Batch, ForwardKL, ReverseKL, ReweightedKL
 
 
 class Harmonic(Energy):
@@ -134,3 +134,68 @@ def test_forward_kl_refuses_what_cannot_work():
         ForwardKL().check(Blind(), Harmonic())
     with pytest.raises(ValueError, match=r"got no data: set data\.path"):
         ForwardKL()(gaussian_flow(), Harmonic(), Batch(None, 3), rng())
+
+
+def test_reweighted_kl_has_the_gradient_of_the_forward_kl():
+    """d/dt and d/dr of KL(p || N(t, e^r)) for a Gaussian p, within 4 standard errors of 40 batches; and its ESS."""
+    t, r, m, s = 0.3, 0.2, -0.2, 0.9
+    energy, flow = Harmonic(m, s), gaussian_flow(t, r)
+    slopes, ess = [], []
+    for seed in range(40):
+        loss = ReweightedKL()
+        value = loss(flow, energy, Batch(None, 5000), rng(seed))
+        slopes.append(torch.autograd.grad(value, flow.stack.transforms[0].params)[0].flatten())
+        ess.append(loss.parts()["ess"].item())
+    slopes = torch.stack(slopes)
+    var = math.exp(2 * r)
+    exact = torch.tensor([(t - m) / var, (1 - (s**2 + (t - m) ** 2) / var) * (1 - (r / 3) ** 2)])  # dr/d raw
+    error = slopes.std(0) / math.sqrt(40)
+    assert (error < 0.02).all()
+    assert ((slopes.mean(0) - exact).abs() < 4 * error).all()
+    # <w>^2 / <w^2> of two Gaussians
+    narrow = 1 / (2 / s**2 - 1 / var)
+    shift = 2 * m / s**2 - t / var
+    log_second = -2 * math.log(s) + r + 0.5 * math.log(narrow) + 0.5 * (narrow * shift**2 - 2 * m**2 / s**2 + t**2 / var)
+    assert sum(ess) / 40 == pytest.approx(math.exp(-log_second), abs=0.01)
+
+
+def test_reweighted_kl_leaves_out_what_has_no_energy_and_bounds_single_weights():
+    flow = gaussian_flow()
+    for singular in ("nan", "inf"):
+        loss = ReweightedKL()
+        value = loss(flow, Harmonic(singular=singular), Batch(None, 2000), rng())
+        (grad,) = torch.autograd.grad(value, flow.stack.transforms[0].params)
+        assert torch.isfinite(value)
+        assert torch.isfinite(grad).all()
+        assert grad[0].item() > 0.1  # all that counts lies below 1, so t has to go down
+
+    class Nowhere(Harmonic):
+        def potential(self, x):
+            return torch.full((len(x),), torch.inf)
+
+    with pytest.raises(FloatingPointError, match="none of 10 proposals has a finite energy"):
+        ReweightedKL()(flow, Nowhere(), Batch(None, 10), rng())
+
+    class Trap(Harmonic):
+        def potential(self, x):
+            return -100.0 * (x[:, 0] == x[:, 0].max())
+
+    _, log_q = flow.sample(10_000, rng(3))
+    value = ReweightedKL()(flow, Trap(), Batch(None, 10_000), rng(3))
+    assert value.item() < -log_q.min().item() / 2  # the proposal in the trap has 1 % of the weight
+
+
+def test_truncated_weights():
+    from lit_bg.losses.reweighted_kl import truncated
+
+    for n in (1, 2, 9, 50, 1000):
+        for spread in (0.0, 1.0, 30.0):
+            w = (spread * torch.randn(n, generator=rng(n), dtype=torch.float64)).exp()
+            cut = truncated(w)
+            assert cut.sum().item() == pytest.approx(1)
+            assert cut.max() <= 1 / math.sqrt(n) + 1e-9
+            below = cut < cut.max() * (1 - 1e-9)
+            ratio = cut[below] / w[below]  # what is not cut keeps its proportions
+            torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
+            if w.max() / w.sum() <= 1 / math.sqrt(n):
+                torch.testing.assert_close(cut, w / w.sum())

@@ -9,7 +9,7 @@ import torch
 from lit_bg import losses
 from lit_bg.energies import DoubleWell
 from lit_bg.generators import CouplingFlow
-from lit_bg.losses import Batch, ForwardKL, Loss, ReactionCoordinate, ReverseKL, WeightedSum
+from lit_bg.losses import Batch, ForwardKL, Loss, ReactionCoordinate, ReverseKL, ReweightedKL, WeightedSum
 
 ENERGY = DoubleWell()
 CASES = {
@@ -18,6 +18,7 @@ CASES = {
     "ReverseKL, cut": lambda: ReverseKL(cut=5.0),
     "ReactionCoordinate": lambda: ReactionCoordinate("x1", range=(-3.0, 3.0)),
     "ReactionCoordinate, histogram": lambda: ReactionCoordinate("x1", estimate="histogram"),
+    "ReweightedKL": ReweightedKL,
     "WeightedSum": lambda: WeightedSum([ForwardKL(), ReverseKL()], [1.0, [(0, 0.1), (10, 1.0)]]),
 }
 every = pytest.mark.parametrize("case", CASES)
@@ -67,7 +68,7 @@ def test_same_stream_same_loss(case):
         assert value(loss, flow(), seed=3) != value(loss, flow(), seed=4)
 
 
-@every
+@pytest.mark.parametrize("case", [case for case in CASES if case != "ReweightedKL"])  # its proposals are held fixed
 def test_gradient_is_the_derivative(case):
     """Along a random direction, by central differences in float64."""
     generator, loss = flow().double(), CASES[case]()

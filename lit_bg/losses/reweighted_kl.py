@@ -1,0 +1,83 @@
+"""Maximum likelihood on the generator's own proposals, reweighted to the target."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from lit_bg.energies.base import Energy
+from lit_bg.estimators import ess
+from lit_bg.generators.base import Generator
+from lit_bg.losses.base import Batch, Loss
+
+
+class ReweightedKL(Loss):
+    r"""$J = -\sum_i \bar w_i \log q(x_i)$ [nats] with $x_i \sim q$ held fixed and $\bar w \propto e^{-u(x_i)} / q(x_i)$.
+
+    Its gradient estimates that of the forward KL, $-\nabla \langle \log q \rangle_{e^{-u}/Z}$, from energies alone: the
+    data are the proposals of this very step, corrected, so they never run out and nothing can be learned by heart. Forces
+    are not needed. Bias and noise are those of a self-normalised average, of order one over the effective number of
+    samples, `ess` times the batch; so begin with data (`ForwardKL`) or `ReverseKL`, and give this a weight when the ESS
+    has left the ground. What q never proposes it cannot learn: keep data of rare states in the sum. On several devices every
+    rank weighs its own proposals.
+
+    Weights are truncated so that none has more than $1 / \sqrt{n}$ of their sum, which bounds the noise that a single
+    proposal makes. Proposals without a finite energy have weight zero.
+
+    Raises:
+        ValueError: the generator has no log_prob.
+        FloatingPointError: no proposal has a finite energy, or one of -inf.
+
+    References:
+        Rubinstein, Methodol. Comput. Appl. Probab. 1, 127 (1999), doi:10.1023/A:1010091220143, cross-entropy method.
+        Mueller, McWilliams, Rousselle, Gross, Novak, ACM Trans. Graph. 38, 145 (2019), arXiv:1808.03856, for flows.
+        Ionides, J. Comput. Graph. Stat. 17, 295 (2008), doi:10.1198/106186008X320456, for truncation at this order in n.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ess = torch.zeros(())
+
+    def check(self, generator: Generator, energy: Energy) -> None:
+        if not generator.has_log_prob:
+            raise ValueError(
+                f"ReweightedKL needs the density of given configurations and {type(generator).__name__} has no log_prob: "
+                "train it from the energy (ReverseKL), or use a flow."
+            )
+
+    def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
+        x, log_q = (value.detach() for value in batch.proposals(generator, rng))
+        log_w = (-batch.u(generator, energy, rng).detach() - log_q).double()
+        log_w = torch.where(torch.isfinite(log_w), log_w, -torch.inf)
+        if torch.isneginf(log_w).all():
+            raise FloatingPointError(
+                f"none of {len(log_w)} proposals has a finite energy under {type(energy).__name__}, so there is nothing to "
+                "reweight: train on data or with ReverseKL first, and let the weight of ReweightedKL begin later."
+            )
+        self.ess = torch.as_tensor(ess(log_w), dtype=torch.get_default_dtype())
+        w = truncated((log_w - log_w.max()).exp())
+        used = w > 0
+        return -(w[used].to(log_q) * generator.log_prob(x[used])).sum()
+
+    def parts(self) -> dict[str, Tensor]:
+        return {"ess": self.ess}
+
+
+def truncated(w: Tensor) -> Tensor:
+    r"""Weights (n,), the largest cut down to a common value so that none has more than $1 / \sqrt n$ of their sum; of sum one.
+
+    With the k largest at c and R_k the sum of the others, $c = R_k / (\sqrt n - k)$; k is the smallest for which the next
+    weight is below c.
+
+    >>> truncated(torch.tensor([1.0, 1.0, 1.0, 97.0]))
+    tensor([0.1667, 0.1667, 0.1667, 0.5000])
+    """
+    n = len(w)
+    k = torch.arange(math.ceil(math.sqrt(n)), device=w.device)
+    descending = w.sort(descending=True).values
+    rest = descending.flip(0).cumsum(0).flip(0)[: len(k)]  # R_k
+    most = rest / (math.sqrt(n) - k)
+    w = w.clamp_max(most[(descending[: len(k)] <= most).long().argmax()])
+    return w / w.sum()
