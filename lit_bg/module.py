@@ -94,7 +94,8 @@ class BoltzmannGenerator(LightningModule):
         step = self.trainer.fit_loop.epoch_loop.total_batch_idx
         self.loss.at_step(step)
         x = self.data.train_batch(self.rng("data", step), self.device) if self.loss.needs_data else None
-        loss = self.loss(self.generator, self.energy, Batch(x, self.data.local_batch_size), self.rng("train", step))
+        drawn = Batch(x, self.data.local_batch_size, differentiable=self.loss.follows_proposals)
+        loss = self.loss(self.generator, self.energy, drawn, self.rng("train", step))
         parts = {f"train/{name}": value for name, value in self.loss.parts().items()}
         self.log_dict({"train/loss": loss.detach(), **parts}, prog_bar=False, sync_dist=True)
         return loss

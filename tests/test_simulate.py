@@ -102,7 +102,8 @@ def test_a_molecule_from_pdb_to_structures(experiment, capsys):
     config = yaml.safe_load((ROOT / "experiments/alanine_dipeptide.yaml").read_text())
     config["model"]["energy"]["init_args"]["topology"] = str(ROOT / "experiments/alanine_dipeptide.pdb")
     config["model"]["generator"]["init_args"] |= {"blocks": 1, "hidden": [16], "compile": False}
-    config["simulate"]["init_args"] |= {"walkers": 5, "frames": 100, "burn_in": 1.0, "processes": 1}
+    few = {"walkers": 5, "frames": 40, "burn_in": 0.5, "pilot": 0.5, "rungs": 2, "max_temperature": 400.0}
+    config["simulate"]["init_args"] |= few
     config["trainer"] = {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False}
     config["data"] |= {"batch_size": 64, "steps_per_epoch": 5, "val_samples": 20, "test_samples": 100}
     Path("m.yaml").write_text(yaml.safe_dump(config))

@@ -17,18 +17,21 @@ class Batch:
     Args:
         data: training configurations, (B, *event_shape), or None.
         size: how many proposals to draw when a loss asks for them.
+        differentiable: whether a loss follows gradients through the proposals; without, they cost a third.
     """
 
-    def __init__(self, data: Tensor | None, size: int) -> None:
+    def __init__(self, data: Tensor | None, size: int, differentiable: bool = True) -> None:
         self.data = data
         self.size = size
+        self.differentiable = differentiable
         self._proposals: tuple[Tensor, Tensor] | None = None
         self._u: Tensor | None = None
 
     def proposals(self, generator: Generator, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """x and log_q of `size` proposals, with gradients; every loss of a sum gets the same."""
+        """x and log_q of `size` proposals; every loss of a sum gets the same."""
         if self._proposals is None:
-            self._proposals = generator.sample(self.size, rng)
+            with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
+                self._proposals = generator.sample(self.size, rng)
         return self._proposals
 
     def u(self, generator: Generator, energy: Energy, rng: torch.Generator) -> Tensor:
@@ -51,6 +54,7 @@ class Loss(nn.Module, ABC):
     """A scalar to minimise, mean over the local batch (DDP averages over ranks)."""
 
     needs_data: bool = False
+    follows_proposals: bool = True  # whether gradients go through the proposals, as in the reparametrisation trick
 
     def check(self, generator: Generator, energy: Energy) -> None:
         """Refuse what cannot work, before training starts.

@@ -20,6 +20,7 @@ class ForwardKL(Loss):
     """
 
     needs_data = True
+    follows_proposals = False
 
     def check(self, generator: Generator, energy: Energy) -> None:
         if not generator.has_log_prob:

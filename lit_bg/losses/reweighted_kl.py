@@ -36,6 +36,8 @@ class ReweightedKL(Loss):
         Ionides, J. Comput. Graph. Stat. 17, 295 (2008), doi:10.1198/106186008X320456, for truncation at this order in n.
     """
 
+    follows_proposals = False
+
     def __init__(self) -> None:
         super().__init__()
         self.ess = torch.zeros(())

@@ -50,6 +50,11 @@ class WeightedSum(Loss):
         """Whether a term that ever has weight needs data."""
         return any(loss.needs_data and max(w.values) > 0 for loss, w in zip(self.losses, self.weights, strict=True))
 
+    @property
+    def follows_proposals(self) -> bool:  # type: ignore[override]
+        """Whether a term with weight at this step does."""
+        return any(loss.follows_proposals for loss, weight in zip(self.losses, self.now, strict=True) if weight > 0)
+
     def check(self, generator: Generator, energy: Energy) -> None:
         for loss in self.losses:
             loss.check(generator, energy)

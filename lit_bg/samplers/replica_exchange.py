@@ -86,7 +86,7 @@ class ReplicaExchange(Langevin):
         pilot: float = 10.0,
         temperatures: list[float] | None = None,
         exchange_interval: float = 0.1,
-        torsion_moves: int = 2,
+        torsion_moves: int = 4,
         also: list[float] | None = None,
     ) -> None:
         super().__init__(frames, walkers, interval, time_step, friction, burn_in, hydrogen_mass, start)

@@ -39,7 +39,7 @@ def flow():
 def value(loss, generator, seed=0):
     loss.check(generator, ENERGY)
     data = ENERGY.exact_samples(50, rng(7)) if loss.needs_data else None
-    return loss(generator, ENERGY, Batch(data, 40), rng(seed))
+    return loss(generator, ENERGY, Batch(data, 40, differentiable=loss.follows_proposals), rng(seed))
 
 
 def test_every_exported_loss_is_under_law():

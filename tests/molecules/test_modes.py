@@ -9,6 +9,7 @@ import torch
 
 from lit_bg.data.dataset import Dataset
 from lit_bg.energies import Molecule
+from lit_bg.energies.molecular_modes import torsion_modes
 from lit_bg.energies.molecular_observables import torsions_of
 from lit_bg.molecules.geometry import dihedral
 from lit_bg.molecules.rotatable import side_of_bond, turned
@@ -20,19 +21,19 @@ BORDERS = {"phi": [0.0, 2.15], "psi": [-2.0, 1.0]}
 
 
 @pytest.fixture(scope="module")
-def around():
-    """Alanine dipeptide with torsions all around."""
-    return starting_points(Molecule(*ALA2), 400, "torsions")
+def ala2():
+    return Molecule(*ALA2, modes=BORDERS)
 
 
-def torsions(x):
-    return dihedral(x, torch.tensor([torsions_of(Molecule(*ALA2).structure)[name] for name in ("phi", "psi")])).T
+def torsions(energy, x):
+    return dihedral(x, torch.tensor([torsions_of(energy.structure)[name] for name in ("phi", "psi")])).T
 
 
-def test_borders_cut_the_circle(around):
+def test_borders_cut_the_circle(ala2):
     """Every combination of the two sides of phi and of psi; the last side goes around."""
-    modes = pickle.loads(pickle.dumps(Molecule(*ALA2, modes=BORDERS).modes))
-    phi, psi = torsions(around)
+    modes = pickle.loads(pickle.dumps(ala2.modes))
+    around = starting_points(ala2, 400, "torsions")
+    phi, psi = torsions(ala2, around)
     inside = 2 * ((phi < 0.0) | (phi > 2.15)).long() + ((psi < -2.0) | (psi > 1.0)).long()
     assert torch.equal(modes.label(around), inside)
     assert modes.names[0] == "phi 0..123, psi -115..57"
@@ -50,9 +51,9 @@ def test_borders_cut_the_circle(around):
         ({"phi": [0.1 * k for k in range(10)], "psi": [0.1 * k for k in range(10)]}, "make 100 modes"),
     ],
 )
-def test_borders_that_make_no_modes(borders, message):
+def test_borders_that_make_no_modes(ala2, borders, message):
     with pytest.raises(ValueError, match=message):
-        Molecule(*ALA2, modes=borders)
+        torsion_modes(ala2.structure, borders)
 
 
 def frames(energy, walkers=10, n=500):
@@ -69,7 +70,7 @@ def frames(energy, walkers=10, n=500):
         side[:, side_of_bond(energy.structure, *atoms[1:3])] = True
         by = wanted[:, k] - dihedral(x, torch.tensor([atoms]))[:, 0]
         x = turned(x, torch.tensor(atoms[1:3]).expand(len(x), 2), side, by)
-    torch.testing.assert_close(torch.cos(torsions(x).T - wanted), torch.ones_like(wanted))
+    torch.testing.assert_close(torch.cos(torsions(energy, x).T - wanted), torch.ones_like(wanted))
     return x.reshape(n, walkers, *energy.event_shape), which
 
 
