@@ -77,7 +77,7 @@ def truncated(w: Tensor) -> Tensor:
     tensor([0.1667, 0.1667, 0.1667, 0.5000])
     """
     n = len(w)
-    k = torch.arange(math.ceil(math.sqrt(n)), device=w.device)
+    k = torch.arange(math.ceil(math.sqrt(n)), dtype=w.dtype, device=w.device)
     descending = w.sort(descending=True).values
     rest = descending.flip(0).cumsum(0).flip(0)[: len(k)]  # R_k
     most = rest / (math.sqrt(n) - k)

@@ -72,11 +72,11 @@ def test_the_angle_and_nothing_else_changes(difluoroethane):
 
 @pytest.mark.parametrize("kT", [0.6, 1.0, 2.5])
 def test_it_keeps_the_boltzmann_distribution(difluoroethane, kT):
-    """From one angle, 40 moves reach <cos phi>, <sin phi> and <cos 2 phi> of exp(-U / kT), by quadrature, within 4 sigma."""
-    energy, n = difluoroethane, 20_000
+    """From one angle, 25 moves reach <cos phi>, <sin phi> and <cos 2 phi> of exp(-U / kT), by quadrature, within 4 sigma."""
+    energy, n = difluoroethane, 10_000
     state = walkers(energy, n, torch.full((n,), kT * energy.kT, dtype=torch.float64))
     random = rng(int(10 * kT))
-    for _ in range(40):
+    for _ in range(25):
         accepted = torsion_move(energy, state, random)
     assert 0.3 < accepted.double().mean() < 0.95
     torch.testing.assert_close(energy(state["x"]), state["u"])
