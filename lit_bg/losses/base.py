@@ -17,7 +17,7 @@ class Batch:
     Args:
         data: training configurations, (B, *event_shape), or None.
         size: how many proposals to draw when a loss asks for them.
-        differentiable: whether a loss follows gradients through the proposals; without, they cost a third.
+        differentiable: whether a loss follows gradients through the proposals; without, no graph is kept.
     """
 
     def __init__(self, data: Tensor | None, size: int, differentiable: bool = True) -> None:
@@ -54,6 +54,7 @@ class Loss(nn.Module, ABC):
     """A scalar to minimise, mean over the local batch (DDP averages over ranks)."""
 
     needs_data: bool = False
+    needs_log_prob: bool = False  # the density of configurations that the generator did not just draw
     follows_proposals: bool = True  # whether gradients go through the proposals, as in the reparametrisation trick
 
     def check(self, generator: Generator, energy: Energy) -> None:
@@ -62,6 +63,11 @@ class Loss(nn.Module, ABC):
         Raises:
             ValueError: generator, energy and loss do not fit, with the way out.
         """
+        if self.needs_log_prob and not generator.has_log_prob:
+            raise ValueError(
+                f"{type(self).__name__} needs the density of given configurations and {type(generator).__name__} has no "
+                "log_prob: train it from the energy (ReverseKL), or use a flow."
+            )
 
     def at_step(self, step: int) -> None:
         """Told the global step before each training step; a schedule uses it."""

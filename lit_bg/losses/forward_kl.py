@@ -20,14 +20,8 @@ class ForwardKL(Loss):
     """
 
     needs_data = True
+    needs_log_prob = True
     follows_proposals = False
-
-    def check(self, generator: Generator, energy: Energy) -> None:
-        if not generator.has_log_prob:
-            raise ValueError(
-                f"ForwardKL needs the density of given configurations and {type(generator).__name__} has no log_prob: "
-                "train it from the energy (ReverseKL), or use a flow."
-            )
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
         if batch.data is None:

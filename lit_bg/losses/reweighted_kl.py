@@ -36,18 +36,12 @@ class ReweightedKL(Loss):
         Ionides, J. Comput. Graph. Stat. 17, 295 (2008), doi:10.1198/106186008X320456, for truncation at this order in n.
     """
 
+    needs_log_prob = True
     follows_proposals = False
 
     def __init__(self) -> None:
         super().__init__()
         self.ess = torch.zeros(())
-
-    def check(self, generator: Generator, energy: Energy) -> None:
-        if not generator.has_log_prob:
-            raise ValueError(
-                f"ReweightedKL needs the density of given configurations and {type(generator).__name__} has no log_prob: "
-                "train it from the energy (ReverseKL), or use a flow."
-            )
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
         x, log_q = (value.detach() for value in batch.proposals(generator, rng))
@@ -60,8 +54,11 @@ class ReweightedKL(Loss):
             )
         self.ess = torch.as_tensor(ess(log_w), dtype=torch.get_default_dtype())
         w = truncated((log_w - log_w.max()).exp())
-        used = w > 0
-        return -(w[used].to(log_q) * generator.log_prob(x[used])).sum()
+        best = x[
+            log_w.argmax()
+        ]  # stands in for what has no weight, so that the batch keeps its size and compiled code its shape
+        x = torch.where((w > 0).reshape(-1, *[1] * (x.ndim - 1)), x, best)
+        return -(w.to(log_q) * generator.log_prob(x)).sum()
 
     def parts(self) -> dict[str, Tensor]:
         return {"ess": self.ess}

@@ -30,7 +30,7 @@ def rotatable_bonds(structure: Structure) -> RotatableBonds:
     neighbours = structure.neighbours
 
     def carries(j: int, k: int) -> bool:
-        return any(structure.elements[i] != "H" for i in neighbours[j] if i != k)
+        return any(structure.elements[i] not in ("H", "D") for i in neighbours[j] if i != k)
 
     axes, sides = [], []
     for j, k in structure.bonds:

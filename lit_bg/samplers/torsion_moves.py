@@ -17,8 +17,7 @@ def torsion_move(energy: Molecule, state: State, rng: torch.Generator) -> Tensor
     The bond is one of all with equal probability, the angle uniform, and the map of Jacobian 1, so the proposal is
     symmetric and is accepted with $\min(1, e^{-(U(x') - U(x)) / kT})$ at the temperature of the walker. Velocities stay:
     they are independent of positions in $e^{-H / kT}$, so a move of the positions alone keeps it. Where dynamics waits for a
-    barrier this steps over it: alanine dipeptide at 300 K leaves phi > 0 in every third turn of phi, and by itself in
-    nanoseconds.
+    barrier of a torsion, this steps over it.
 
     Args:
         energy: a molecule with rotatable bonds.
