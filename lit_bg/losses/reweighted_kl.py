@@ -54,9 +54,8 @@ class ReweightedKL(Loss):
             )
         self.ess = torch.as_tensor(ess(log_w), dtype=torch.get_default_dtype())
         w = truncated((log_w - log_w.max()).exp())
-        best = x[
-            log_w.argmax()
-        ]  # stands in for what has no weight, so that the batch keeps its size and compiled code its shape
+        # The best stands in for what has no weight: the batch keeps its size, and compiled code its shape.
+        best = x[log_w.argmax()]
         x = torch.where((w > 0).reshape(-1, *[1] * (x.ndim - 1)), x, best)
         return -(w.to(log_q) * generator.log_prob(x)).sum()
 
