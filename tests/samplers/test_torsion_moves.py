@@ -10,6 +10,7 @@ from lit_bg.energies import Molecule
 from lit_bg.molecules.geometry import angle, dihedral, distance, wrap
 from lit_bg.molecules.rotatable import side_of_bond, turned
 from lit_bg.samplers import ReplicaExchange
+from lit_bg.samplers.motion import centred
 from lit_bg.samplers.torsion_moves import torsion_move
 
 K_TORSION = 4.0  # [kJ/mol]
@@ -49,8 +50,8 @@ def difluoroethane():
 
 
 def walkers(energy, n, kT=None):
-    """State of n walkers at the initial configuration."""
-    x = energy.initial.double().repeat(n, 1, 1)
+    """State of n walkers at the initial configuration, centred."""
+    x = centred(energy.initial.double().repeat(n, 1, 1))
     kT = torch.full((n,), energy.kT, dtype=torch.float64) if kT is None else kT
     return {"x": x, "u": energy(x), "gradient": torch.zeros_like(x), "kT": kT}
 
