@@ -78,12 +78,18 @@ def log_z(log_w: Tensor) -> tuple[float, float]:
 def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     r"""Self-normalised average $\hat A = \sum w a / \sum w$, standard error $\sqrt{\sum \bar w^2 (a - \hat A)^2}$.
 
+    Of an event (every value 0 or 1) the error is $\sqrt{\sum \bar w^2 (a - \hat A)^2 + \max \bar w^2}$: one more sample
+    with the largest weight seen could move the probability by as much. The first term alone is zero for an event never
+    seen and too small for a rare one, whose probability sits in weights that few samples have shown.
+
     Args:
         a: observable of each sample, (B,); entries of weight zero may be anything, NaN included.
         log_w: log weights, (B,).
 
     >>> expectation(torch.tensor([1.0, 3.0]), torch.zeros(2))[0]
     2.0
+    >>> expectation(torch.zeros(4), torch.zeros(4))
+    (0.0, 0.25)
     """
     log_w = checked(log_w)
     a = torch.as_tensor(a).detach().to(torch.float64)
@@ -94,4 +100,7 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     w = torch.softmax(log_w, 0)
     a = torch.where(w > 0, a, 0.0)
     mean = (w * a).sum()
-    return mean.item(), (w**2 * (a - mean) ** 2).sum().sqrt().item()
+    variance = (w**2 * (a - mean) ** 2).sum()
+    if ((a == 0) | (a == 1)).all():
+        variance = variance + w.max() ** 2
+    return mean.item(), variance.sqrt().item()

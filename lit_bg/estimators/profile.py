@@ -41,8 +41,8 @@ def profile(a: Tensor, log_w: Tensor | None, edges: Tensor, periodic: bool = Fal
 
     $p_i = \sum_{a \in i} w / \sum w$ is the weight in bin i, $\Delta_i$ the width of the bin. F is minus the log of a
     normalised density, not shifted, so that profiles of one quantity lie on each other. The error is
-    that of $p_i$, $\sqrt{\sum \bar w^2 (1_i - p_i)^2} / p_i$ with normalised weights: for correlated frames multiply
-    it by the root of the statistical inefficiency.
+    that of $p_i$, $\sqrt{\sum \bar w^2 (1_i - p_i)^2 + \max \bar w^2} / p_i$ with normalised weights (see `expectation`):
+    for correlated frames multiply it by the root of the statistical inefficiency.
 
     Args:
         a: values of the coordinate, (B,); values outside the edges count in the norm alone.
@@ -65,7 +65,7 @@ def profile(a: Tensor, log_w: Tensor | None, edges: Tensor, periodic: bool = Fal
     k = len(edges) - 1
     p = torch.zeros(k + 1, dtype=torch.float64).index_add_(0, index, w)[:k]
     w2 = torch.zeros(k + 1, dtype=torch.float64).index_add_(0, index, w**2)[:k]
-    var = w2 * (1 - p) ** 2 + ((w**2).sum() - w2) * p**2
+    var = w2 * (1 - p) ** 2 + ((w**2).sum() - w2) * p**2 + w.max() ** 2
     empty = p == 0
     f = torch.where(empty, math.nan, -torch.log(p / edges.diff()))
     return f, torch.where(empty, math.nan, var.clamp_min(0).sqrt() / p)

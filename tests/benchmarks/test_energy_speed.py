@@ -18,12 +18,8 @@ from lit_bg.energies import Molecule
 
 pytest.importorskip("pytest_benchmark")
 
-HERE = pathlib.Path(__file__).parent
-PDB = {
-    22: HERE.parents[1] / "experiments" / "alanine_dipeptide.pdb",
-    42: HERE.parent / "data" / "AAA.pdb",
-    62: HERE.parent / "data" / "AAAAA.pdb",
-}
+EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
+PDB = {n: EXPERIMENTS / f"{name}.pdb" for n, name in {22: "alanine_dipeptide", 42: "tri_alanine", 62: "penta_alanine"}.items()}
 FORCE_FIELDS = {"obc1": ["amber96.xml", "implicit/obc1.xml"], "gbsa": ["amber99sbildn.xml", "amber99_obc.xml"]}
 
 atoms = pytest.mark.parametrize("n", PDB)

@@ -60,6 +60,25 @@ def test_forward_ess_agrees_with_the_reverse_where_all_is_covered():
     assert forward_ess(log_w) == pytest.approx(exact_kish(), rel=0.01)
 
 
+@pytest.mark.parametrize(("width", "edge"), [(0.7, 2.0), (0.7, 2.5), (0.8, 2.5)])
+def test_the_error_of_an_event_in_the_tail_is_not_too_small(width, edge):
+    """P(x > edge) of N(0, 1) from 2000 proposals of N(0, width^2), of which a handful hold the event or none does.
+
+    Of 300 replicas at most the normal fractions, with 3 sigma of so many replicas, lie outside one and two errors, and 1 %
+    outside four. With the sum over the weights alone 18 % to 69 % of the two rarer events lie outside four errors.
+    """
+    exact, outside = 0.5 * math.erfc(edge / math.sqrt(2)), []
+    for seed in range(300):
+        x = width * torch.randn(2000, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        value, error = expectation((x > edge).double(), -(x**2) / 2 + (x / width) ** 2 / 2)
+        outside.append(abs(value - exact) / error)
+    z = torch.tensor(outside)
+    for sigmas in (1, 2):
+        p = math.erfc(sigmas / math.sqrt(2))
+        assert (z > sigmas).double().mean() <= p + 3 * math.sqrt(p * (1 - p) / 300)
+    assert (z > 4).double().mean() <= 0.01
+
+
 def test_forward_ess_sees_a_mode_the_proposal_missed():
     log_w = torch.cat([torch.zeros(900), torch.full((100,), 30.0)])  # a tenth of the target is never proposed
     assert forward_ess(log_w) < 1e-10

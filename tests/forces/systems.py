@@ -10,8 +10,9 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
-PDB = Path(__file__).parent.parent / "data"
-ALANINE = Path(__file__).parent.parent.parent / "experiments" / "alanine_dipeptide.pdb"
+PDB = Path(__file__).parents[1] / "data"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+ALANINE = EXPERIMENTS / "alanine_dipeptide.pdb"
 
 
 @cache  # reading a force field takes seconds
@@ -245,7 +246,9 @@ ALANINES: dict[str, Callable[[], tuple[openmm.System, np.ndarray]]] = {
     "amber14 implicit/obc1": lambda: force_field(ALANINE, ["amber14-all.xml", "implicit/obc1.xml"]),
 }
 PEPTIDES = {
-    f"{name} {solvent}": lambda name=name, solvent=solvent: force_field(PDB / f"{name}.pdb", ["amber99sbildn.xml", solvent])
-    for name in ("AAA", "AAAAA")
+    f"{name} {solvent}": lambda name=name, solvent=solvent: force_field(
+        EXPERIMENTS / f"{name}.pdb", ["amber99sbildn.xml", solvent]
+    )
+    for name in ("tri_alanine", "penta_alanine")
     for solvent in ("amber99_obc.xml", "implicit/gbn2.xml")
 }

@@ -28,11 +28,16 @@ def centres(structure):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
-    [("AAA", [("ALA", "CA")] * 3), ("PP", [("PRO", "CA")] * 2), ("V", [("VAL", "CA")]), ("T", [("THR", "CA"), ("THR", "CB")])],
+    ("path", "expected"),
+    [
+        ("experiments/tri_alanine.pdb", [("ALA", "CA")] * 3),
+        ("tests/data/PP.pdb", [("PRO", "CA")] * 2),
+        ("tests/data/V.pdb", [("VAL", "CA")]),
+        ("tests/data/T.pdb", [("THR", "CA"), ("THR", "CB")]),
+    ],
 )
-def test_stereocentres_of_peptides(name, expected):
-    assert centres(molecule(f"tests/data/{name}.pdb").structure) == expected
+def test_stereocentres_of_peptides(path, expected):
+    assert centres(molecule(path).structure) == expected
 
 
 def test_stereocentres_of_a_protein():
@@ -43,9 +48,9 @@ def test_stereocentres_of_a_protein():
     assert {c for c in found if c[1] != "CA"} == {("ILE", "CB"), ("THR", "CB")}
 
 
-@pytest.mark.parametrize("name", ["AAA", "PP", "T", "CC"])
-def test_mirror_images_are_found(name):
-    energy = molecule(f"tests/data/{name}.pdb")
+@pytest.mark.parametrize("path", ["experiments/tri_alanine.pdb", *(f"tests/data/{name}.pdb" for name in ("PP", "T", "CC"))])
+def test_mirror_images_are_found(path):
+    energy = molecule(path)
     x = energy.initial + 0.005 * torch.randn(50, *energy.event_shape)
     assert not is_mirrored(x, energy.structure).any()
     assert is_mirrored(x * torch.tensor([1.0, -1.0, 1.0]), energy.structure).all()

@@ -12,6 +12,7 @@ from openmm import app, unit
 from lit_bg.molecules.inputs import read_molecule
 
 ALA2 = "experiments/alanine_dipeptide.pdb"
+AAA = "experiments/tri_alanine.pdb"
 DATA = "tests/molecules/data/ala2"
 PRMTOP, RST7, TOP, GRO = f"{DATA}.prmtop", f"{DATA}.rst7", f"{DATA}.top", f"{DATA}.gro"
 PSF, PRM, CRD = f"{DATA}.psf", f"{DATA}.prm", f"{DATA}.crd"
@@ -230,10 +231,10 @@ def mistakes(folder):
     yield {"topology": ALA2, "system": "s.xml"} | ff, "leave forcefield"
     yield {"topology": ALA2, "system": "nowhere.xml"}, "nowhere.xml does not exist"
     yield {"topology": ALA2, "system": ALA2}, "no serialized OpenMM System"
-    yield {"topology": "tests/data/AAA.pdb", "system": serialized(folder / "s.xml")}, "22 particles and the topology 42 atoms"
+    yield {"topology": AAA, "system": serialized(folder / "s.xml")}, "22 particles and the topology 42 atoms"
     yield {"topology": ALA2, "system": write(folder / "cut.xml", small)}, "cutoff of 1.6 nm, more than half the width 3 nm"
     yield {"topology": PRMTOP}, "holds no positions"
-    yield amber | {"coordinates": "tests/data/AAA.pdb"}, "has 22 atoms, coordinates .* have 42"
+    yield amber | {"coordinates": AAA}, "has 22 atoms, coordinates .* have 42"
     yield amber | {"coordinates": write(folder / "order.pdb", other_order)}, "atom 1 is H .* and C in .*one order"
     yield amber | ff, "holds its force field"
     yield amber | {"nonbonded": "PME"}, "nonbonded=PME needs a box"

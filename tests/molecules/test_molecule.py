@@ -114,9 +114,9 @@ def test_copies_and_pickles_hold_no_openmm_objects():
 
 
 def test_torsions_agree_with_mdtraj():
-    molecule = Molecule("tests/data/AAA.pdb", FAST)
+    molecule = Molecule("experiments/tri_alanine.pdb", FAST)
     x = thermal(molecule, 7, 0.02)
-    frames = mdtraj.load("tests/data/AAA.pdb")
+    frames = mdtraj.load("experiments/tri_alanine.pdb")
     frames = mdtraj.Trajectory(x.numpy(), frames.topology)
     for name, reference in {"phi": mdtraj.compute_phi(frames)[1], "psi": mdtraj.compute_psi(frames)[1]}.items():
         mine = [molecule.observables[f"{name} {k}"].function(x) for k in (1, 2, 3)]
@@ -133,7 +133,7 @@ def test_chirality_and_modes(ala2):
     assert (ala2.observables["P(L)"].function(-x) == 0).all()
     phi = ala2.observables["phi"].function(x)
     assert torch.equal(ala2.modes.label(x), ((phi > 0) & (phi < 2.15)).long())
-    names = Molecule("tests/data/AAA.pdb", FAST).modes.names
+    names = Molecule("experiments/tri_alanine.pdb", FAST).modes.names
     assert names == ("phi<0", "phi 1>0", "phi 2>0", "phi 3>0", "several phi>0")
 
 
@@ -194,7 +194,7 @@ def test_unfit_systems_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"12 constraints.*constraints=None"):
         Molecule(ALA2, system=serialized(tmp_path / "h.xml", constraints=app.HBonds))
     with pytest.raises(ValueError, match="22 particles and the topology 42 atoms"):
-        Molecule("tests/data/AAA.pdb", system=serialized(tmp_path / "s.xml"))
+        Molecule("experiments/tri_alanine.pdb", system=serialized(tmp_path / "s.xml"))
     with pytest.raises(ValueError, match="no serialized OpenMM System"):
         Molecule(ALA2, system=ALA2)
     with pytest.raises(ValueError, match="does not exist"):

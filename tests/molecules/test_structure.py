@@ -77,8 +77,8 @@ def test_labels_are_unique():
     ("path", "ends"),
     [
         (ALA2, (("ACE1", "CH3"), ("NME3", "C"))),
-        ("tests/data/AAA.pdb", (("ALA2", "CA"), ("ALA4", "CA"))),
-        ("tests/data/AAAAA.pdb", (("ALA2", "CA"), ("ALA6", "CA"))),
+        ("experiments/tri_alanine.pdb", (("ALA2", "CA"), ("ALA4", "CA"))),
+        ("experiments/penta_alanine.pdb", (("ALA2", "CA"), ("ALA6", "CA"))),
         (SIDE_CHAINS, (("ALA1", "CA"), ("VAL20", "CA"))),
     ],
 )

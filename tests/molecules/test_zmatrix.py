@@ -12,8 +12,8 @@ from lit_bg.molecules import Structure, ZMatrix
 from lit_bg.molecules.zmatrix import Dihedral
 
 FILES = [
-    "experiments/alanine_dipeptide.pdb",
-    *(f"tests/data/{name}.pdb" for name in ("AAA", "AAAAA", "PP", "YF", "CC", "V", "bpti")),
+    *(f"experiments/{name}.pdb" for name in ("alanine_dipeptide", "tri_alanine", "penta_alanine")),
+    *(f"tests/data/{name}.pdb" for name in ("PP", "YF", "CC", "V", "bpti")),
 ]
 TORSION, RING, IMPROPER = Dihedral.TORSION, Dihedral.RING, Dihedral.IMPROPER
 
@@ -70,13 +70,13 @@ def test_every_atom_is_placed_once_from_bonded_atoms_placed_before(path, anchore
 
 
 def test_the_tree_is_shallow():
-    assert max(ZMatrix.of(structure("tests/data/AAAAA.pdb")).depth) <= 10
+    assert max(ZMatrix.of(structure("experiments/penta_alanine.pdb")).depth) <= 10
     assert max(ZMatrix.of(structure("tests/data/bpti.pdb")).depth) <= 50
 
 
 def test_torsions_of_the_backbone_are_coordinates():
-    for name in ("AAA", "AAAAA", "PP", "YF", "V"):
-        s = structure(f"tests/data/{name}.pdb")
+    for path in FILES[1:-3]:
+        s = structure(path)
         z = ZMatrix.of(s)
         kinds = {frozenset(row): kind for row, kind in zip(z.rows, z.kinds, strict=True)}
         for torsion, atoms in s.backbone_torsions.items():
@@ -85,17 +85,17 @@ def test_torsions_of_the_backbone_are_coordinates():
 
 
 @pytest.mark.parametrize(
-    ("name", "torsions", "rings"),
+    ("path", "torsions", "rings"),
     [
-        ("AAA", 15, 0),  # 3 phi, 3 psi, 4 omega, 5 methyl groups
-        ("PP", 7, 8),  # 2 psi, 3 omega, 2 methyl groups; on 4 bonds of each ring, that to CB-CG or CG-CD closes it
-        ("YF", 14, 10),  # 2 phi, 2 psi, 3 omega, 2 methyl, 2 x 2 chi, OH; 5 bonds of each aromatic ring
-        ("CC", 17, 0),  # a bridge is no ring: 2 x (phi, psi, 2 omega, 2 methyl, CA-CB, CB-SG), SG-SG
-        ("V", 9, 0),
+        ("experiments/tri_alanine.pdb", 15, 0),  # 3 phi, 3 psi, 4 omega, 5 methyl groups
+        ("tests/data/PP.pdb", 7, 8),  # 2 psi, 3 omega, 2 methyl groups; 4 bonds of each ring, CB-CG or CG-CD closes it
+        ("tests/data/YF.pdb", 14, 10),  # 2 phi, 2 psi, 3 omega, 2 methyl, 2 x 2 chi, OH; 5 bonds of each aromatic ring
+        ("tests/data/CC.pdb", 17, 0),  # a bridge is no ring: 2 x (phi, psi, 2 omega, 2 methyl, CA-CB, CB-SG), SG-SG
+        ("tests/data/V.pdb", 9, 0),
     ],
 )
-def test_rings_hold_and_the_rest_turns(name, torsions, rings):
-    kinds = ZMatrix.of(structure(f"tests/data/{name}.pdb")).kinds
+def test_rings_hold_and_the_rest_turns(path, torsions, rings):
+    kinds = ZMatrix.of(structure(path)).kinds
     assert (kinds.count(TORSION), kinds.count(RING)) == (torsions, rings)
 
 

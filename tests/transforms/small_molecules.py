@@ -12,7 +12,7 @@ from lit_bg.rng import stream
 
 DIPEPTIDE = "experiments/alanine_dipeptide.pdb"
 # pentaalanine, proline twice, tyrosine and phenylalanine, two chains with a disulfide bridge
-PEPTIDES = [DIPEPTIDE, *(f"tests/data/{name}.pdb" for name in ("AAAAA", "PP", "YF", "CC"))]
+PEPTIDES = [DIPEPTIDE, "experiments/penta_alanine.pdb", *(f"tests/data/{name}.pdb" for name in ("PP", "YF", "CC"))]
 BPTI = "tests/data/bpti.pdb"
 
 
