@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,9 @@ class Modes(NamedTuple):
     exact: Tensor | None = None  # (len(names),) probabilities, where they are known
 
 
+Symmetry = Literal["translation", "rotation", "reflection"]
+
+
 class Energy(nn.Module, ABC):
     r"""A system to sample. Calling it gives the reduced energy $u(x) = U(x) / kT$, `(B,)` [kT].
 
@@ -48,6 +51,7 @@ class Energy(nn.Module, ABC):
 
     event_shape: tuple[int, ...]
     unit: str = "kT"  # of `potential`
+    symmetries: frozenset[Symmetry] = frozenset()  # moves of all particles at once that leave U as it is
 
     def __init__(self, kT: float = 1.0) -> None:
         super().__init__()
@@ -101,7 +105,20 @@ class Energy(nn.Module, ABC):
     @property
     def degrees_of_freedom(self) -> int:
         """Dimension of the reference measure, and the value of the virial <sum x . grad u>."""
-        return self.dim
+        return self.dim - self.event_shape[-1] * self.translation_invariant
+
+    @property
+    def translation_invariant(self) -> bool:
+        """Whether the centre of mass is none of the degrees of freedom, so that it must not move."""
+        return "translation" in self.symmetries
+
+    @property
+    def types(self) -> Tensor | None:
+        """(N,) long: U does not change when particles of one type change places. None: no particles.
+
+        By default every particle is of its own type.
+        """
+        return torch.arange(self.event_shape[0]) if len(self.event_shape) == 2 else None
 
     @property
     def masses(self) -> Tensor | None:

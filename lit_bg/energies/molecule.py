@@ -71,6 +71,7 @@ class Molecule(Energy):
     """
 
     unit = "kJ/mol"
+    symmetries = frozenset({"translation", "rotation"})
 
     def __init__(
         self,
@@ -223,10 +224,6 @@ class Molecule(Energy):
     def masses(self) -> Tensor:
         """(N,) [amu]; no average depends on them."""
         return torch.tensor(self.structure.masses, dtype=torch.float64)
-
-    @property
-    def degrees_of_freedom(self) -> int:
-        return 3 * (self.structure.n_atoms - 1)
 
     @property
     def initial(self) -> Tensor:

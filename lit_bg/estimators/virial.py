@@ -20,7 +20,7 @@ def virial_terms(energy: Energy, x: Tensor, chunk: int = 4096) -> Tensor:
     Returns:
         (n,) [kT].
     """
-    if energy.degrees_of_freedom < energy.dim:
+    if energy.translation_invariant:
         x = x - x.mean(dim=1, keepdim=True)
     terms = []
     for part in x.split(chunk):

@@ -13,7 +13,6 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
 from lit_bg.samplers.base import Info, Progress, Simulator, Trajectory
-from lit_bg.samplers.motion import translation_invariant
 from lit_bg.samplers.recorder import Recorder
 from lit_bg.samplers.start import flipped
 
@@ -59,7 +58,7 @@ class Chain(Simulator):
     def saved(self, energy: Energy, state: State) -> State:
         """What is kept of a frame: `x`, (W, *event_shape), centred if the energy does not see translations; `u`, (W,)."""
         x = state["x"]
-        return {"x": x - x.mean(-2, keepdim=True) if translation_invariant(energy) else x, "u": state["u"]}
+        return {"x": x - x.mean(-2, keepdim=True) if energy.translation_invariant else x, "u": state["u"]}
 
     @abstractmethod
     def status(self, energy: Energy, state: State) -> str:

@@ -19,7 +19,6 @@ from lit_bg.samplers.motion import (
     device_of,
     energy_and_gradient,
     inertia,
-    translation_invariant,
     without_drift,
 )
 from lit_bg.samplers.start import flipped, starting_points
@@ -122,7 +121,7 @@ class Dynamics(Chain):
                 f"{int((~finite).sum())} of {walkers} starts of {type(energy).__name__} have no finite energy: "
                 "give it other `initial` configurations, or start: initial."
             )
-        if not translation_invariant(energy):
+        if not energy.translation_invariant:
             return x
         report("minimising")
         x = centred(minimise(energy, centred(x)))
@@ -154,7 +153,7 @@ class Dynamics(Chain):
         at_once = max(1, MOST_NOISE // x.numel())
         for n in [at_once] * (steps // at_once) + [steps % at_once]:
             noise = torch.randn(n, *x.shape, generator=rng, device=x.device, dtype=x.dtype).mul_(scale)
-            yield from without_drift(noise, state["mass"]) if translation_invariant(energy) else noise
+            yield from without_drift(noise, state["mass"]) if energy.translation_invariant else noise
 
     def check_fine(self, state: State) -> None:
         """

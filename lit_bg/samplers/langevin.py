@@ -14,7 +14,7 @@ from lit_bg.rng import stream
 from lit_bg.samplers.base import Info
 from lit_bg.samplers.chain import State
 from lit_bg.samplers.dynamics import Dynamics, in_kelvin
-from lit_bg.samplers.motion import centred, energy_and_gradient, kinetic_energy, thermal_velocities, translation_invariant
+from lit_bg.samplers.motion import centred, energy_and_gradient, kinetic_energy, thermal_velocities
 
 
 class Langevin(Dynamics):
@@ -77,7 +77,7 @@ class Langevin(Dynamics):
             u, gradient = energy_and_gradient(energy, x)
             v.addcmul_(gradient, kick)
             fine &= torch.isfinite(u)
-        if translation_invariant(energy):
+        if energy.translation_invariant:
             centred(x)  # rounding alone has moved it
         state["u"], state["gradient"] = u, gradient
         state["step"] += steps

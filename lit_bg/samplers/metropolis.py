@@ -11,7 +11,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.samplers.adaptation import FEWEST_STEPS, adapt, adapted, begin_adaptation
 from lit_bg.samplers.base import Info
 from lit_bg.samplers.chain import Chain, Schedule, State
-from lit_bg.samplers.motion import centred, device_of, translation_invariant
+from lit_bg.samplers.motion import centred, device_of
 from lit_bg.samplers.start import starting_points
 
 
@@ -87,7 +87,7 @@ class Metropolis(Chain):
 
     def init(self, energy: Energy, seed: int, report: Callable[[str], None]) -> State:
         x = starting_points(energy, self.walkers, self.start, seed).to(device_of(energy), torch.float64)
-        state = self.begin(energy, centred(x) if translation_invariant(energy) else x)
+        state = self.begin(energy, centred(x) if energy.translation_invariant else x)
         if not torch.isfinite(state["u"]).all():
             raise ValueError(f"{type(energy).__name__} has no finite energy at its initial configurations.")
         return state
@@ -105,7 +105,7 @@ class Metropolis(Chain):
     def noise(self, energy: Energy, x: Tensor, rng: torch.Generator) -> Tensor:
         """Normal numbers in the degrees of freedom of the system."""
         noise = torch.randn(x.shape, generator=rng, device=rng.device, dtype=x.dtype)
-        return centred(noise) if translation_invariant(energy) else noise
+        return centred(noise) if energy.translation_invariant else noise
 
     def move(self, energy: Energy, state: State, rng: torch.Generator) -> Tensor:
         """One step of every walker, in place; the probabilities with which they were accepted, (W,)."""

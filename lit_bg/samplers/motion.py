@@ -31,11 +31,6 @@ def device_of(energy: Energy) -> torch.device:
     return torch.device("cpu") if tensor is None else tensor.device
 
 
-def translation_invariant(energy: Energy) -> bool:
-    """Whether the centre of mass is none of the degrees of freedom, so that it must not move."""
-    return energy.degrees_of_freedom < energy.dim
-
-
 def inertia(energy: Energy, hydrogen_mass: float | None = None) -> Tensor:
     """Mass of every coordinate, float64, that broadcasts against (B, *event_shape): (N, 1) for particles, else 1.
 
@@ -71,7 +66,7 @@ def thermal_velocities(energy: Energy, kT: Tensor, mass: Tensor, rng: torch.Gene
     r"""$v_i \sim N(0, kT / m_i)$ without drift of the centre of mass, (B, *event_shape) for kT (B,)."""
     noise = torch.randn(len(kT), *energy.event_shape, generator=rng, device=rng.device, dtype=dtype)
     v = noise * (kT.reshape(-1, *[1] * len(energy.event_shape)) / mass).sqrt().to(noise)
-    return without_drift(v, mass) if translation_invariant(energy) else v
+    return without_drift(v, mass) if energy.translation_invariant else v
 
 
 def kinetic_energy(v: Tensor, mass: Tensor) -> Tensor:

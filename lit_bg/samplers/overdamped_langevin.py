@@ -12,7 +12,7 @@ from lit_bg.rng import stream
 from lit_bg.samplers.base import Info
 from lit_bg.samplers.chain import State
 from lit_bg.samplers.dynamics import Dynamics
-from lit_bg.samplers.motion import centred, energy_and_gradient, translation_invariant
+from lit_bg.samplers.motion import centred, energy_and_gradient
 
 
 class OverdampedLangevin(Dynamics):
@@ -56,7 +56,7 @@ class OverdampedLangevin(Dynamics):
             noise = fresh
             u, gradient = energy_and_gradient(energy, x)
             state["fine"] &= torch.isfinite(u)
-        if translation_invariant(energy):
+        if energy.translation_invariant:
             centred(x)
         state["u"], state["gradient"], state["noise"] = u, gradient, noise.clone()
         state["step"] += steps

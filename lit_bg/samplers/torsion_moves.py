@@ -8,7 +8,7 @@ from torch import Tensor
 from lit_bg.energies.molecule import Molecule
 from lit_bg.molecules.rotatable import turned
 from lit_bg.samplers.chain import State
-from lit_bg.samplers.motion import centred, energy_and_gradient, translation_invariant
+from lit_bg.samplers.motion import centred, energy_and_gradient
 
 
 def torsion_move(energy: Molecule, state: State, rng: torch.Generator) -> Tensor:
@@ -33,7 +33,7 @@ def torsion_move(energy: Molecule, state: State, rng: torch.Generator) -> Tensor
     angle = 2 * torch.pi * torch.rand(len(x), generator=rng, device=rng.device, dtype=x.dtype)
     axis, side = bonds.axis.to(x.device)[which], bonds.side.to(x.device)[which]
     new = turned(x, axis, side, angle)
-    if translation_invariant(energy):
+    if energy.translation_invariant:
         centred(new)  # the measure is that of the shape: a translation of the whole changes nothing
     u, gradient = energy_and_gradient(energy, new)
     log_ratio = (energy.kT / state["kT"]) * (state["u"].double() - u.double())

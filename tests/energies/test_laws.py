@@ -1,6 +1,7 @@
 """What holds for every energy, exported ones without exception."""
 
 import copy
+import inspect
 import math
 import pickle
 from pathlib import Path
@@ -15,6 +16,9 @@ from lit_bg.transforms.domain import Kind
 
 PDB = Path(__file__).parents[2] / "experiments" / "alanine_dipeptide.pdb"
 MAKE = {
+    "BistableDimer": [lambda: energies.BistableDimer(), lambda: energies.BistableDimer(9, slope=2.0, kT=2.0)],
+    "CoulombGas": [lambda: energies.CoulombGas(), lambda: energies.CoulombGas(5, 3, kT=1.0)],
+    "DW4": [lambda: energies.DW4(), lambda: energies.DW4(kT=2.0)],
     "DoubleWell": [lambda: energies.DoubleWell(), lambda: energies.DoubleWell(5, a1=0.3, k=2.0, kT=1.7)],
     "Funnel": [lambda: energies.Funnel(2, sigma=1.0), lambda: energies.Funnel(4, sigma=1.0, kT=1.1)],
     "Gaussian": [
@@ -26,6 +30,11 @@ MAKE = {
         lambda: energies.GaussianMixture([[-2.0, 0.0], [2.0, 1.0], [0.5, 3.0]], [1.0, 0.5, 0.8], [0.2, 0.5, 0.3]),
         lambda: energies.GaussianMixture([[-6.0, 0.0, 1.0], [6.0, 0.0, 0.0]], 1.0, [1.0, 3.0]),
     ],
+    "LennardJones": [
+        lambda: energies.LennardJones(13, factor=2),
+        lambda: energies.LennardJones(38, factor=1, kT=0.15),
+        lambda: energies.LennardJones(7, factor=1, epsilon=0.5, r_min=1.5, trap=0.2, d=2, kT=1.3),
+    ],
     "ManyWell": [lambda: energies.ManyWell(2), lambda: energies.ManyWell(8, kT=1.5)],
     "Molecule": [lambda: energies.Molecule(str(PDB), forcefield=["amber96.xml", "implicit/obc1.xml"])],
     "MuellerBrown": [lambda: energies.MuellerBrown(), lambda: energies.MuellerBrown(4, kT=2.0)],
@@ -36,7 +45,7 @@ CLASSES = [
     for name in energies.__all__
     if isinstance(getattr(energies, name), type)
     and issubclass(getattr(energies, name), Energy)
-    and getattr(energies, name) is not Energy
+    and not inspect.isabstract(getattr(energies, name))
 ]
 CASES = [
     pytest.param(make, id=f"{name}-{i}")
@@ -132,6 +141,31 @@ class TestEveryEnergy:
         x = configurations(energy, 3)
         for other in (copy.deepcopy(energy), pickle.loads(pickle.dumps(energy))):
             torch.testing.assert_close(other(x), energy(x))
+
+    def test_declared_symmetries_hold(self, make):
+        """Of translation, rotation, reflection and exchange in a type, to rounding; and what is not declared does not hold."""
+        energy = make()
+        if energy.types is None:
+            assert not energy.symmetries
+            pytest.skip("no particles")
+        n, d = energy.event_shape
+        x = configurations(energy, 4)
+        q, _ = torch.linalg.qr(torch.randn(d, d, generator=rng(2), dtype=x.dtype))
+        rotation = q * torch.linalg.det(q).sign() if d % 2 else torch.cat([q[:1] * torch.linalg.det(q).sign(), q[1:]])
+        assert torch.linalg.det(rotation).item() == pytest.approx(1)
+        mirror = torch.ones(d, dtype=x.dtype)
+        mirror[0] = -1
+        u, scale = energy(x), energy(x).abs().max().item()
+        moved = {"translation": x + 0.3, "rotation": x @ rotation.T, "reflection": x * mirror}
+        for name, other in moved.items():
+            if name in energy.symmetries:
+                torch.testing.assert_close(energy(other), u, rtol=1e-9, atol=1e-9 * scale)
+        if "translation" not in energy.symmetries:
+            assert (energy(moved["translation"]) - u).abs().min() > 1e-3
+        for kind in energy.types.unique():
+            order, same = torch.arange(n), (energy.types == kind).nonzero().flatten()
+            order[same] = same.roll(1)
+            torch.testing.assert_close(energy(x[:, order]), u, rtol=1e-9, atol=1e-9 * scale)
 
     def test_modes_label_configurations(self, make):
         energy = make()

@@ -104,13 +104,11 @@ class TestVirial:
         class Pair(Gaussian):
             """Two particles on a spring in the plane."""
 
+            symmetries = frozenset({"translation"})
+
             def __init__(self):
                 super().__init__(2)
                 self.event_shape = (2, 2)
-
-            @property
-            def degrees_of_freedom(self):
-                return 2
 
             def potential(self, x):
                 return 0.5 * ((x[:, 0] - x[:, 1]) ** 2).sum(-1)

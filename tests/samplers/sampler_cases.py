@@ -38,6 +38,8 @@ class Springs(Energy):
     It does not see translations: (N - 1) d degrees of freedom, each with kT / 2, and <|x_i - x_j|^2> = 2 d kT / (k N).
     """
 
+    symmetries = frozenset({"translation", "rotation", "reflection"})
+
     def __init__(self, n=4, d=3, k=2.0, kT=1.0):
         super().__init__(kT)
         self.event_shape, self.k = (n, d), k
@@ -49,10 +51,6 @@ class Springs(Energy):
     @property
     def masses(self):
         return torch.arange(1.0, self.event_shape[0] + 1)
-
-    @property
-    def degrees_of_freedom(self):
-        return (self.event_shape[0] - 1) * self.event_shape[1]
 
     @property
     def initial(self):

@@ -152,7 +152,7 @@ def test_minimisation_removes_clashes():
 
     class Soft(Energy):
         event_shape = (4, 3)
-        degrees_of_freedom = 9
+        symmetries = frozenset({"translation"})
 
         def potential(self, x):
             r2 = ((x[:, :, None] - x[:, None]) ** 2).sum(-1)[:, *torch.triu_indices(4, 4, 1)]
