@@ -17,8 +17,12 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 # Importing a package makes its classes known by their short names in YAML.
 import lit_bg.energies
 import lit_bg.generators
+import lit_bg.interpolants
 import lit_bg.losses
+import lit_bg.nets
+import lit_bg.pairings
 import lit_bg.samplers
+import lit_bg.solvers
 import lit_bg.transforms
 from lit_bg.data.module import Data
 from lit_bg.module import BoltzmannGenerator
@@ -80,7 +84,8 @@ def _public_classes() -> list[type]:
     """The classes a YAML can name without their module."""
     from lit_bg import callbacks
 
-    packages = (lit_bg.energies, lit_bg.generators, lit_bg.losses, lit_bg.samplers, lit_bg.transforms, callbacks)
+    named = ("energies", "generators", "interpolants", "losses", "nets", "pairings", "samplers", "solvers", "transforms")
+    packages = [*(getattr(lit_bg, name) for name in named), callbacks]
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 
 

@@ -72,8 +72,9 @@ class EffectiveSampleSize(Observer):
             "log_Z_err": result.log_Z_err,
             "log_Z_exact": module.energy.log_Z,
             "energy_calls": module.energy_calls(),
+            "exact_density": module.proposer.exact_density,
         }
-        constant = ("n_samples", "log_Z_exact")
+        constant = ("n_samples", "log_Z_exact", "exact_density")
         logged = {k: v for k, v in self.summary.items() if v is not None and k not in constant}
         module.log_dict({f"{stage}/{name}": float(value) for name, value in logged.items()})
         if stage == "val":

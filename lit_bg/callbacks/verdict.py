@@ -59,6 +59,8 @@ def _weights(s: dict[str, Any]) -> Iterator[str]:
             f"k-hat is {k:.2f} (below {PARETO_K} is needed) in a tail of {share:.1%} of the weight: a few weights carry the "
             "averages and their errors."
         )
+    if not s.get("exact_density", True):
+        yield "log q is a random estimate, and weights made of it are biased: give the generator an exact divergence."
     if s["n_nonfinite"] > NONFINITE * n:
         yield f"{s['n_nonfinite']} of {n} proposals have no finite energy or density."
 

@@ -50,6 +50,11 @@ class Generator(nn.Module, ABC):
         )
 
     @property
+    def exact_density(self) -> bool:
+        """Whether log q is exact (to the accuracy of its arithmetic) and not a random estimate."""
+        return True
+
+    @property
     def has_log_prob(self) -> bool:
         """Whether `log_prob` is implemented."""
         return type(self).log_prob is not Generator.log_prob

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.generators.base import Generator
+from lit_bg.generators.base_density import BaseDensity
 from lit_bg.generators.prior import Prior
 
 
@@ -17,15 +18,15 @@ class Transport(Generator):
     A subclass sets `prior` in `build` and defines `forward` and `inverse`; sampling and density follow.
     """
 
-    prior: Prior
+    prior: Prior | BaseDensity
 
     @abstractmethod
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """z (B, D) -> x (B, *event_shape) with log|det dx/dz|, (B,), in the system's reference measure."""
+        """z of the prior -> x (B, *event_shape) with log|det dx/dz|, (B,), in the system's reference measure."""
 
     @abstractmethod
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, *event_shape) -> z (B, D) with log|det dz/dx|, (B,)."""
+        """x (B, *event_shape) -> z with log|det dz/dx|, (B,)."""
 
     def complete(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Draw what the coordinates leave open (an orientation, say); its density is part of ladj already."""

@@ -1,6 +1,7 @@
 """Losses: how the proposal learns."""
 
 from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.flow_matching import FlowMatching
 from lit_bg.losses.forward_kl import ForwardKL
 from lit_bg.losses.reaction_coordinate import ReactionCoordinate
 from lit_bg.losses.reverse_kl import ReverseKL
@@ -8,4 +9,14 @@ from lit_bg.losses.reweighted_kl import ReweightedKL
 from lit_bg.losses.schedule import Schedule
 from lit_bg.losses.weighted_sum import WeightedSum
 
-__all__ = ["Batch", "ForwardKL", "Loss", "ReactionCoordinate", "ReverseKL", "ReweightedKL", "Schedule", "WeightedSum"]
+__all__ = [
+    "Batch",
+    "FlowMatching",
+    "ForwardKL",
+    "Loss",
+    "ReactionCoordinate",
+    "ReverseKL",
+    "ReweightedKL",
+    "Schedule",
+    "WeightedSum",
+]

@@ -53,6 +53,7 @@ def row(kind, **changes):
         ({"n_nonfinite": 200}, "200 of 10000 proposals have no finite energy"),
         ({"log_Z": 11.04}, "log Z is 11.0400"),
         ({"log_Z": -math.inf, "log_Z_err": math.nan}, "log Z is"),
+        ({"exact_density": False}, "log q is a random estimate"),
         ({"missing_modes": ["right", "top"]}, "lost modes right, top"),
         ({"ess_forward": 0.1}, "forward ESS 0.1 is far below the reverse ESS 0.9"),
         (row("observables", reweighted=0.98), "P reweighted is 0.98, exact 0.9671"),

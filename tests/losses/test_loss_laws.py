@@ -8,11 +8,17 @@ import torch
 
 from lit_bg import losses
 from lit_bg.energies import DoubleWell
-from lit_bg.generators import CouplingFlow
-from lit_bg.losses import Batch, ForwardKL, Loss, ReactionCoordinate, ReverseKL, ReweightedKL, WeightedSum
+from lit_bg.generators import ContinuousFlow, CouplingFlow
+from lit_bg.interpolants import Linear
+from lit_bg.losses import Batch, FlowMatching, ForwardKL, Loss, ReactionCoordinate, ReverseKL, ReweightedKL, WeightedSum
+from lit_bg.nets import MLPField
+from lit_bg.pairings import MinibatchOT
+from lit_bg.solvers import RungeKutta4
 
 ENERGY = DoubleWell()
 CASES = {
+    "FlowMatching": FlowMatching,
+    "FlowMatching, noisy and paired": lambda: FlowMatching(Linear(noise=0.3), MinibatchOT()),
     "ForwardKL": ForwardKL,
     "ReverseKL": ReverseKL,
     "ReverseKL, cut": lambda: ReverseKL(cut=5.0),
@@ -28,9 +34,12 @@ def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def flow():
+def generator_for(case):
     torch.manual_seed(0)
-    made = CouplingFlow(blocks=1, hidden=(8,)).build(ENERGY)
+    if case.startswith("FlowMatching"):
+        made = ContinuousFlow(MLPField((8,)), solver=RungeKutta4(4)).build(ENERGY)
+    else:
+        made = CouplingFlow(blocks=1, hidden=(8,)).build(ENERGY)
     for p in made.parameters():
         torch.nn.init.normal_(p, std=0.2)
     return made
@@ -50,7 +59,7 @@ def test_every_exported_loss_is_under_law():
 
 @every
 def test_is_a_finite_scalar_whose_gradient_reaches_the_generator(case):
-    generator, loss = flow(), CASES[case]()
+    generator, loss = generator_for(case), CASES[case]()
     result = value(loss, generator)
     assert result.shape == ()
     assert torch.isfinite(result)
@@ -63,15 +72,15 @@ def test_is_a_finite_scalar_whose_gradient_reaches_the_generator(case):
 @every
 def test_same_stream_same_loss(case):
     loss = CASES[case]()
-    assert value(loss, flow(), seed=3) == value(copy.deepcopy(loss), flow(), seed=3)
+    assert value(loss, generator_for(case), seed=3) == value(copy.deepcopy(loss), generator_for(case), seed=3)
     if not isinstance(loss, ForwardKL):
-        assert value(loss, flow(), seed=3) != value(loss, flow(), seed=4)
+        assert value(loss, generator_for(case), seed=3) != value(loss, generator_for(case), seed=4)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "ReweightedKL"])  # its proposals are held fixed
 def test_gradient_is_the_derivative(case):
     """Along a random direction, by central differences in float64."""
-    generator, loss = flow().double(), CASES[case]()
+    generator, loss = generator_for(case).double(), CASES[case]()
     direction = [torch.randn(p.shape, generator=rng(1), dtype=p.dtype) for p in generator.parameters()]
 
     def shifted(h):
@@ -84,3 +93,10 @@ def test_gradient_is_the_derivative(case):
     value(loss, generator).backward()
     slope = sum((p.grad * d).sum() for p, d in zip(generator.parameters(), direction, strict=True)).item()
     assert slope == pytest.approx((shifted(1e-6) - shifted(-1e-6)) / 2e-6, rel=1e-4, abs=1e-6)
+
+
+def test_flow_matching_asks_for_a_velocity_and_data():
+    with pytest.raises(ValueError, match="trains the velocity of a ContinuousFlow, and CouplingFlow has none"):
+        FlowMatching().check(generator_for("ForwardKL"), ENERGY)
+    with pytest.raises(ValueError, match="FlowMatching got no data"):
+        FlowMatching()(generator_for("FlowMatching"), ENERGY, Batch(None, 8), rng())

@@ -1,0 +1,22 @@
+"""Quarter circles."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from lit_bg.interpolants.base import Interpolant
+
+
+class Trigonometric(Interpolant):
+    r"""$x_t = \cos(\frac{\pi}{2} t) x_0 + \sin(\frac{\pi}{2} t) x_1$: the variance of uncorrelated ends of equal width stays.
+
+    References:
+        Albergo, Vanden-Eijnden, ICLR 2023, arXiv:2209.15571.
+    """
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        angle = 0.5 * math.pi * t
+        return torch.cos(angle), torch.sin(angle), torch.zeros_like(t)

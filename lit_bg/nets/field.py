@@ -1,0 +1,70 @@
+"""Contract of velocity fields."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from lit_bg.energies.base import Energy, Symmetry
+
+
+class VectorField(nn.Module, ABC):
+    r"""A velocity $v(x, t)$, or any other vector at every configuration, such as a score.
+
+    It is described by its constructor and gets its shapes from `build(energy)`. What it declares is tested: `symmetries` are
+    moves of all particles that it follows, $v(R x) = R v(x)$ (a translation leaves it as it is, and then it does not move the
+    centre of mass), and `exchangeable` that it follows exchanges of particles of one type.
+    """
+
+    event_shape: tuple[int, ...]
+    symmetries: frozenset[Symmetry] = frozenset()
+    exchangeable: bool = False
+
+    @abstractmethod
+    def build(self, energy: Energy) -> Self:
+        """Create the parameters for this system.
+
+        Raises:
+            ValueError: field and energy do not fit, with the way out.
+        """
+
+    @abstractmethod
+    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """v: times (B,), configurations (B, *event_shape), conditions (B, C) or None -> (B, *event_shape)."""
+
+    def check_symmetries(self, energy: Energy) -> None:
+        """Refuse a system of particles that lacks a symmetry which this field would impose.
+
+        Raises:
+            ValueError: which one, and what to use instead.
+        """
+        name, system = type(self).__name__, type(energy).__name__
+        if len(energy.event_shape) != 2:
+            raise ValueError(f"{name} moves particles, and {system} has shape {energy.event_shape}: use MLPField.")
+        for symmetry in sorted(self.symmetries - energy.symmetries):
+            raise ValueError(
+                f"{name} makes a density that does not change under any {symmetry}, and {system} does change: use a field "
+                f"without this symmetry."
+            )
+
+    def with_divergence(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        r"""v and its exact divergence $\sum_i \partial v_i / \partial x_i$, (B,), differentiable where gradients are on.
+
+        By default one backward pass per coordinate through one forward pass. A field that knows better says so. For one that
+        does not move the centre of mass this is also the divergence on the centre-of-mass-free subspace.
+        """
+        keep = torch.is_grad_enabled()
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            v = self(t, x, context)
+            flat = v.flatten(1)
+            parts = []
+            for i in range(flat.shape[1]):
+                (row,) = torch.autograd.grad(flat[:, i].sum(), x, create_graph=keep, retain_graph=True)
+                parts.append(row.flatten(1)[:, i])
+            divergence = torch.stack(parts).sum(0)
+        return (v, divergence) if keep else (v.detach(), divergence.detach())

@@ -1,0 +1,6 @@
+"""Pairings of base samples and data, for flow matching."""
+
+from lit_bg.pairings.base import Independent, Pairing
+from lit_bg.pairings.minibatch_ot import MinibatchOT
+
+__all__ = ["Independent", "MinibatchOT", "Pairing"]

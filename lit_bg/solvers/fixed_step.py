@@ -1,0 +1,77 @@
+"""Runge-Kutta methods of a fixed number of steps."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from lit_bg.solvers.base import Rate, Solver, State
+
+
+class FixedStep(Solver):
+    """Equal steps: no trajectory depends on its neighbours in the batch, and gradients are those of the discrete map.
+
+    Args:
+        steps: from start to end.
+
+    Raises:
+        ValueError: no step.
+    """
+
+    evaluations: int  # of the right-hand side, per step
+
+    def __init__(self, steps: int = 20) -> None:
+        if steps < 1:
+            raise ValueError(f"{type(self).__name__} needs at least one step, got steps={steps}.")
+        self.steps = steps
+
+    @abstractmethod
+    def step(self, rate: Rate, t: Tensor, state: State, h: float) -> State:
+        """The state one step of size h (negative backwards in time) later."""
+
+    def integrate(self, rate: Rate, state: State, start: float, end: float, module: nn.Module) -> State:
+        h = (end - start) / self.steps
+        for i in range(self.steps):
+            t = torch.as_tensor(start + i * h, dtype=state[0].dtype, device=state[0].device)
+            state = self.step(rate, t, state, h)
+        return state
+
+
+def along(state: State, rate: State, h: float) -> State:
+    """state + h rate."""
+    return tuple(y + h * k for y, k in zip(state, rate, strict=True))
+
+
+class Midpoint(FixedStep):
+    r"""$y' = y + h f(t + h/2, y + \frac{h}{2} f(t, y))$: second order, two evaluations per step."""
+
+    evaluations = 2
+
+    def step(self, rate: Rate, t: Tensor, state: State, h: float) -> State:
+        return along(state, rate(t + h / 2, along(state, rate(t, state), h / 2)), h)
+
+
+class Heun(FixedStep):
+    r"""$y' = y + \frac{h}{2} [f(t, y) + f(t + h, y + h f(t, y))]$: second order, two evaluations per step."""
+
+    evaluations = 2
+
+    def step(self, rate: Rate, t: Tensor, state: State, h: float) -> State:
+        first = rate(t, state)
+        return along(along(state, first, h / 2), rate(t + h, along(state, first, h)), h / 2)
+
+
+class RungeKutta4(FixedStep):
+    """The classical method of fourth order, four evaluations per step."""
+
+    evaluations = 4
+
+    def step(self, rate: Rate, t: Tensor, state: State, h: float) -> State:
+        k1 = rate(t, state)
+        k2 = rate(t + h / 2, along(state, k1, h / 2))
+        k3 = rate(t + h / 2, along(state, k2, h / 2))
+        k4 = rate(t + h, along(state, k3, h))
+        mean = tuple((a + 2 * b + 2 * c + d) / 6 for a, b, c, d in zip(k1, k2, k3, k4, strict=True))
+        return along(state, mean, h)

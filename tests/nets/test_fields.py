@@ -1,0 +1,203 @@
+"""Laws of every exported vector field: declared symmetries, exact divergence, gradients; and what does not fit is refused."""
+
+import copy
+import inspect
+import pickle
+
+import pytest
+import torch
+
+from lit_bg import nets
+from lit_bg.energies import DW4, BistableDimer, CoulombGas, DoubleWell, LennardJones, Molecule
+from lit_bg.energies.pair_energy import PairEnergy
+from lit_bg.nets import EGNN, Exact, Hutchinson, MLPField, VectorField
+
+
+class TwoKinds(PairEnergy):
+    """Five particles of two types in space."""
+
+    def __init__(self):
+        super().__init__(5, 3)
+
+    def pair(self, r):
+        return (r - 1) ** 2
+
+    @property
+    def types(self):
+        return torch.tensor([0, 1, 1, 0, 1])
+
+
+SYSTEMS = {"DoubleWell": lambda: DoubleWell(3), "DW4": DW4, "LJ5": lambda: LennardJones(5, factor=1), "two kinds": TwoKinds}
+MAKE = {
+    "EGNN": [lambda layers=layers: EGNN(layers=layers, width=8) for layers in (1, 2, 4)],
+    "MLPField": [lambda: MLPField((8,)), lambda: MLPField((8, 12, 8))],
+}
+
+
+def concrete():
+    classes = (getattr(nets, name) for name in nets.__all__)
+    return [c for c in classes if inspect.isclass(c) and issubclass(c, VectorField) and not inspect.isabstract(c)]
+
+
+def cases():
+    for name, makers in MAKE.items():
+        for i, make in enumerate(makers):
+            for where, system in SYSTEMS.items():
+                try:
+                    make().build(system())
+                except ValueError:
+                    continue
+                yield pytest.param(make, system, id=f"{name}-{i}-{where}")
+
+
+every = pytest.mark.parametrize(("make", "system"), list(cases()))
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def wild(make, energy, dtype=torch.float64):
+    """A field with parameters far from its start."""
+    torch.manual_seed(0)
+    field = make().build(energy)
+    for p in field.parameters():
+        torch.nn.init.normal_(p, std=0.4)
+    return field.to(dtype)
+
+
+def states(energy, n=4, dtype=torch.float64):
+    x = torch.randn(n, *energy.event_shape, generator=rng(), dtype=dtype)
+    return torch.rand(n, generator=rng(1), dtype=dtype), x - x.mean(1, keepdim=True) if energy.translation_invariant else x
+
+
+def test_every_exported_field_is_under_law():
+    assert {c.__name__ for c in concrete()} == set(MAKE)
+
+
+@every
+class TestEveryField:
+    def test_shapes_and_no_neighbours(self, make, system):
+        energy = system()
+        field, (t, x) = wild(make, energy), states(energy)
+        v = field(t, x)
+        assert v.shape == x.shape
+        torch.testing.assert_close(field(t[2:3], x[2:3]), v[2:3])
+
+    def test_it_starts_at_rest(self, make, system):
+        energy = system()
+        t, x = states(energy, dtype=torch.float32)
+        assert make().build(energy)(t, x).abs().max() < 1e-6
+
+    def test_the_divergence_is_the_trace_of_the_jacobian(self, make, system):
+        energy = system()
+        field, (t, x) = wild(make, energy), states(energy)
+        v, divergence = field.with_divergence(t, x)
+        torch.testing.assert_close(v, field(t, x))
+        for b in range(len(x)):
+            jacobian = torch.autograd.functional.jacobian(lambda y, b=b: field(t[b : b + 1], y[None])[0], x[b])
+            trace = jacobian.reshape(energy.dim, energy.dim).trace()
+            torch.testing.assert_close(divergence[b], trace, rtol=1e-10, atol=1e-10)
+        with torch.no_grad():
+            quiet = field.with_divergence(t, x)
+        torch.testing.assert_close(quiet[1], divergence)
+        assert not quiet[0].requires_grad
+        torch.testing.assert_close(VectorField.with_divergence(field, t, x)[1], divergence, rtol=1e-10, atol=1e-10)
+
+    def test_gradients_of_the_divergence(self, make, system):
+        """By the parameters and by x, against central differences."""
+        energy = system()
+        field, (t, x) = wild(make, energy), states(energy, 2)
+        x.requires_grad_()
+        parameters = list(field.parameters())
+        divergence = field.with_divergence(t, x)[1].sum()
+        gradients = torch.autograd.grad(divergence, [x, *parameters], allow_unused=True)
+        for tensor, gradient in zip([x, *parameters], gradients, strict=True):
+            step = 1e-5 * torch.randn(tensor.shape, generator=rng(5), dtype=tensor.dtype)
+            values = []
+            for sign in (1, -1):
+                with torch.no_grad():
+                    tensor.add_(sign * step)
+                    values.append(field.with_divergence(t, x)[1].sum().item())
+                    tensor.sub_(sign * step)
+            slope = 0.0 if gradient is None else (gradient * step).sum().item()
+            assert (values[0] - values[1]) / 2 == pytest.approx(slope, rel=1e-5, abs=1e-9)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_declared_symmetries(self, make, system, dtype):
+        energy = system()
+        field, (t, x) = wild(make, energy, dtype), states(energy, dtype=dtype)
+        if not field.symmetries:
+            pytest.skip("none declared")
+        v, tolerance = field(t, x), {"rtol": 0, "atol": 1e-5 if dtype == torch.float32 else 1e-12}
+        d = energy.event_shape[1]
+        if "translation" in field.symmetries:
+            torch.testing.assert_close(field(t, x + 0.5), v, **tolerance)
+            assert v.mean(1).abs().max() < tolerance["atol"]
+        q, _ = torch.linalg.qr(torch.randn(d, d, generator=rng(2), dtype=dtype))
+        turn = torch.cat([q[:1] * torch.linalg.det(q).sign(), q[1:]])
+        for name, matrix in {"rotation": turn, "reflection": torch.cat([-turn[:1], turn[1:]])}.items():
+            followed = (field(t, x @ matrix.T) - v @ matrix.T).abs().max() < tolerance["atol"]
+            assert followed == (name in field.symmetries)
+
+    def test_exchange(self, make, system):
+        """Of particles of one type it is followed; of different ones it is not."""
+        energy = system()
+        field, (t, x) = wild(make, energy), states(energy)
+        if not field.exchangeable:
+            pytest.skip("not exchangeable")
+        v, types, order = field(t, x), energy.types, torch.arange(energy.event_shape[0])
+        for kind in types.unique():
+            same, swapped = (types == kind).nonzero().flatten(), order.clone()
+            swapped[same] = same.roll(1)
+            torch.testing.assert_close(field(t, x[:, swapped]), v[:, swapped], rtol=0, atol=1e-12)
+        if len(types.unique()) > 1:
+            assert (field(t, x.roll(1, 1)) - v.roll(1, 1)).abs().max() > 1e-3
+
+    def test_copies_pickles_and_states(self, make, system):
+        energy = system()
+        field, (t, x) = wild(make, energy), states(energy)
+        other = make().build(energy).double()
+        other.load_state_dict(field.state_dict())
+        for twin in (copy.deepcopy(field), pickle.loads(pickle.dumps(field)), other):
+            assert torch.equal(twin(t, x), field(t, x))
+
+    def test_hutchinson_is_unbiased(self, make, system):
+        """20 000 probes of each kind within 4 sigma of the exact divergence."""
+        energy = system()
+        field, (t, x) = wild(make, energy), states(energy, 1)
+        exact = Exact()(field, t, x, None)[1].item()
+        n = 20_000
+        many_t, many = t.expand(n), x.expand(n, *energy.event_shape)
+        for kind in ("rademacher", "gaussian"):
+            probe = Hutchinson(noise=kind)
+            with torch.no_grad():
+                values = probe(field, many_t, many, probe.draw(many, rng(3)))[1]
+            assert abs(values.mean().item() - exact) < 4 * values.std().item() / n**0.5 + 1e-9
+
+
+def test_context_changes_the_field():
+    for field, energy in ((EGNN(2, 8, context=2), DW4()), (MLPField((8,), context=2), DoubleWell())):
+        field = wild(lambda field=field: field, energy)
+        t, x = states(energy)
+        context = torch.randn(4, 2, generator=rng(3), dtype=torch.float64)
+        v = field(t, x, context)
+        assert (field(t, x, context + 1) - v).abs().max() > 1e-3
+        torch.testing.assert_close(field.with_divergence(t, x, context)[0], v)
+
+
+def test_what_does_not_fit_is_refused():
+    alanine = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
+    refused = [
+        (EGNN(), DoubleWell(), "EGNN moves particles, and DoubleWell has shape"),
+        (EGNN(), CoulombGas(), "does not change under any translation, and CoulombGas does change"),
+        (EGNN(), BistableDimer(), "does not change under any reflection, and BistableDimer does change"),
+        (EGNN(), alanine, "does not change under any reflection, and Molecule does change"),
+        (MLPField(), DW4(), "MLPField takes systems of shape"),
+    ]
+    for field, energy, message in refused:
+        with pytest.raises(ValueError, match=message):
+            field.build(energy)
+    for bad in (lambda: EGNN(layers=0), lambda: MLPField(()), lambda: Hutchinson(0), lambda: EGNN(context=-1)):
+        with pytest.raises(ValueError):
+            bad()
