@@ -57,7 +57,9 @@ def draw_profile(
         spread = np.nanmax(np.abs(reweighted[0] - reference[0]), initial=0.2)  # kT, at least
         bottom.set_ylim(-min(1.5 * spread, 5), min(1.5 * spread, 5))
         labels(bottom, name, "difference [kT]")
-    top.set_ylim(top=min(top.get_ylim()[1], DEPTH))
+    curves = np.concatenate([curve[0] - zero for curve in (raw, reweighted, reference) if curve is not None])
+    if np.isfinite(curves).any():  # the bands of bins that nothing is known of would leave no room for the curves
+        top.set_ylim(np.nanmin(curves) - 1, min(np.nanmax(curves) + 1, DEPTH))
     top.set_xlim(edges[0], edges[-1])
     top.axhline(0, color=FAINT, linewidth=0.5)
     labels(top, name if rows == 1 else "", "free energy [kT]")
