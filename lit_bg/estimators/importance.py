@@ -78,9 +78,10 @@ def log_z(log_w: Tensor) -> tuple[float, float]:
 def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     r"""Self-normalised average $\hat A = \sum w a / \sum w$, standard error $\sqrt{\sum \bar w^2 (a - \hat A)^2}$.
 
-    Of an event (every value 0 or 1) the error is $\sqrt{\sum \bar w^2 (a - \hat A)^2 + \max \bar w^2}$: one more sample
-    with the largest weight seen could move the probability by as much. The first term alone is zero for an event never
-    seen and too small for a rare one, whose probability sits in weights that few samples have shown.
+    Of an event (every value 0 or 1) the error is $\sqrt{\sum \bar w^2 (a - \hat A)^2 + \bar w_{unseen}^2}$: one more sample
+    could move the probability by its weight (see `unseen_weight`; the smaller of the event's and of its complement's).
+    The first term alone is zero for an event never seen and too small for a rare one, whose probability sits in weights
+    that few samples have shown.
 
     Args:
         a: observable of each sample, (B,); entries of weight zero may be anything, NaN included.
@@ -102,5 +103,22 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     mean = (w * a).sum()
     variance = (w**2 * (a - mean) ** 2).sum()
     if ((a == 0) | (a == 1)).all():
-        variance = variance + w.max() ** 2
+        sides = []
+        for part in (torch.where(a == 1, w, 0.0), torch.where(a == 0, w, 0.0)):
+            count = part.sum() ** 2 / (part**2).sum().clamp_min(torch.finfo(part.dtype).tiny)
+            sides.append(unseen_weight(part.max(), count, w.max()))
+        variance = variance + torch.minimum(*sides) ** 2
     return mean.item(), variance.sqrt().item()
+
+
+def unseen_weight(seen: Tensor, count: Tensor, largest: Tensor) -> Tensor:
+    r"""The weight that one more sample of an event may have, $\bar w_{event} + (\bar w_{all} - \bar w_{event}) / n_{event}^2$.
+
+    It is the largest seen in the event; but while few have been seen there, the largest seen anywhere.
+
+    Args:
+        seen: largest normalised weight in each event, zero where there is none.
+        count: effective number of samples n in each event, zero where there is none.
+        largest: largest normalised weight of all.
+    """
+    return seen + (largest - seen) / count.clamp_min(1) ** 2

@@ -79,6 +79,15 @@ def test_the_error_of_an_event_in_the_tail_is_not_too_small(width, edge):
     assert (z > 4).double().mean() <= 0.01
 
 
+def test_a_rare_event_proposed_often_is_known_well():
+    """A barrier of probability 1e-6 that gets a tenth of the proposals: its error is near 1e-7, that of 100 equal weights."""
+    inside = torch.arange(1000) < 100
+    log_w = torch.where(inside, math.log(1e-6 / 0.1), math.log((1 - 1e-6) / 0.9)).double()
+    value, error = expectation(inside.double(), log_w)
+    assert value == pytest.approx(1e-6, rel=1e-6)
+    assert 0.9e-7 < error < 2e-7
+
+
 def test_forward_ess_sees_a_mode_the_proposal_missed():
     log_w = torch.cat([torch.zeros(900), torch.full((100,), 30.0)])  # a tenth of the target is never proposed
     assert forward_ess(log_w) < 1e-10
