@@ -37,7 +37,6 @@ class BistableDimer(PairEnergy):
     """
 
     symmetries = frozenset()
-    others: Tensor
 
     def __init__(self, disks: int = 36, slope: float = -0.5, wall: float = 200.0, kT: float = 1.0) -> None:
         super().__init__(disks + 2, 2, kT)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_bg.energies.base import Energy
+from lit_bg.nets.field import centred
 
 
 class BaseDensity(nn.Module, ABC):
@@ -49,7 +50,7 @@ class StandardNormal(BaseDensity):
         return self
 
     def _projected(self, z: Tensor) -> Tensor:
-        return z - z.mean(1, keepdim=True) if self.mean_free else z
+        return centred(z) if self.mean_free else z
 
     def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         z = torch.randn(n, *self.event_shape, generator=rng, device=self.where.device, dtype=self.where.dtype)

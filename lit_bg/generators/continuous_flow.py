@@ -11,7 +11,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.generators.base_density import BaseDensity, StandardNormal
 from lit_bg.generators.transport import Transport
 from lit_bg.nets.divergence import Divergence, Exact
-from lit_bg.nets.field import VectorField
+from lit_bg.nets.field import VectorField, centred
 from lit_bg.solvers.base import Solver, State
 from lit_bg.solvers.fixed_step import RungeKutta4
 from lit_bg.transforms.domain import Kind
@@ -36,8 +36,8 @@ class ContinuousFlow(Transport):
         scale: width of the data, where no data will say.
 
     Raises:
-        ValueError: a scale that is not positive; from `build`, coordinates on circles or intervals, or a field that does not
-            have the symmetry of the base.
+        ValueError: a scale that is not positive; from `build`, coordinates on circles or intervals, or a field that moves
+            the centre of mass or expects conditions.
 
     References:
         Chen, Rubanova, Bettencourt, Duvenaud, NeurIPS 2018, arXiv:1806.07366.
@@ -77,6 +77,11 @@ class ContinuousFlow(Transport):
                 f"{name} does not see translations and {type(self.field).__name__} does: its flow would move the centre of "
                 "mass, which has no density; use a field that is translation-invariant (EGNN)."
             )
+        if self.field.context:
+            raise ValueError(
+                f"{type(self.field).__name__} expects {self.field.context} conditions and ContinuousFlow has none to give: "
+                "leave its context out."
+            )
         self.prior.build(energy)
         self.event_shape, self.degrees_of_freedom = energy.event_shape, energy.degrees_of_freedom
         widths = energy.event_shape if len(energy.event_shape) == 1 else (1,)
@@ -94,8 +99,7 @@ class ContinuousFlow(Transport):
             self.loc.copy_(x.mean(0))
             width = x.std(0, correction=0)
         else:
-            free = x - x.mean(1, keepdim=True) if "translation" in self.field.symmetries else x
-            width = (free.square().flatten(1).sum(-1).mean() / self.degrees_of_freedom).sqrt()
+            width = (self.free(x).square().flatten(1).sum(-1).mean() / self.degrees_of_freedom).sqrt()
         if not (width > 1e-10).all():
             raise ValueError(
                 f"the {len(x)} frames of data do not vary: ContinuousFlow needs two different values of each coordinate."
@@ -103,9 +107,12 @@ class ContinuousFlow(Transport):
         self.scale.copy_(width)
 
     def to_unit(self, x: Tensor) -> Tensor:
-        """Configurations in units of the width of the data; without centre of mass where the field does not see it."""
-        y = (x - self.loc) / self.scale
-        return y - y.mean(1, keepdim=True) if "translation" in self.field.symmetries else y
+        """Configurations in units of the width of the data, `free`."""
+        return self.free((x - self.loc) / self.scale)
+
+    def free(self, y: Tensor) -> Tensor:
+        """Without centre of mass, where the field does not see it."""
+        return centred(y) if "translation" in self.field.symmetries else y
 
     @property
     def _log_scale(self) -> Tensor:

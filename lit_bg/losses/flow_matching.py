@@ -26,7 +26,7 @@ class FlowMatching(Loss):
         pairing: of base samples and data; by default as drawn.
 
     Raises:
-        ValueError: from `check`, a generator that is no ContinuousFlow, or a pairing that does not fit the system.
+        ValueError: from `check`, a generator that is no ContinuousFlow.
 
     References:
         Lipman, Chen, Ben-Hamu, Nickel, Le, ICLR 2023, arXiv:2210.02747.
@@ -47,7 +47,6 @@ class FlowMatching(Loss):
             raise ValueError(
                 f"FlowMatching trains the velocity of a ContinuousFlow, and {type(generator).__name__} has none: use ForwardKL."
             )
-        self.pairing.check(energy)
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
         assert isinstance(generator, ContinuousFlow)  # check has refused
@@ -56,8 +55,10 @@ class FlowMatching(Loss):
         x1 = generator.to_unit(batch.data)
         with torch.no_grad():
             x0, _ = generator.prior.sample(len(x1), rng)
-            x0, x1 = self.pairing(x0, x1, energy.types)
-            noise = generator.prior.sample(len(x1), rng)[0] if self.interpolant.latent else None
+            x0, x1 = self.pairing(x0, x1)
+            noise = None
+            if self.interpolant.latent:
+                noise = generator.free(torch.randn(x1.shape, generator=rng, device=x1.device, dtype=x1.dtype))
             u = torch.rand(len(x1), generator=rng, device=x1.device, dtype=x1.dtype)
             t = (torch.arange(len(x1), device=x1.device) + u) / len(x1)
             t = t[torch.randperm(len(t), generator=rng, device=t.device)]  # pairings may have sorted the rows

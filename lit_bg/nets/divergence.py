@@ -68,13 +68,5 @@ class Hutchinson(Divergence):
 
     def __call__(self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         assert noise is not None  # of draw
-        keep = torch.is_grad_enabled()
-        with torch.enable_grad():
-            x = x if x.requires_grad else x.detach().requires_grad_()
-            v = field(t, x)
-            parts = []
-            for e in noise:
-                (row,) = torch.autograd.grad((v * e).sum(), x, create_graph=keep, retain_graph=True)
-                parts.append((row * e).flatten(1).sum(-1))
-            divergence = torch.stack(parts).mean(0)
-        return (v, divergence) if keep else (v.detach(), divergence.detach())
+        v, forms = field.with_forms(t, x, noise)
+        return v, forms.mean(0)

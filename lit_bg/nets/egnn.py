@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from lit_bg.nets.egnn_layer import EGNNLayer, Pairs, Tangent, Values
-from lit_bg.nets.field import VectorField
-from lit_bg.nets.time_features import time_features
+from lit_bg.nets.field import VectorField, centred
+from lit_bg.nets.time_features import TIMES, time_features
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
 
-TIMES = 9  # features of time
 CHUNK = 2**25  # numbers in the largest tensor of the divergence, at most: 128 MiB in float32
 
 
@@ -69,7 +68,7 @@ class EGNN(VectorField):
 
     def _features(self, t: Tensor, context: Tensor | None) -> Tensor:
         known = [] if context is None else [context]
-        conditions = self.conditions(torch.cat([time_features(t, TIMES), *known], -1))
+        conditions = self.conditions(torch.cat([time_features(t), *known], -1))
         return self.embedding(self.types) + conditions[:, None]
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -109,8 +108,3 @@ def _unit(atoms: Tensor, n: int, d: int, like: Tensor) -> Tensor:
     rows = torch.eye(n, device=like.device, dtype=like.dtype)[atoms]
     axes = torch.eye(d, device=like.device, dtype=like.dtype)
     return torch.einsum("ai,kl->akil", rows, axes).reshape(1, -1, n, d)
-
-
-def centred(v: Tensor) -> Tensor:
-    """Vectors of particles minus their mean, (B, N, d)."""
-    return v - v.mean(1, keepdim=True)

@@ -23,6 +23,7 @@ class VectorField(nn.Module, ABC):
     event_shape: tuple[int, ...]
     symmetries: frozenset[Symmetry] = frozenset()
     exchangeable: bool = False
+    context: int = 0  # number of conditions C
 
     @abstractmethod
     def build(self, energy: Energy) -> Self:
@@ -57,14 +58,22 @@ class VectorField(nn.Module, ABC):
         By default one backward pass per coordinate through one forward pass. A field that knows better says so. For one that
         does not move the centre of mass this is also the divergence on the centre-of-mass-free subspace.
         """
+        n = x[0].numel()
+        basis = torch.eye(n, device=x.device, dtype=x.dtype).reshape(n, 1, *x.shape[1:])
+        v, forms = self.with_forms(t, x, basis, context)
+        return v, forms.sum(0)
+
+    def with_forms(self, t: Tensor, x: Tensor, e: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        r"""v and $e_k^T \frac{\partial v}{\partial x} e_k$ of directions (K, B or 1, *event_shape): (K, B); likewise."""
         keep = torch.is_grad_enabled()
         with torch.enable_grad():
             x = x if x.requires_grad else x.detach().requires_grad_()
             v = self(t, x, context)
-            flat = v.flatten(1)
-            parts = []
-            for i in range(flat.shape[1]):
-                (row,) = torch.autograd.grad(flat[:, i].sum(), x, create_graph=keep, retain_graph=True)
-                parts.append(row.flatten(1)[:, i])
-            divergence = torch.stack(parts).sum(0)
-        return (v, divergence) if keep else (v.detach(), divergence.detach())
+            rows = [torch.autograd.grad((v * d).sum(), x, create_graph=keep, retain_graph=True)[0] for d in e]
+            forms = torch.stack([(row * d).flatten(1).sum(-1) for row, d in zip(rows, e, strict=True)])
+        return (v, forms) if keep else (v.detach(), forms.detach())
+
+
+def centred(x: Tensor) -> Tensor:
+    """Vectors of particles minus their mean, (B, N, d)."""
+    return x - x.mean(1, keepdim=True)

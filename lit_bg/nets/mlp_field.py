@@ -11,12 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_bg.nets.field import VectorField
-from lit_bg.nets.time_features import time_features
+from lit_bg.nets.time_features import TIMES, time_features
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
-
-TIMES = 9  # features of time
 
 
 class MLPField(VectorField):
@@ -56,7 +54,7 @@ class MLPField(VectorField):
 
     def _features(self, t: Tensor, x: Tensor, context: Tensor | None) -> Tensor:
         known = [] if context is None else [context]
-        return torch.cat([x, time_features(t, TIMES), *known], -1)
+        return torch.cat([x, time_features(t), *known], -1)
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         h = self._features(t, x, context)

@@ -7,8 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+TIMES = 9  # features, odd
 
-def time_features(t: Tensor, n: int) -> Tensor:
+
+def time_features(t: Tensor, n: int = TIMES) -> Tensor:
     r"""$t$ and $\sin, \cos$ of $\pi k t / 2$ for k = 1 .. (n - 1) / 2: (B,) -> (B, n), n odd; smooth on [0, 1].
 
     >>> time_features(torch.tensor([0.0]), 5)

@@ -7,28 +7,19 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy
-
 
 class Pairing(ABC):
-    """Every pairing keeps the distribution of both ends, up to symmetries of the system; it shortens the paths between them."""
-
-    def check(self, energy: Energy) -> None:
-        """Refuse a system that lacks what the pairing uses.
-
-        Raises:
-            ValueError: what is missing.
-        """
+    """Every pairing keeps the distribution of both ends; it shortens the paths between them."""
 
     @abstractmethod
-    def __call__(self, x0: Tensor, x1: Tensor, types: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
         """Samples of the base and of the data, (B, *event_shape) each, so that row goes to row."""
 
 
 class Independent(Pairing):
     """As they were drawn."""
 
-    def __call__(self, x0: Tensor, x1: Tensor, types: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
         return x0, x1
 
 

@@ -26,6 +26,6 @@ class MinibatchOT(Pairing):
             raise ValueError(f"an assignment needs a block of two samples or more, got block={block}.")
         self.block = block
 
-    def __call__(self, x0: Tensor, x1: Tensor, types: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
         pairs = [assigned(a, b) for a, b in zip(x0.split(self.block), x1.split(self.block), strict=True)]
         return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])

@@ -184,6 +184,8 @@ def test_what_does_not_fit_is_refused():
         ContinuousFlow(MLPField()).build(Ring())
     with pytest.raises(ValueError, match="would move the centre of mass"):
         ContinuousFlow(Anywhere()).build(DW4())
+    with pytest.raises(ValueError, match="expects 2 conditions and ContinuousFlow has none"):
+        ContinuousFlow(MLPField(context=2)).build(DoubleWell())
     for bad in (lambda: ContinuousFlow(MLPField(), scale=0.0), lambda: RungeKutta4(0), lambda: DormandPrince(rtol=0.0)):
         with pytest.raises(ValueError):
             bad()

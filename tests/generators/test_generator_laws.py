@@ -81,7 +81,15 @@ def cases():
 
 CASES = cases()
 PLANAR = [c for c in CASES if c[0].log_prob is not Generator.log_prob and ENERGIES[c[2]].dim <= 2]
-every = pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0].__name__}-{c[1].get('transform', '')}-{c[2]}")
+
+
+def named(case):
+    """Its own words alone: xdist's workers must agree on the names, and an object's default repr holds its address."""
+    cls, arguments, where = case
+    return "-".join([cls.__name__, *(str(a) for a in arguments.values() if isinstance(a, str)), where])
+
+
+every = pytest.mark.parametrize("case", CASES, ids=named)
 
 
 def rng(seed=0):
@@ -174,7 +182,7 @@ class TestEveryGenerator:
             assert not {id(p) for p in other.parameters()} & {id(p) for p in generator.parameters()}
 
 
-@pytest.mark.parametrize("case", PLANAR, ids=lambda c: f"{c[0].__name__}-{c[1].get('transform', '')}-{c[2]}")
+@pytest.mark.parametrize("case", PLANAR, ids=named)
 def test_density_integrates_to_one(case):
     """Midpoint rule, up to kinks of the splines: exact to about 1e-3. A smooth density needs fewer points."""
     generator, domain = make(case), ENERGIES[case[2]].domain
@@ -189,7 +197,7 @@ def test_density_integrates_to_one(case):
     assert total.item() == pytest.approx(1, abs=2e-3)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if issubclass(c[0], Transport)], ids=lambda c: f"{c[1]}-{c[2]}")
+@pytest.mark.parametrize("case", [c for c in CASES if issubclass(c[0], Transport)], ids=named)
 def test_a_transport_is_a_bijection_with_the_ladj_of_its_jacobian(case):
     generator = make(case)
     z, _ = generator.prior.sample(10, rng())

@@ -26,7 +26,7 @@ def test_every_exported_pairing_is_under_law():
 @pytest.mark.parametrize("shape", [(20, 3), (17, 4, 2)])
 def test_both_ends_keep_their_samples_and_paths_do_not_get_longer(make, shape):
     x0, x1 = draw(shape)
-    a, b = make()(x0, x1, None)
+    a, b = make()(x0, x1)
     for before, after in ((x0, a), (x1, b)):
         torch.testing.assert_close(before.flatten(1).sort(0).values, after.flatten(1).sort(0).values)
         rows = {tuple(r) for r in after.flatten(1).tolist()}
@@ -36,7 +36,7 @@ def test_both_ends_keep_their_samples_and_paths_do_not_get_longer(make, shape):
 
 def test_the_assignment_is_the_best_of_all():
     x0, x1 = draw((6, 2))
-    a, b = MinibatchOT(block=6)(x0, x1, None)
+    a, b = MinibatchOT(block=6)(x0, x1)
     best = min((x0 - x1[list(order)]).square().sum().item() for order in itertools.permutations(range(6)))
     assert (a - b).square().sum().item() == pytest.approx(best)
 
