@@ -3,7 +3,21 @@
 from lit_bg.nets.divergence import Divergence, Exact, Hutchinson
 from lit_bg.nets.egnn import EGNN
 from lit_bg.nets.field import VectorField
+from lit_bg.nets.gradient_field import GradientField
+from lit_bg.nets.kernel_field import KernelField
 from lit_bg.nets.mlp import MLP
 from lit_bg.nets.mlp_field import MLPField
+from lit_bg.nets.tensor_product_field import TensorProductField
 
-__all__ = ["EGNN", "MLP", "Divergence", "Exact", "Hutchinson", "MLPField", "VectorField"]
+__all__ = [
+    "EGNN",
+    "MLP",
+    "Divergence",
+    "Exact",
+    "GradientField",
+    "Hutchinson",
+    "KernelField",
+    "MLPField",
+    "TensorProductField",
+    "VectorField",
+]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_bg.nets.egnn_layer import EGNNLayer, Pairs, Tangent, Values
-from lit_bg.nets.field import VectorField, centred
+from lit_bg.nets.particle_field import ParticleField
 from lit_bg.nets.time_features import TIMES, time_features
 
 if TYPE_CHECKING:
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 CHUNK = 2**25  # numbers in the largest tensor of the divergence, at most: 128 MiB in float32
 
 
-class EGNN(VectorField):
+class EGNN(ParticleField):
     """Velocities of particles from messages between all pairs; it starts as v = 0.
 
     It follows rotations, reflections and exchanges of particles of one type, does not see translations and does not move the
-    centre of mass. So the density of a flow with it is the same for mirror images: for chiral molecules it covers both hands.
+    centre of mass; in a trap the origin is one more node, which stays where it is, and then it sees translations. The density
+    of a flow with it is the same for mirror images: chiral molecules need a `TensorProductField`.
 
     The exact divergence is propagated forward by hand. Of L layers the first is linear in what any direction needs and the
     last needs one row of each, so the cost is about N d (L - 2) / L velocities, and that of two layers hardly grows with N.
@@ -38,10 +39,6 @@ class EGNN(VectorField):
         Satorras, Hoogeboom, Fuchs, Posner, Welling, NeurIPS 2021, arXiv:2105.09016.
     """
 
-    symmetries = frozenset({"translation", "rotation", "reflection"})
-    exchangeable = True
-    types: Tensor
-
     def __init__(self, layers: int = 4, width: int = 64, context: int = 0) -> None:
         super().__init__()
         if min(layers, width) < 1 or context < 0:
@@ -49,14 +46,10 @@ class EGNN(VectorField):
         self.depth, self.width, self.context = layers, width, context
 
     def build(self, energy: Energy) -> Self:
-        self.check_symmetries(energy)
-        self.event_shape = energy.event_shape
-        types = energy.types
-        assert types is not None  # check_symmetries has refused
-        self.register_buffer("types", types, persistent=False)
-        self.embedding = nn.Embedding(int(types.max()) + 1, self.width)
+        super().build(energy)
+        self.embedding = nn.Embedding(int(self.types.max()) + 1, self.width)
         self.conditions = nn.Linear(TIMES + self.context, self.width)
-        layers = [EGNNLayer(self.width) for _ in range(self.depth)]
+        layers = [EGNNLayer(self.width, fixed=int(self.trapped)) for _ in range(self.depth)]
         for layer in layers:
             nn.init.zeros_(layer.weight2.weight)
         self.layers = nn.ModuleList(layers)
@@ -72,23 +65,26 @@ class EGNN(VectorField):
         return self.embedding(self.types) + conditions[:, None]
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        h, moved, start = self._features(t, context), x, Pairs.of(x)
+        nodes = self.nodes(x)
+        h, moved, start = self._features(t, context), nodes, Pairs.of(nodes)
         for layer in self._layers:
             h, moved, _, _ = layer(h, moved, start)
-        return centred(moved - x)
+        return self.of_particles(moved - nodes)
 
     def with_divergence(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        h, moved, start = self._features(t, context), x, Pairs.of(x)
+        nodes = self.nodes(x)
+        h, moved, start = self._features(t, context), nodes, Pairs.of(nodes)
         passed: list[tuple[Pairs, Values]] = []
         layers = self._layers
         for layer in layers:
             h, moved, pairs, values = layer(h, moved, start)
             passed.append((pairs, values))
-        B, n, d = x.shape
+        B, n, d = nodes.shape
+        moving = torch.arange(x.shape[1], device=x.device)
         first = layers[0].first_tangent(*passed[0]) if self.depth > 1 else None
         per_atom = B * d * n * n * self.width if self.depth > 2 else B * d * n * self.width
         traces = []
-        for atoms in torch.arange(n, device=x.device).split(max(1, CHUNK // per_atom)):
+        for atoms in moving.split(max(1, CHUNK // per_atom)):
             directions = (d * atoms[:, None] + torch.arange(d, device=x.device)).flatten()
             unit = _unit(atoms, n, d, x)
             along = Tangent(h.new_zeros(B, len(directions), n, self.width), unit.expand(B, -1, -1, -1))
@@ -100,7 +96,7 @@ class EGNN(VectorField):
                 along = layer.tangent(along, ds0, pairs, values)
             traces.append(layers[-1].last_trace(along, ds0, atoms, *passed[-1]))
         # Taking the mean velocity away changes nothing: no direction of a common translation has a derivative.
-        return centred(moved - x), torch.stack(traces).sum(0) - n * d
+        return self.of_particles(moved - nodes), torch.stack(traces).sum(0) - x[0].numel()
 
 
 def _unit(atoms: Tensor, n: int, d: int, like: Tensor) -> Tensor:

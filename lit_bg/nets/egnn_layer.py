@@ -59,13 +59,15 @@ class EGNNLayer(nn.Module):
 
     Args:
         width: H.
+        fixed: how many of the particles, the last ones, stay where they are.
 
     References:
         Satorras, Hoogeboom, Welling, ICML 2021, arXiv:2102.09844.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, fixed: int = 0) -> None:
         super().__init__()
+        self.fixed = fixed
         self.receiver = nn.Linear(width, width)
         self.sender = nn.Linear(width, width, bias=False)
         self.distance = nn.Linear(2, width, bias=False)  # of s and s0
@@ -75,6 +77,13 @@ class EGNNLayer(nn.Module):
         self.weight2 = nn.Linear(width, 1, bias=False)
         self.node1 = nn.Linear(2 * width, width)
         self.node2 = nn.Linear(width, width)
+
+    def _step(self, like: Tensor) -> Tensor:
+        """1 / (N - 1) of particles that move, 0 of those that stay, (N, 1); as (..., N, N)."""
+        n = like.shape[-1]
+        step = like.new_full((n, 1), 1 / (n - 1))
+        step[n - self.fixed :] = 0
+        return step
 
     def forward(self, h: Tensor, x: Tensor, start: Pairs) -> tuple[Tensor, Tensor, Pairs, Values]:
         """h (B, N, H) and x (B, N, d) one layer later, the pairs before it, and what `tangent` needs."""
@@ -86,7 +95,7 @@ class EGNNLayer(nn.Module):
         other = 1 - torch.eye(n, device=x.device, dtype=x.dtype)
         g = torch.sigmoid(self.gate(m)[..., 0]) * other
         y, slope_weight = silu(self.weight1(m))
-        c = self.weight2(y)[..., 0] / (n - 1)
+        c = self.weight2(y)[..., 0] * self._step(g)
         y, slope_node = silu(self.node1(torch.cat([h, torch.einsum("bij,bijh->bih", g, m)], -1)))
         moved = x + torch.einsum("bij,bijd->bid", c * (1 + pairs.r2).rsqrt(), pairs.away)
         return h + self.node2(y), moved, pairs, Values(slope1, slope2, m, g, slope_weight, c, slope_node)
@@ -97,8 +106,8 @@ class EGNNLayer(nn.Module):
 
     def _weight_tangent(self, dm: Tensor, v: Values) -> Tensor:
         """dc, (B, K, ...)."""
-        n = v.gate.shape[-1]
-        return F.linear(v.slope_weight[:, None] * F.linear(dm, self.weight1.weight), self.weight2.weight)[..., 0] / (n - 1)
+        inner = v.slope_weight[:, None] * F.linear(dm, self.weight1.weight)
+        return F.linear(inner, self.weight2.weight)[..., 0] * self._step(v.gate)
 
     def _gated_tangent(self, dm: Tensor, v: Values) -> Tensor:
         """d(g m), (B, K, ..., H)."""
@@ -159,7 +168,7 @@ class EGNNLayer(nn.Module):
         Args:
             d: of h and x before the layer, along the coordinates of `atoms`, K = A d.
             dr2_start: as in `tangent`.
-            atoms: (A,).
+            atoms: (A,), of those that move.
             pairs, v: of `forward`.
         """
         dim = pairs.away.shape[-1]

@@ -1,0 +1,57 @@
+"""What fields of particles share: types of particles, and an origin where there is a trap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor
+
+from lit_bg.nets.field import VectorField, centred
+
+if TYPE_CHECKING:
+    from lit_bg.energies.base import Energy, Symmetry
+
+TRANSLATION: frozenset[Symmetry] = frozenset({"translation"})
+
+
+class ParticleField(VectorField):
+    """A field of particles whose nodes are the particles, and one that stays at the origin if the system is in a trap.
+
+    Where the energy sees translations, distances between particles do not say where the trap is. Then the origin is the last
+    node, of a type of its own: it takes part in all that the particles do, but does not move, and the field neither declares
+    translations nor takes the mean velocity away.
+    """
+
+    symmetries: frozenset[Symmetry] = frozenset({"translation", "rotation", "reflection"})
+    exchangeable = True
+    types: Tensor  # (M,) of the nodes
+
+    def build(self, energy: Energy) -> Self:
+        """Take the types, and an origin if one is needed.
+
+        Raises:
+            ValueError: the system is not of particles, or lacks a symmetry other than translation.
+        """
+        self.symmetries = (self.symmetries - TRANSLATION) | (energy.symmetries & TRANSLATION)
+        self.check_symmetries(energy)
+        self.event_shape = energy.event_shape
+        types = energy.types
+        assert types is not None  # check_symmetries has refused
+        if self.trapped:
+            types = torch.cat([types, types.max()[None] + 1])
+        self.register_buffer("types", types, persistent=False)
+        return self
+
+    @property
+    def trapped(self) -> bool:
+        """Whether the last node is the origin."""
+        return "translation" not in self.symmetries
+
+    def nodes(self, x: Tensor) -> Tensor:
+        """Positions of the nodes, (B, N, d) -> (B, M, d)."""
+        return torch.cat([x, torch.zeros_like(x[:, :1])], 1) if self.trapped else x
+
+    def of_particles(self, v: Tensor) -> Tensor:
+        """Velocities of the particles from those of the nodes, (B, M, d) -> (B, N, d)."""
+        return v[:, :-1] if self.trapped else centred(v)
