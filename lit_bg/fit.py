@@ -194,6 +194,7 @@ def with_observers(given: list[Callback]) -> list[Callback]:
         observers.EffectiveSampleSize(),
         observers.ReweightedObservables(),
         observers.ModeCoverage(),
+        observers.ParticleDistances(),
         observers.Figures(),
         observers.Structures(),
         observers.Report(),

@@ -67,3 +67,4 @@ class Evaluation(NamedTuple):
 
     proposals: Samples  # drawn from the (averaged) generator
     reference: Samples | None  # held-out reference data under the same generator; None without data
+    field_evaluations: int | None = None  # per proposal, for generators that integrate a vector field

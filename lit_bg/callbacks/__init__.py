@@ -8,6 +8,7 @@ from lit_bg.callbacks.mode_coverage import ModeCoverage
 from lit_bg.callbacks.nonfinite_guard import NonFiniteGuard
 from lit_bg.callbacks.observables import ReweightedObservables
 from lit_bg.callbacks.observer import Observer
+from lit_bg.callbacks.particle_distances import ParticleDistances
 from lit_bg.callbacks.progress import Progress
 from lit_bg.callbacks.report import Report
 from lit_bg.callbacks.structures import Structures
@@ -20,6 +21,7 @@ __all__ = [
     "ModeCoverage",
     "NonFiniteGuard",
     "Observer",
+    "ParticleDistances",
     "Progress",
     "Report",
     "ReweightedObservables",

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from torchmetrics import MeanMetric
 
 from lit_bg.callbacks.observer import Observer
 from lit_bg.callbacks.wandb_run import alert, wandb_run
@@ -17,11 +18,12 @@ from lit_bg.samples import Evaluation
 
 
 class EffectiveSampleSize(Observer):
-    """Reverse and forward ESS, Pareto k-hat, log Z with its error and the energy calls, over all ranks.
+    """Reverse and forward ESS, Pareto k-hat, log Z with its error, energy calls and field evaluations, over all ranks.
 
     ESS values are fractions of the sample count. The reverse ESS is 1 for a generator that has lost a
     mode and is right elsewhere, so it is logged beside the numbers that can tell: the forward ESS (from
-    held-out reference data, where there are any) and log Z (where it is known exactly).
+    held-out reference data, where there are any) and log Z (where it is known exactly). Of generators that
+    integrate a vector field it also logs `<stage>/field_evaluations`, per proposal on average.
 
     Args:
         collapse: alert when the validation ESS falls below this fraction of its best.
@@ -43,9 +45,10 @@ class EffectiveSampleSize(Observer):
         self.weights = KishESS()
         self.forward = ForwardESS()
         self.gathered = Gathered(log_w=torch.empty(0, dtype=torch.float64))
+        self.field_evaluations = MeanMetric()
 
     def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
-        for metric in (self.weights, self.forward, self.gathered):
+        for metric in (self.weights, self.forward, self.gathered, self.field_evaluations):
             metric.to(module.device)
             metric.reset()
 
@@ -53,6 +56,8 @@ class EffectiveSampleSize(Observer):
         log_w = evaluation.proposals.log_w
         self.weights.update(log_w)
         self.gathered.update(log_w=log_w)
+        if evaluation.field_evaluations is not None:
+            self.field_evaluations.update(evaluation.field_evaluations, weight=len(log_w))
         reference = evaluation.reference
         self.forward.update(log_w[:0] if reference is None else reference.log_w)
 
@@ -60,6 +65,7 @@ class EffectiveSampleSize(Observer):
         result = self.weights.compute()
         forward = self.forward.compute().item()
         log_w = self.gathered.compute()["log_w"]
+        integrates = module.proposer.evaluations is not None
         self.summary = {
             "n_samples": result.n,
             "n_nonfinite": result.n_zero,
@@ -72,6 +78,7 @@ class EffectiveSampleSize(Observer):
             "log_Z_err": result.log_Z_err,
             "log_Z_exact": module.energy.log_Z,
             "energy_calls": module.energy_calls(),
+            "field_evaluations": self.field_evaluations.compute().item() if integrates else None,
             "exact_density": module.proposer.exact_density,
         }
         constant = ("n_samples", "log_Z_exact", "exact_density")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lit_bg.callbacks.observables import Curve, ReweightedObservables
 from lit_bg.callbacks.observer import Observer
+from lit_bg.callbacks.particle_distances import ParticleDistances
 from lit_bg.callbacks.reference import reference_data, target_samples
 from lit_bg.callbacks.wandb_run import log_media, logs_to_wandb, wandb_run
 from lit_bg.energies.base import Energy
@@ -31,10 +32,10 @@ TARGET_FRAMES = 50_000  # of the target, at most
 
 
 class Figures(Observer):
-    """Samples against target, energy histograms, free-energy profiles and the weight tail.
+    """Samples against target, energy histograms, distances of particles, free-energy profiles and the weight tail.
 
     A test leaves them as figures/*.png in the run folder; W&B gets them, under sample/, from tests and from
-    every k-th validation. The profiles are those of `ReweightedObservables`.
+    every k-th validation. The profiles are those of `ReweightedObservables`, the distances those of `ParticleDistances`.
 
     Args:
         every: validations from one set of W&B pictures to the next.
@@ -84,7 +85,7 @@ class Figures(Observer):
 
     def draw(self, trainer: Trainer, module: BoltzmannGenerator, columns: dict[str, Tensor]) -> dict[str, Figure]:
         """All figures by file name."""
-        from lit_bg.figures import draw_configurations, draw_energies, draw_profile, draw_weights
+        from lit_bg.figures import draw_configurations, draw_distances, draw_energies, draw_profile, draw_weights
         from lit_bg.figures.style import with_unit
 
         energy, log_w = module.energy, columns["log_w"]
@@ -103,6 +104,18 @@ class Figures(Observer):
             "energies": draw_energies(u, weights, target_u, f"{name}: energies", detail, source),
             "weights": draw_weights(log_w.numpy(), k, f"{name}: weight tail", detail),
         }
+        distances = next((c.density for c in trainer.callbacks if isinstance(c, ParticleDistances)), None)  # type: ignore[attr-defined]
+        if distances is not None:
+            figures["distances"] = draw_distances(
+                distances.edges.numpy(),
+                raw=_arrays(distances.raw),
+                reweighted=_arrays(distances.reweighted),
+                reference=_arrays(distances.reference),
+                title=f"{name}: distances of particles",
+                detail=detail,
+                unit="" if topology is None else "nm",
+                source=source,
+            )
         observer = next((c for c in trainer.callbacks if isinstance(c, ReweightedObservables)), None)  # type: ignore[attr-defined]
         for key, p in (observer.profiles if observer is not None else {}).items():
             figures[f"profile_{_file_name(key)}"] = draw_profile(

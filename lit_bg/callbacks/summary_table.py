@@ -70,13 +70,27 @@ def print_summary(summary: dict[str, Any], folder: str | None = None) -> None:
 def _numbers(s: dict[str, Any]) -> list[tuple[str, str]]:
     forward = "no reference data" if s["ess_forward"] is None else f"forward {with_error(s['ess_forward'])}"
     exact = "" if s["log_Z_exact"] is None else f", exact {s['log_Z_exact']:.4f}"
+    field = "" if s.get("field_evaluations") is None else f"{s['field_evaluations']:.0f} of the field per sample, "
     return [
         ("samples", f"{s['n_samples']}, {s['n_nonfinite']} without a finite energy"),
         ("ESS", f"{s['ess']:.4f} ({forward}), largest weight {s['max_weight']:.2g} of all"),
         ("k-hat", f"{s['pareto_k']:.2f}"),
         ("log Z", with_error(s["log_Z"], s["log_Z_err"]) + exact),
-        ("cost", f"{count(s['energy_calls'])} energies, {s['seconds']:.0f} s"),
+        *_distances(s.get("wasserstein") or {}),
+        ("cost", f"{count(s['energy_calls'])} energies, {field}{s['seconds']:.0f} s"),
     ]
+
+
+def _distances(wasserstein: dict[str, Any]) -> list[tuple[str, str]]:
+    """From the reference data, and what two halves of these are apart."""
+    names = {"distances": "W1 of distances", "u": "W1 of energies [kT]", "configurations": "W2"}
+    rows = []
+    for key, name in names.items():
+        if key in wasserstein:
+            row = wasserstein[key]
+            reweighted = f", reweighted {row['reweighted']:.3g}" if "reweighted" in row else ""
+            rows.append((name, f"raw {row['raw']:.3g}{reweighted}, noise floor {row['floor']:.3g}"))
+    return rows
 
 
 def _shown(modes: dict[str, Any]) -> list[str]:

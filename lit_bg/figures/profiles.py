@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lit_bg.figures.style import FAINT, PROPOSALS, REWEIGHTED, TARGET, caption, labels, legend, new_figure
+from lit_bg.figures.style import FAINT, PROPOSALS, REWEIGHTED, SIGMAS, TARGET, band, caption, labels, legend, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Curve = tuple[Array, Array]
 
-SIGMAS = 2
 DEPTH = 25.0  # [kT] shown at most
 
 
@@ -70,6 +69,4 @@ def draw_profile(
 
 def _band(ax: Axes, edges: Array, curve: Curve, zero: float, color: str, label: str | None, dashed: bool = False) -> None:
     f, err = curve
-    x = (edges[1:] + edges[:-1]) / 2
-    ax.fill_between(x, f - zero - SIGMAS * err, f - zero + SIGMAS * err, color=color, alpha=0.22, linewidth=0)
-    ax.plot(x, f - zero, color=color, linewidth=1.5, linestyle="--" if dashed else "-", label=label)
+    band(ax, (edges[1:] + edges[:-1]) / 2, f - zero, err, color, label, dashed)

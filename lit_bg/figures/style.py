@@ -11,12 +11,14 @@ from lit_bg.files import atomic
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 PROPOSALS = "#d9772b"  # what the generator draws
 REWEIGHTED = "#1f5fa8"  # the same draws with their weights
 TARGET = "#3a3a3a"  # reference data, exact samples, exact densities
 FAINT = "#9a9a9a"
 DPI = 160
+SIGMAS = 2  # of bands
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout: Any) -> tuple[Figure, Any]:
@@ -44,6 +46,12 @@ def labels(ax: Axes, x: str, y: str) -> None:
 
 def legend(ax: Axes, **where: Any) -> None:
     ax.legend(frameon=False, fontsize=8.5, **where)
+
+
+def band(ax: Axes, x: ArrayLike, y: Any, err: Any, color: str, label: str | None, dashed: bool = False) -> None:
+    """A curve with its standard errors."""
+    ax.fill_between(x, y - SIGMAS * err, y + SIGMAS * err, color=color, alpha=0.22, linewidth=0)
+    ax.plot(x, y, color=color, linewidth=1.5, linestyle="--" if dashed else "-", label=label)
 
 
 def with_unit(name: str, unit: str) -> str:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from lit_bg.energies.base import Energy
+
 
 class Pairing(ABC):
     """Every pairing keeps the distribution of both ends; it shortens the paths between them."""
+
+    def build(self, energy: Energy) -> Self:
+        """Learn what is needed of the system; by default nothing.
+
+        Raises:
+            ValueError: pairing and energy do not fit, with the way out.
+        """
+        return self
 
     @abstractmethod
     def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:

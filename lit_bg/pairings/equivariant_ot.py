@@ -1,0 +1,68 @@
+"""Optimal transport within a batch, up to the symmetries of the system."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from lit_bg.energies.base import Energy
+from lit_bg.estimators.alignment import Moves, aligned
+from lit_bg.pairings.base import Pairing
+
+
+class EquivariantOT(Pairing):
+    r"""The assignment of least $\sum_b \min_{R, s} |x_0^b - R\, s\, x_1^{\sigma(b)}|^2$ over a batch, with x1 so moved.
+
+    Exchanges s are within types of particles; rotations R are those that the energy does not see, with reflections where it
+    does not see them either. The minimum is approximated: the best exchange as the particles lie (Hungarian), then the best
+    rotation (Kabsch), `sweeps` times; nothing is random. Base and energy must both have these symmetries, and so must the
+    field: another one would learn the law of the moved data.
+
+    Every pair of a block is aligned, so the cost per sample grows with the block. With 64 it is 3, 5 and 55 ms for 4, 13 and
+    55 particles on one slow core: more than most training steps, so take a smaller block where particles are many.
+
+    Args:
+        block: samples per assignment.
+        sweeps: exchanges and rotations in turn, at most.
+
+    Raises:
+        ValueError: a block of one, or no sweep; from `build`, a system without particles that exchange or rotate.
+
+    References:
+        Klein, Kraemer, Noe, NeurIPS 2023, arXiv:2306.15030; Song et al., NeurIPS 2023, arXiv:2312.07168.
+    """
+
+    def __init__(self, block: int = 64, sweeps: int = 1) -> None:
+        if block < 2 or sweeps < 1:
+            raise ValueError(f"EquivariantOT needs block of 2 or more and sweeps of 1 or more, got {block=}, {sweeps=}.")
+        self.block, self.sweeps = block, sweeps
+        self.moves: Moves | None = None
+
+    def build(self, energy: Energy) -> Self:
+        moves = None if energy.types is None else Moves.of(energy)
+        if moves is None or (moves.types is None and not moves.rotations):
+            raise ValueError(
+                f"EquivariantOT exchanges and rotates particles, and {type(energy).__name__} of shape {energy.event_shape} "
+                "allows neither: use MinibatchOT."
+            )
+        self.moves = moves
+        return self
+
+    def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
+        if self.moves is None:
+            raise ValueError("EquivariantOT does not know the symmetries yet: call build(energy) first.")
+        parts = zip(x0.split(self.block), x1.split(self.block), strict=True)
+        return x0, torch.cat([self._partners(a, b, self.moves) for a, b in parts])
+
+    def _partners(self, x0: Tensor, x1: Tensor, moves: Moves) -> Tensor:
+        """For every x0 its x1, aligned, (B, N, d)."""
+        from scipy.optimize import linear_sum_assignment
+
+        n = len(x0)
+        each = x0.repeat_interleave(n, 0)
+        moved = aligned(each, x1.repeat(n, 1, 1), moves, self.sweeps)
+        cost = (each - moved).square().flatten(1).sum(-1).reshape(n, n)
+        _, columns = linear_sum_assignment(cost.cpu().numpy())
+        return moved.reshape(n, n, *x1.shape[1:])[torch.arange(n), torch.as_tensor(columns)]
