@@ -57,6 +57,11 @@ class BoltzmannGenerator(LightningModule):
         self.optimizer_from = optimizer
         self.lr_scheduler_from = lr_scheduler
         self.seed = seed
+        if self.generator.context:
+            raise ValueError(
+                f"{type(generator).__name__} expects {self.generator.context} conditions and training has none to give: leave "
+                "its field's context out."
+            )
         loss.check(self.generator, energy)
 
     @property
@@ -103,12 +108,13 @@ class BoltzmannGenerator(LightningModule):
     def _evaluate(self, stage: str, n: int, index: int, of: int) -> Evaluation:
         # Stream (stage, rank, step): a fresh one for every batch of every evaluation.
         proposals = draw(self.proposer, self.energy, n, self.rng(stage, self.global_step * of + index)).detach()
+        field_evaluations = self.proposer.evaluations  # before `log_prob` counts its own
         held = self.data.reference(stage, index, self.device)
         if held is None or not self.proposer.has_log_prob:
-            return Evaluation(proposals, None)
+            return Evaluation(proposals, None, field_evaluations)
         reference = Samples(held.x, self.proposer.log_prob(held.x).detach(), held.u)
         self.log(f"{stage}/nll", -reference.log_q.mean(), sync_dist=True, batch_size=len(held.x), on_epoch=True)
-        return Evaluation(proposals, reference)
+        return Evaluation(proposals, reference, field_evaluations)
 
     def validation_step(self, batch: int, batch_idx: int) -> Evaluation:  # type: ignore[override]
         sizes = self.data.chunks("val")

@@ -177,6 +177,11 @@ class Energy(nn.Module, ABC):
         return None
 
     @property
+    def bonds(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of particles that are always near each other; by default none."""
+        return ()
+
+    @property
     def has_exact_samples(self) -> bool:
         """Whether `exact_samples` is implemented."""
         return type(self).exact_samples is not Energy.exact_samples

@@ -210,6 +210,10 @@ class Molecule(Energy):
             raise ValueError(f"{self.name} is evaluated by OpenMM, which gives force groups only: use `evaluator`.")
         return self.field.components(x)
 
+    @property
+    def bonds(self) -> tuple[tuple[int, int], ...]:
+        return self.structure.bonds
+
     @cached_property
     def rotatable_bonds(self) -> RotatableBonds:
         """The single bonds that turn more than a methyl."""

@@ -23,6 +23,7 @@ class Generator(nn.Module, ABC):
     """
 
     event_shape: tuple[int, ...]
+    evaluations: int | None = None  # of its vector field per sample in the last pass, for generators that have one
 
     @abstractmethod
     def build(self, energy: Energy) -> Self:
@@ -53,6 +54,11 @@ class Generator(nn.Module, ABC):
     def exact_density(self) -> bool:
         """Whether log q is exact (to the accuracy of its arithmetic) and not a random estimate."""
         return True
+
+    @property
+    def context(self) -> int:
+        """Number of conditions (temperature, say) that `sample` and `log_prob` need as `context`."""
+        return 0
 
     @property
     def has_log_prob(self) -> bool:

@@ -12,7 +12,8 @@ class Interpolant(ABC):
     r"""$x_t = \alpha(t) x_0 + \beta(t) x_1 + \gamma(t) \xi$ with $x_0$ of the base, $x_1$ of the data and $\xi \sim N(0, 1)$.
 
     $\alpha(0) = \beta(1) = 1$, $\alpha(1) = \beta(0) = \gamma(0) = \gamma(1) = 0$, so that its law is that of the base at
-    t = 0 and of the data at t = 1. The velocity
+    t = 0 and of the data at t = 1. With a normal base and without $\xi$ it is a diffusion with noise $\alpha$ and signal
+    $\beta$, run backwards; those come near the ends and may start wider. The velocity
     $v(x, t) = E[\dot\alpha x_0 + \dot\beta x_1 + \dot\gamma \xi \,|\, x_t = x]$ carries the
     one into the other.
 
@@ -25,14 +26,18 @@ class Interpolant(ABC):
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """alpha, beta, gamma at times (B,)."""
 
+    @abstractmethod
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Their derivatives."""
+
+    def clock(self, t: Tensor) -> Tensor:
+        """Time as a network should see it, (B,), from 0 to 1: its features change evenly in it."""
+        return t
+
     @property
     def latent(self) -> bool:
         """Whether gamma is not zero everywhere."""
         return False
-
-    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Their derivatives, exact."""
-        return torch.func.jvp(self.coefficients, (t,), (torch.ones_like(t),))[1]
 
     def at(self, t: Tensor, x0: Tensor, x1: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         """x_t and its rate of change, (B, *event_shape) each; `noise` is xi, None where gamma is zero."""

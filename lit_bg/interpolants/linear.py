@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from lit_bg.interpolants.base import Interpolant
@@ -31,3 +32,7 @@ class Linear(Interpolant):
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return 1 - t, 1 * t, self.noise * t * (1 - t)
+
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        one = torch.ones_like(t)
+        return -one, one, self.noise * (1 - 2 * t)

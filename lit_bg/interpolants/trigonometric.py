@@ -20,3 +20,7 @@ class Trigonometric(Interpolant):
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         angle = 0.5 * math.pi * t
         return torch.cos(angle), torch.sin(angle), torch.zeros_like(t)
+
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        angle, turn = 0.5 * math.pi * t, 0.5 * math.pi
+        return -turn * torch.sin(angle), turn * torch.cos(angle), torch.zeros_like(t)

@@ -1,6 +1,7 @@
 """Losses: how the proposal learns."""
 
 from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.denoising_score_matching import DenoisingScoreMatching
 from lit_bg.losses.flow_matching import FlowMatching
 from lit_bg.losses.forward_kl import ForwardKL
 from lit_bg.losses.reaction_coordinate import ReactionCoordinate
@@ -11,6 +12,7 @@ from lit_bg.losses.weighted_sum import WeightedSum
 
 __all__ = [
     "Batch",
+    "DenoisingScoreMatching",
     "FlowMatching",
     "ForwardKL",
     "Loss",

@@ -18,14 +18,26 @@ class Batch:
         data: training configurations, (B, *event_shape), or None.
         size: how many proposals to draw when a loss asks for them.
         differentiable: whether a loss follows gradients through the proposals; without, no graph is kept.
+        context: conditions that the data were drawn under, (C,) or (B, C), or None.
     """
 
-    def __init__(self, data: Tensor | None, size: int, differentiable: bool = True) -> None:
+    def __init__(self, data: Tensor | None, size: int, differentiable: bool = True, context: Tensor | None = None) -> None:
         self.data = data
+        self.context = context
         self.size = size
         self.differentiable = differentiable
         self._proposals: tuple[Tensor, Tensor] | None = None
         self._u: Tensor | None = None
+
+    def required(self, loss: Loss) -> Tensor:
+        """The data.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.data is None:
+            raise ValueError(f"{type(loss).__name__} got no data: set data.path, or train from the energy (ReverseKL).")
+        return self.data
 
     def proposals(self, generator: Generator, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """x and log_q of `size` proposals; every loss of a sum gets the same."""

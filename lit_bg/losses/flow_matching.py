@@ -11,7 +11,10 @@ from lit_bg.generators.continuous_flow import ContinuousFlow
 from lit_bg.interpolants.base import Interpolant
 from lit_bg.interpolants.linear import Linear
 from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.times import even_times
 from lit_bg.pairings.base import Independent, Pairing
+
+NEAR = 0.05  # how far from its base an interpolant may start
 
 
 class FlowMatching(Loss):
@@ -26,7 +29,8 @@ class FlowMatching(Loss):
         pairing: of base samples and data; by default as drawn.
 
     Raises:
-        ValueError: from `check`, a generator that is no ContinuousFlow.
+        ValueError: from `check`, a generator that is no ContinuousFlow, an interpolant that does not start at the base, or a
+            system that the pairing cannot treat; from the call, conditions with a pairing that is not Independent.
 
     References:
         Lipman, Chen, Ben-Hamu, Nickel, Le, ICLR 2023, arXiv:2210.02747.
@@ -47,20 +51,28 @@ class FlowMatching(Loss):
             raise ValueError(
                 f"FlowMatching trains the velocity of a ContinuousFlow, and {type(generator).__name__} has none: use ForwardKL."
             )
+        at_base, at_data, _ = (c.item() for c in self.interpolant.coefficients(torch.zeros(1, dtype=torch.float64)))
+        if abs(at_base - 1) > NEAR or abs(at_data) > NEAR:
+            raise ValueError(
+                f"{type(self.interpolant).__name__} starts at {at_base:.3g} x0 + {at_data:.3g} x1, the flow at x0: use it in a "
+                "Diffusion, or take another interpolant (Linear)."
+            )
+        self.pairing.build(energy)
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
         assert isinstance(generator, ContinuousFlow)  # check has refused
-        if batch.data is None:
-            raise ValueError("FlowMatching got no data: set data.path, or train from the energy (ReverseKL).")
-        x1 = generator.to_unit(batch.data)
+        if batch.context is not None and not isinstance(self.pairing, Independent):
+            raise ValueError(
+                f"data under conditions must meet base samples as drawn: {type(self.pairing).__name__} would make the base "
+                "depend on them; use Independent."
+            )
+        units = generator.units
+        x1 = units.inward(batch.required(self))
         with torch.no_grad():
             x0, _ = generator.prior.sample(len(x1), rng)
             x0, x1 = self.pairing(x0, x1)
-            noise = None
-            if self.interpolant.latent:
-                noise = generator.free(torch.randn(x1.shape, generator=rng, device=x1.device, dtype=x1.dtype))
-            u = torch.rand(len(x1), generator=rng, device=x1.device, dtype=x1.dtype)
-            t = (torch.arange(len(x1), device=x1.device) + u) / len(x1)
-            t = t[torch.randperm(len(t), generator=rng, device=t.device)]  # pairings may have sorted the rows
+            t = even_times(x1, rng)
+            noise = units.noise(x1, rng) if self.interpolant.latent else None
             x, rate = self.interpolant.at(t, x0, x1, noise)
-        return (generator.field(t, x) - rate).square().sum() / (len(x) * generator.degrees_of_freedom)
+        context = generator.field.conditions_of(x, batch.context)
+        return (generator.field(t, x, context) - rate).square().sum() / (len(x) * units.degrees_of_freedom)

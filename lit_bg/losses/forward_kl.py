@@ -24,6 +24,4 @@ class ForwardKL(Loss):
     follows_proposals = False
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
-        if batch.data is None:
-            raise ValueError("ForwardKL got no data: set data.path, or train from the energy (ReverseKL).")
-        return -generator.log_prob(batch.data).mean()
+        return -generator.log_prob(batch.required(self)).mean()

@@ -21,8 +21,10 @@ class Divergence(ABC):
         return None
 
     @abstractmethod
-    def __call__(self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        """v (B, *event_shape) and its divergence (B,)."""
+    def __call__(
+        self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """v (B, *event_shape) and its divergence (B,), with the noise of `draw` and the conditions of the field, (B, C)."""
 
 
 class Exact(Divergence):
@@ -30,8 +32,10 @@ class Exact(Divergence):
 
     exact = True
 
-    def __call__(self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        return field.with_divergence(t, x)
+    def __call__(
+        self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return field.with_divergence(t, x, context)
 
 
 class Hutchinson(Divergence):
@@ -66,7 +70,9 @@ class Hutchinson(Divergence):
             return torch.randn(shape, generator=rng, device=x.device, dtype=x.dtype)
         return 2.0 * torch.randint(2, shape, generator=rng, device=x.device).to(x.dtype) - 1
 
-    def __call__(self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         assert noise is not None  # of draw
-        v, forms = field.with_forms(t, x, noise)
+        v, forms = field.with_forms(t, x, noise, context)
         return v, forms.mean(0)

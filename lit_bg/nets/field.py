@@ -37,6 +37,20 @@ class VectorField(nn.Module, ABC):
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """v: times (B,), configurations (B, *event_shape), conditions (B, C) or None -> (B, *event_shape)."""
 
+    def conditions_of(self, x: Tensor, context: Tensor | None) -> Tensor | None:
+        """Conditions (C,) or (B, C) as `forward` takes them for configurations (B, *event_shape).
+
+        Raises:
+            ValueError: another number of conditions than the field expects.
+        """
+        given = 0 if context is None else context.shape[-1]
+        if given != self.context:
+            raise ValueError(
+                f"{type(self).__name__} expects {self.context} conditions and got {given}: pass context=tensor of shape "
+                "(C,) or (samples, C), or change the field's own `context`."
+            )
+        return None if context is None else context.to(x).expand(len(x), given)
+
     def check_symmetries(self, energy: Energy) -> None:
         """Refuse a system of particles that lacks a symmetry which this field would impose.
 
@@ -47,9 +61,22 @@ class VectorField(nn.Module, ABC):
         if len(energy.event_shape) != 2:
             raise ValueError(f"{name} moves particles, and {system} has shape {energy.event_shape}: use MLPField.")
         for symmetry in sorted(self.symmetries - energy.symmetries):
+            chiral = symmetry == "reflection" and "rotation" in energy.symmetries and energy.event_shape[1] == 3
+            instead = "TensorProductField, which tells mirror images apart" if chiral else "a field without this symmetry"
             raise ValueError(
-                f"{name} makes a density that does not change under any {symmetry}, and {system} does change: use a field "
-                f"without this symmetry."
+                f"{name} makes a density that does not change under any {symmetry}, and {system} does change: use {instead}."
+            )
+
+    def check_centre(self, energy: Energy) -> None:
+        """Refuse to move a centre of mass that has no density.
+
+        Raises:
+            ValueError: the system does not see translations, and the field does.
+        """
+        if energy.translation_invariant and "translation" not in self.symmetries:
+            raise ValueError(
+                f"{type(energy).__name__} does not see translations and {type(self).__name__} does: its flow would move the "
+                "centre of mass, which has no density; use a field that is translation-invariant (EGNN)."
             )
 
     def with_divergence(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,21 @@
 """Laws of interpolants, and velocities against the closed form for Gaussians."""
 
 import inspect
+import math
 
 import pytest
 import torch
 
 from lit_bg import interpolants
-from lit_bg.interpolants import Interpolant, Linear, Trigonometric
+from lit_bg.interpolants import Interpolant, Linear, Trigonometric, VarianceExploding, VariancePreserving
 
-MAKE = {"Linear": [Linear, lambda: Linear(noise=0.8)], "Trigonometric": [Trigonometric]}
+MAKE = {
+    "Linear": [Linear, lambda: Linear(noise=0.8)],
+    "Trigonometric": [Trigonometric],
+    "VarianceExploding": [VarianceExploding, lambda: VarianceExploding(0.01, 50.0, rho=math.inf)],
+    "VariancePreserving": [VariancePreserving],
+}
+NEAR = {"VariancePreserving": 0.011, "VarianceExploding": math.inf}  # how far from the ends; VE starts wide, see below
 every = pytest.mark.parametrize("make", [pytest.param(m, id=f"{n}-{i}") for n, ms in MAKE.items() for i, m in enumerate(ms)])
 T = torch.linspace(0, 1, 11, dtype=torch.float64)
 
@@ -21,10 +28,16 @@ def test_every_exported_interpolant_is_under_law():
 @every
 class TestEveryInterpolant:
     def test_ends(self, make):
+        near = NEAR.get(type(make()).__name__, 1e-12)
         a, b, g = make().coefficients(T)
         expected = torch.tensor([1.0, 0.0], dtype=torch.float64)
         for series, ends in ((a, expected), (b, expected.flip(0)), (g, 0 * expected)):
-            torch.testing.assert_close(series[[0, -1]], ends, atol=1e-12, rtol=0)
+            torch.testing.assert_close(series[[0, -1]], ends, atol=near, rtol=0)
+        assert (a.diff() < 0).all()
+        clock = make().clock(T)
+        assert (clock.diff() > 0).all()
+        assert clock[0] >= 0
+        assert clock[-1] <= 1
         assert make().latent == bool((g > 0).any())
 
     def test_rates_are_derivatives(self, make):
@@ -62,3 +75,10 @@ class TestEveryInterpolant:
 def test_bad_noise():
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         Linear(noise=-1.0)
+
+
+def test_exploding_noise():
+    for rho, middle in ((1.0, 5.05), (math.inf, 1.0)):
+        sigma, alpha, _ = VarianceExploding(0.1, 10.0, rho).coefficients(torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64))
+        torch.testing.assert_close(sigma, torch.tensor([10.0, middle, 0.1], dtype=torch.float64))
+        assert (alpha == 1).all()

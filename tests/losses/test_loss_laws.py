@@ -8,15 +8,27 @@ import torch
 
 from lit_bg import losses
 from lit_bg.energies import DoubleWell
-from lit_bg.generators import ContinuousFlow, CouplingFlow
+from lit_bg.generators import ContinuousFlow, CouplingFlow, Diffusion
 from lit_bg.interpolants import Linear
-from lit_bg.losses import Batch, FlowMatching, ForwardKL, Loss, ReactionCoordinate, ReverseKL, ReweightedKL, WeightedSum
+from lit_bg.losses import (
+    Batch,
+    DenoisingScoreMatching,
+    FlowMatching,
+    ForwardKL,
+    Loss,
+    ReactionCoordinate,
+    ReverseKL,
+    ReweightedKL,
+    WeightedSum,
+)
 from lit_bg.nets import MLPField
 from lit_bg.pairings import MinibatchOT
 from lit_bg.solvers import RungeKutta4
 
 ENERGY = DoubleWell()
 CASES = {
+    "DenoisingScoreMatching": DenoisingScoreMatching,
+    **{f"DenoisingScoreMatching, {w}": lambda w=w: DenoisingScoreMatching(w) for w in ("denoiser", "noise", "likelihood")},
     "FlowMatching": FlowMatching,
     "FlowMatching, noisy and paired": lambda: FlowMatching(Linear(noise=0.3), MinibatchOT()),
     "ForwardKL": ForwardKL,
@@ -36,7 +48,9 @@ def rng(seed=0):
 
 def generator_for(case):
     torch.manual_seed(0)
-    if case.startswith("FlowMatching"):
+    if case.startswith("Denoising"):
+        made = Diffusion(MLPField((8,)), solver=RungeKutta4(4)).build(ENERGY)
+    elif case.startswith("FlowMatching"):
         made = ContinuousFlow(MLPField((8,)), solver=RungeKutta4(4)).build(ENERGY)
     else:
         made = CouplingFlow(blocks=1, hidden=(8,)).build(ENERGY)

@@ -1,0 +1,89 @@
+"""Bases: what they sample has the density they say, and the density is one; what does not fit is refused."""
+
+import math
+
+import pytest
+import torch
+
+from lit_bg.energies import DW4, CoulombGas, DoubleWell, Gaussian, GaussianMixture, LennardJones, Molecule
+from lit_bg.estimators import log_z
+from lit_bg.generators import ContinuousFlow, Harmonic, Known, Normal
+from lit_bg.nets import MLPField
+from lit_bg.solvers import RungeKutta4
+
+CHAIN = [(0, 1), (1, 2), (2, 3)]
+CASES = {  # base, system, and the width of a normal density that covers the base
+    "normal": (Normal, DoubleWell(), 1.3),
+    "wide": (lambda: Normal(3.0), DW4(), 3.6),
+    "springs": (lambda: Harmonic(CHAIN), DW4(), 1.8),
+    "known": (lambda: Known(DoubleWell()), DoubleWell(), 2.5),
+}
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(("make", "energy", "width"), CASES.values(), ids=CASES)
+class TestEveryBase:
+    def test_samples_have_the_density_they_come_with(self, make, energy, width):
+        base = make().build(energy).double()
+        z, log_p = base.sample(20, rng())
+        assert z.shape == (20, *energy.event_shape)
+        torch.testing.assert_close(base.log_prob(z), log_p, rtol=0, atol=1e-5)
+        assert torch.equal(base.sample(20, rng())[0], z)
+
+    def test_it_is_normalised(self, make, energy, width):
+        """By weights of samples of a normal density in the degrees of freedom of the system, within 4 sigma."""
+        base, cover = make().build(energy).double(), Normal(width).build(energy).double()
+        z, log_p = cover.sample(20_000, rng(1))
+        value, error = log_z(base.log_prob(z) - log_p)
+        assert error < 0.05
+        assert abs(value) < 4 * error
+
+
+def test_bonds_of_a_molecule():
+    molecule = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
+    base = Harmonic().build(molecule)
+    z, log_p = base.sample(2000, rng())
+    torch.testing.assert_close(base.log_prob(z), log_p, rtol=1e-5, atol=1e-3)
+    i, j = torch.tensor(molecule.bonds).T
+    distances = torch.cdist(z, z)
+    assert distances[:, i, j].mean() < 0.6 * distances.mean()
+
+
+def test_springs():
+    """Mean squares by the pseudo-inverse of the Laplacian, within 4 sigma; the mean width is one."""
+    z, _ = Harmonic(CHAIN).build(DW4()).double().sample(40_000, rng())
+    laplacian = torch.tensor([[1.0, -1, 0, 0], [-1, 2, -1, 0], [0, -1, 2, -1], [0, 0, -1, 1]], dtype=torch.float64)
+    inverse = torch.linalg.pinv(laplacian)
+    inverse *= 3 / inverse.trace()
+    found = torch.einsum("bid,bjd->ij", z, z) / (2 * len(z))
+    assert ((found - inverse).abs() < 4 * inverse.diagonal().max() / math.sqrt(len(z))).all()
+
+
+def test_a_flow_from_another_system():
+    """Another Gaussian as base: log Z of the target within 4 sigma."""
+    energy = Gaussian(2, scale=[0.8, 1.1])
+    torch.manual_seed(0)
+    flow = ContinuousFlow(MLPField((8,)), Known(Gaussian(2, scale=[1.0, 1.3])), RungeKutta4(10)).build(energy).double()
+    with torch.no_grad():
+        x, log_q = flow.sample(4000, rng())
+    value, error = log_z(-energy(x) - log_q)
+    assert abs(value - energy.log_Z) < 4 * error
+    assert error < 0.1
+
+
+def test_what_does_not_fit_is_refused():
+    refused = [
+        (lambda: Harmonic(CHAIN).build(CoulombGas(4)), "do not hold CoulombGas in its place"),
+        (lambda: Harmonic().build(DW4()), "DW4 has no bonds: give Harmonic its springs"),
+        (lambda: Harmonic([(0, 1), (2, 3)]).build(DW4()), "leave some of the 4 particles of DW4 unconnected"),
+        (lambda: Harmonic([(0, 4)]).build(DW4()), "tie two of the particles 0 to 3 of DW4"),
+        (lambda: Known(LennardJones(5, factor=1)), "LennardJones has no exact samples or no exact log Z"),
+        (lambda: Known(GaussianMixture.forty()).build(DoubleWell(3)), "differ in shape"),
+        (lambda: Normal(-1.0), "needs width > 0, got -1"),
+    ]
+    for make, message in refused:
+        with pytest.raises(ValueError, match=message):
+            make()
