@@ -213,17 +213,17 @@ class TestEveryGenerator:
 
 @pytest.mark.parametrize("case", PLANAR, ids=named)
 def test_density_integrates_to_one(case):
-    """Midpoint rule, up to kinks of the splines: exact to about 1e-3. A smooth density needs fewer points."""
+    """Midpoint rule, up to kinks of the splines: exact to about 2e-3. A smooth density needs fewer points."""
     generator, domain = make(case), ENERGIES[case[2]].domain
     reach = generator.sample(5000, rng())[0].abs().max(0).values * 1.5
-    n = (20_000, 2_000, 600, 150)[2 * (domain.dim - 1) + isinstance(generator, ContinuousFlow)]
+    n = (20_000, 400, 400, 80)[2 * (domain.dim - 1) + isinstance(generator, ContinuousFlow)]
     lower = torch.where(domain.kinds == LINE, -reach, domain.lower.double())
     width = torch.where(domain.kinds == LINE, reach, domain.upper.double()) - lower
     ticks = (torch.arange(n, dtype=torch.float64) + 0.5) / n
     grid = lower + width * torch.cartesian_prod(*[ticks] * domain.dim).reshape(-1, domain.dim)
     with torch.no_grad():
         total = torch.cat([generator.log_prob(part) for part in grid.split(60_000)]).exp().mean() * width.prod()
-    assert total.item() == pytest.approx(1, abs=2e-3)
+    assert total.item() == pytest.approx(1, abs=4e-3)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if issubclass(c[0], Transport)], ids=named)
