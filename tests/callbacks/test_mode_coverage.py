@@ -21,7 +21,7 @@ def table(n_a, n_b, log_w_b=0.0, reference=((0.5, 0.0), (0.5, 0.0)), none=0):
 def test_both_found():
     rows = table(500, 500)
     assert rows["a"]["reweighted"] == pytest.approx(0.5)
-    assert rows["a"]["err"] == pytest.approx(math.sqrt(0.25 / 1000))
+    assert rows["a"]["err"] == pytest.approx(math.sqrt(0.25 / 1000 + 1e-6))  # one more sample may move it by its own weight
     assert not rows["a"]["missing"]
     assert not rows["b"]["missing"]
 
@@ -29,7 +29,7 @@ def test_both_found():
 def test_a_mode_without_samples_is_missing():
     rows = table(1000, 0)
     assert rows["b"]["missing"]
-    assert rows["b"]["err"] == 0  # the estimate itself is certain, and wrong
+    assert rows["b"]["err"] == pytest.approx(1e-3)  # one sample's weight: the estimate is nearly certain, and wrong
     assert not rows["a"]["missing"]
 
 
