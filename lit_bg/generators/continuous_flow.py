@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy
-from lit_bg.generators.base_density import BaseDensity, Normal
+from lit_bg.generators.base_density import BaseDensity
+from lit_bg.generators.field_generator import FieldGenerator
+from lit_bg.generators.normal import Normal
 from lit_bg.generators.transport import Transport
-from lit_bg.generators.units import Units, check_lines
 from lit_bg.nets.divergence import Divergence, Exact
 from lit_bg.nets.field import VectorField
 from lit_bg.solvers.base import Solver, State
 from lit_bg.solvers.fixed_step import RungeKutta4
 
 
-class ContinuousFlow(Transport):
+class ContinuousFlow(FieldGenerator, Transport):
     r"""$\dot y = v(y, t)$ from a base density at t = 0 to $x = a + b\, y(1)$, with log q in the same pass.
 
     $\frac{d}{dt} \log q = -\nabla \cdot v$, with coordinates y in `Units` of the data. On translation-invariant systems
@@ -44,7 +42,7 @@ class ContinuousFlow(Transport):
         Koehler, Klein, Noe, ICML 2020, arXiv:2006.02425, for densities without a centre of mass.
     """
 
-    units: Units
+    prior: BaseDensity
 
     def __init__(
         self,
@@ -54,31 +52,13 @@ class ContinuousFlow(Transport):
         divergence: Divergence | None = None,
         scale: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.field = field
-        self.prior: BaseDensity = Normal() if prior is None else prior
+        super().__init__(field, Normal() if prior is None else prior, scale)
         self.solver: Solver = RungeKutta4() if solver is None else solver
         self.divergence: Divergence = Exact() if divergence is None else divergence
-        self.start_scale = scale
-
-    def build(self, energy: Energy) -> Self:
-        check_lines(self, energy)
-        self.field.build(energy)
-        self.field.check_centre(energy)
-        self.prior.build(energy)
-        self.event_shape, self.units = energy.event_shape, Units(energy, self.start_scale)
-        return self
-
-    @property
-    def context(self) -> int:
-        return self.field.context
 
     @property
     def exact_density(self) -> bool:
         return self.divergence.exact
-
-    def adapt(self, x: Tensor) -> None:
-        self.units.adapt(x)
 
     def _integrate(
         self, y: Tensor, start: float, end: float, noise: Tensor | None, context: Tensor | None
@@ -121,3 +101,10 @@ class ContinuousFlow(Transport):
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         z, ladj = self.inverse(x, context)
         return self.prior.log_prob(z) + ladj
+
+    def log_prob_variance(self, x: Tensor, rng: torch.Generator) -> Tensor | None:
+        if self.exact_density:
+            return None
+        y = self.units.inward(x)
+        first, second = (self._integrate(y, 1.0, 0.0, self._noise(y, rng), None)[1] for _ in range(2))
+        return 0.5 * (first - second).square()

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Self
 
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy
-from lit_bg.generators.base import Generator
-from lit_bg.generators.base_density import BaseDensity
 from lit_bg.generators.diffusion import start_of
-from lit_bg.generators.units import Units, check_lines
+from lit_bg.generators.field_generator import FieldGenerator
 from lit_bg.interpolants.base import Interpolant
 from lit_bg.interpolants.variance_preserving import VariancePreserving
 from lit_bg.nets.denoiser import Denoiser
 from lit_bg.nets.field import VectorField
 
 
-class ReverseDiffusion(Generator):
+class ReverseDiffusion(FieldGenerator):
     r"""Ancestral sampling: from noise to data in random steps, each a normal density about what the denoiser expects.
 
     The log q of a sample is that of its path, against the noising process that would have led back,
@@ -50,6 +46,8 @@ class ReverseDiffusion(Generator):
         Wu, Koehler, Noe, NeurIPS 2020, arXiv:2002.06707, for the weights of paths.
     """
 
+    field: Denoiser
+
     def __init__(
         self,
         network: VectorField,
@@ -59,32 +57,14 @@ class ReverseDiffusion(Generator):
         correction_size: float = 0.1,
         scale: float = 1.0,
     ) -> None:
-        super().__init__()
         if steps < 1 or corrections < 0 or not correction_size > 0:
             raise ValueError(
                 f"ReverseDiffusion needs steps >= 1, corrections >= 0 and correction_size > 0, got {steps=}, {corrections=}, "
                 f"{correction_size=}."
             )
-        self.schedule: Interpolant = VariancePreserving() if schedule is None else schedule
-        self.field = Denoiser(network, self.schedule)
-        self.prior: BaseDensity = start_of(self.schedule)
+        schedule = VariancePreserving() if schedule is None else schedule
+        super().__init__(Denoiser(network, schedule), start_of(schedule), scale)
         self.steps, self.corrections, self.correction_size = steps, corrections, correction_size
-        self.start_scale = scale
-
-    def build(self, energy: Energy) -> Self:
-        check_lines(self, energy)
-        self.field.build(energy)
-        self.field.check_centre(energy)
-        self.prior.build(energy)
-        self.event_shape, self.units = energy.event_shape, Units(energy, self.start_scale)
-        return self
-
-    @property
-    def context(self) -> int:
-        return self.field.context
-
-    def adapt(self, x: Tensor) -> None:
-        self.units.adapt(x)
 
     def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, log_q = self.prior.sample(n, rng)

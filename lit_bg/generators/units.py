@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from lit_bg.energies.base import Energy
 from lit_bg.nets.field import centred
-from lit_bg.transforms.domain import Kind
 
 
 class Units(nn.Module):
@@ -70,16 +69,3 @@ class Units(nn.Module):
         """log|det dx/dy| in the reference measure."""
         repeat = self.degrees_of_freedom / self.scale.numel()
         return repeat * self.scale.log().sum()
-
-
-def check_lines(generator: nn.Module, energy: Energy) -> None:
-    """Refuse a system with coordinates that are not real lines.
-
-    Raises:
-        ValueError: coordinates on circles or intervals.
-    """
-    name = type(generator).__name__
-    if (energy.domain.kinds != Kind.LINEAR).any():
-        raise ValueError(
-            f"{name} lives on lines, and {type(energy).__name__} has coordinates on circles or intervals: use CouplingFlow."
-        )

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
-from lit_bg.generators.diffusion import Diffusion
-from lit_bg.generators.reverse_diffusion import ReverseDiffusion
+from lit_bg.generators.field_generator import FieldGenerator
 from lit_bg.losses.base import Batch, Loss
 from lit_bg.losses.times import even_times
-from lit_bg.nets.denoiser import Level
+from lit_bg.nets.denoiser import Denoiser, Level
 
 
 class DenoisingScoreMatching(Loss):
@@ -51,7 +50,7 @@ class DenoisingScoreMatching(Loss):
 
     def check(self, generator: Generator, energy: Energy) -> None:
         super().check(generator, energy)
-        if not isinstance(generator, Diffusion | ReverseDiffusion):
+        if not (isinstance(generator, FieldGenerator) and isinstance(generator.field, Denoiser)):
             raise ValueError(
                 f"DenoisingScoreMatching trains the denoiser of a Diffusion, and {type(generator).__name__} has none: use "
                 "ForwardKL or FlowMatching."
@@ -69,13 +68,15 @@ class DenoisingScoreMatching(Loss):
         return torch.ones_like(at.noise)
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
-        assert isinstance(generator, Diffusion | ReverseDiffusion)  # check has refused
+        assert isinstance(generator, FieldGenerator)
+        field = generator.field
+        assert isinstance(field, Denoiser)  # check has refused
         x1 = generator.units.inward(batch.required(self))
         with torch.no_grad():
             noise = generator.units.noise(x1, rng)
             t = even_times(x1, rng)
-            at = generator.field.level(t)
-            x, target = at.signal * x1 + at.noise * noise, generator.field.target(at, x1, noise)
-        context = generator.field.conditions_of(x, batch.context)
-        error = generator.field.correction(t, x, context) - target
+            at = field.level(t)
+            x, target = at.signal * x1 + at.noise * noise, field.target(at, x1, noise)
+        context = field.conditions_of(x, batch.context)
+        error = field.correction(t, x, context) - target
         return (self.weight(at) * error.square()).sum() / (len(x) * generator.units.degrees_of_freedom)

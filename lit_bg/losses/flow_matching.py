@@ -58,6 +58,7 @@ class FlowMatching(Loss):
                 "Diffusion, or take another interpolant (Linear)."
             )
         self.pairing.build(energy)
+        self.pairing.check(generator.prior, generator.field)
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
         assert isinstance(generator, ContinuousFlow)  # check has refused

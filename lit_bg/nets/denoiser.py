@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-import torch
 from torch import Tensor
 
 from lit_bg.interpolants.base import Interpolant
@@ -120,5 +119,6 @@ class Denoiser(VectorField):
         at = self.level(t)
         own, corrected = self._factors(at)
         f, forms = self.network.with_forms(self.schedule.clock(t), x / at.width, e, context)
-        squares = torch.stack([(self._own(d) * d).flatten(1).sum(-1) for d in e])
+        rows = e.flatten(0, 1)
+        squares = (self._own(rows) * rows).flatten(1).sum(-1).reshape(e.shape[:2])
         return own * self._own(x) + corrected * f, own.flatten() * squares + (corrected / at.width).flatten() * forms

@@ -67,18 +67,6 @@ class VectorField(nn.Module, ABC):
                 f"{name} makes a density that does not change under any {symmetry}, and {system} does change: use {instead}."
             )
 
-    def check_centre(self, energy: Energy) -> None:
-        """Refuse to move a centre of mass that has no density.
-
-        Raises:
-            ValueError: the system does not see translations, and the field does.
-        """
-        if energy.translation_invariant and "translation" not in self.symmetries:
-            raise ValueError(
-                f"{type(energy).__name__} does not see translations and {type(self).__name__} does: its flow would move the "
-                "centre of mass, which has no density; use a field that is translation-invariant (EGNN)."
-            )
-
     def with_divergence(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         r"""v and its exact divergence $\sum_i \partial v_i / \partial x_i$, (B,), differentiable where gradients are on.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
-import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
+    from lit_bg.generators.base_density import BaseDensity
+    from lit_bg.nets.field import VectorField
 
 
 class Pairing(ABC):
@@ -23,6 +24,13 @@ class Pairing(ABC):
         """
         return self
 
+    def check(self, base: BaseDensity, field: VectorField) -> None:
+        """Refuse a base or a field that lacks what the pairing takes for granted; by default nothing is.
+
+        Raises:
+            ValueError: they do not fit, with the way out.
+        """
+
     @abstractmethod
     def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
         """Samples of the base and of the data, (B, *event_shape) each, so that row goes to row."""
@@ -33,12 +41,3 @@ class Independent(Pairing):
 
     def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
         return x0, x1
-
-
-def assigned(x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows in the order of least total squared distance."""
-    from scipy.optimize import linear_sum_assignment
-
-    cost = torch.cdist(x0.flatten(1), x1.flatten(1)).square()
-    rows, columns = linear_sum_assignment(cost.cpu().numpy())
-    return x0[torch.as_tensor(rows, device=x0.device)], x1[torch.as_tensor(columns, device=x1.device)]

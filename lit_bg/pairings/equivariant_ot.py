@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -11,24 +11,29 @@ from lit_bg.energies.base import Energy
 from lit_bg.estimators.alignment import Moves, aligned
 from lit_bg.pairings.base import Pairing
 
+if TYPE_CHECKING:
+    from lit_bg.generators.base_density import BaseDensity
+    from lit_bg.nets.field import VectorField
+
 
 class EquivariantOT(Pairing):
     r"""The assignment of least $\sum_b \min_{R, s} |x_0^b - R\, s\, x_1^{\sigma(b)}|^2$ over a batch, with x1 so moved.
 
     Exchanges s are within types of particles; rotations R are those that the energy does not see, with reflections where it
     does not see them either. The minimum is approximated: the best exchange as the particles lie (Hungarian), then the best
-    rotation (Kabsch), `sweeps` times; nothing is random. Base and energy must both have these symmetries, and so must the
-    field: another one would learn the law of the moved data.
+    rotation (Kabsch), `sweeps` times; nothing is random. Base and field must have these symmetries as well: others would
+    learn the law of the moved data.
 
-    Every pair of a block is aligned, so the cost per sample grows with the block. With 64 it is 3, 5 and 55 ms for 4, 13 and
-    55 particles on one slow core: more than most training steps, so take a smaller block where particles are many.
+    Every pair of a block is aligned, so the cost per sample grows with the block, and with the third power of the particles: it
+    is easily more than that of the training step, so take a smaller block where particles are many.
 
     Args:
         block: samples per assignment.
         sweeps: exchanges and rotations in turn, at most.
 
     Raises:
-        ValueError: a block of one, or no sweep; from `build`, a system without particles that exchange or rotate.
+        ValueError: a block of one, or no sweep; from `build`, a system without particles that exchange or rotate; from `check`,
+            a base or a field that lacks a symmetry by which data are moved.
 
     References:
         Klein, Kraemer, Noe, NeurIPS 2023, arXiv:2306.15030; Song et al., NeurIPS 2023, arXiv:2312.07168.
@@ -49,6 +54,22 @@ class EquivariantOT(Pairing):
             )
         self.moves = moves
         return self
+
+    def check(self, base: BaseDensity, field: VectorField) -> None:
+        assert self.moves is not None  # of build
+        for part in (base, field):
+            lacks = []
+            if self.moves.types is not None and not part.exchangeable:
+                lacks.append("exchanges of particles")
+            if self.moves.rotations and "rotation" not in part.symmetries:
+                lacks.append("rotations")
+            if self.moves.reflections and "reflection" not in part.symmetries:
+                lacks.append("reflections")
+            if lacks:
+                raise ValueError(
+                    f"EquivariantOT moves data by {' and '.join(lacks)}, and {type(part).__name__} does not follow them: use "
+                    "MinibatchOT, or Normal with an EGNN."
+                )
 
     def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
         if self.moves is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lit_bg.pairings.base import Pairing, assigned
+from lit_bg.pairings.base import Pairing
 
 
 class MinibatchOT(Pairing):
@@ -29,3 +29,12 @@ class MinibatchOT(Pairing):
     def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
         pairs = [assigned(a, b) for a, b in zip(x0.split(self.block), x1.split(self.block), strict=True)]
         return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])
+
+
+def assigned(x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows in the order of least total squared distance."""
+    from scipy.optimize import linear_sum_assignment
+
+    cost = torch.cdist(x0.flatten(1), x1.flatten(1)).square()
+    rows, columns = linear_sum_assignment(cost.cpu().numpy())
+    return x0[torch.as_tensor(rows, device=x0.device)], x1[torch.as_tensor(columns, device=x1.device)]

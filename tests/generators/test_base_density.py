@@ -7,7 +7,7 @@ import torch
 
 from lit_bg.energies import DW4, CoulombGas, DoubleWell, Gaussian, GaussianMixture, LennardJones, Molecule
 from lit_bg.estimators import log_z
-from lit_bg.generators import ContinuousFlow, Harmonic, Known, Normal
+from lit_bg.generators import ContinuousFlow, Harmonic, Known, Lattice, Normal
 from lit_bg.nets import MLPField
 from lit_bg.solvers import RungeKutta4
 
@@ -16,6 +16,8 @@ CASES = {  # base, system, and the width of a normal density that covers the bas
     "normal": (Normal, DoubleWell(), 1.3),
     "wide": (lambda: Normal(3.0), DW4(), 3.6),
     "springs": (lambda: Harmonic(CHAIN), DW4(), 1.8),
+    "lattice": (lambda: Lattice(1.0), LennardJones(3, factor=1), 1.6),
+    "sites in a trap": (lambda: Lattice(0.8, [[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]]), CoulombGas(3), 1.6),
     "known": (lambda: Known(DoubleWell()), DoubleWell(), 2.5),
 }
 
@@ -30,7 +32,7 @@ class TestEveryBase:
         base = make().build(energy).double()
         z, log_p = base.sample(20, rng())
         assert z.shape == (20, *energy.event_shape)
-        torch.testing.assert_close(base.log_prob(z), log_p, rtol=0, atol=1e-5)
+        torch.testing.assert_close(base.log_prob(z), log_p, rtol=0, atol=1e-5)  # tables are made in float32
         assert torch.equal(base.sample(20, rng())[0], z)
 
     def test_it_is_normalised(self, make, energy, width):
@@ -40,6 +42,24 @@ class TestEveryBase:
         value, error = log_z(base.log_prob(z) - log_p)
         assert error < 0.05
         assert abs(value) < 4 * error
+
+
+@pytest.mark.parametrize(("make", "energy", "width"), CASES.values(), ids=CASES)
+def test_every_base_has_the_symmetries_it_declares_and_no_other(make, energy, width):
+    if energy.types is None:
+        return
+    base = make().build(energy).double()
+    z, log_p = base.sample(10, rng())
+    d = z.shape[-1]
+    mirror = torch.ones(d, dtype=z.dtype)
+    mirror[0] = -1
+    angle = torch.tensor(0.7, dtype=z.dtype)
+    rotation = torch.eye(d, dtype=z.dtype)
+    rotation[:2, :2] = torch.tensor([[angle.cos(), angle.sin()], [-angle.sin(), angle.cos()]])
+    moved = {"translation": z + 0.3, "rotation": z @ rotation, "reflection": z * mirror, "exchange": z.roll(1, 1)}
+    same = {move for move, x in moved.items() if torch.allclose(base.log_prob(x), log_p, atol=1e-4)}
+    assert same - {"exchange"} == base.symmetries
+    assert ("exchange" in same) == base.exchangeable
 
 
 def test_bonds_of_a_molecule():
@@ -83,6 +103,9 @@ def test_what_does_not_fit_is_refused():
         (lambda: Known(LennardJones(5, factor=1)), "LennardJones has no exact samples or no exact log Z"),
         (lambda: Known(GaussianMixture.forty()).build(DoubleWell(3)), "differ in shape"),
         (lambda: Normal(-1.0), "needs width > 0, got -1"),
+        (lambda: Lattice(0.0), "needs width > 0, got 0"),
+        (lambda: Lattice().build(DoubleWell()), "hold particles, and DoubleWell has shape"),
+        (lambda: Lattice(sites=[[0.0, 1.0]]).build(DW4()), "needs as many sites"),
     ]
     for make, message in refused:
         with pytest.raises(ValueError, match=message):

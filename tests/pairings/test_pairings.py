@@ -9,6 +9,9 @@ import torch
 
 from lit_bg import pairings
 from lit_bg.energies import DW4, BistableDimer, CoulombGas, DoubleWell, PairEnergy
+from lit_bg.generators import ContinuousFlow, Harmonic, Lattice, Normal
+from lit_bg.losses import FlowMatching
+from lit_bg.nets import EGNN
 from lit_bg.pairings import EquivariantOT, Independent, MinibatchOT
 
 MAKE = {
@@ -35,6 +38,20 @@ def test_every_pairing_shortens_paths_within_the_orbits_of_the_samples(make):
     assert (a - b).square().sum() <= (x0 - x1).square().sum() + 1e-9
     for before, after in ((x0, a), (x1, b)):
         torch.testing.assert_close(orbits(before), orbits(after))
+
+
+def test_a_base_or_a_field_without_the_symmetries_is_refused():
+    energy = DW4()
+    pairing, field, base = EquivariantOT().build(energy), EGNN(1, 4).build(energy), Normal().build(energy)
+    pairing.check(base, field)
+    with pytest.raises(ValueError, match="by exchanges of particles, and Harmonic does not"):
+        pairing.check(Harmonic([(0, 1), (1, 2), (2, 3)]).build(energy), field)
+    with pytest.raises(ValueError, match="by exchanges of particles and rotations and reflections, and Lattice does not"):
+        pairing.check(Lattice().build(energy), field)
+    loss, flow = FlowMatching(pairing=pairing), ContinuousFlow(EGNN(1, 4), Lattice()).build(energy)
+    with pytest.raises(ValueError, match="Lattice does not follow them: use MinibatchOT"):
+        loss.check(flow, energy)
+    MinibatchOT().check(Lattice().build(energy), field)
 
 
 def orbits(x):

@@ -1,0 +1,56 @@
+"""What generators share that move coordinates by a vector field."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from torch import Tensor
+
+from lit_bg.energies.base import Energy
+from lit_bg.generators.base import Generator
+from lit_bg.generators.base_density import BaseDensity
+from lit_bg.generators.units import Units
+from lit_bg.nets.field import VectorField
+from lit_bg.transforms.domain import Kind
+
+
+class FieldGenerator(Generator):
+    """A base density and a field that carries it to the target, on lines and in `Units` of the data.
+
+    Args:
+        field: what moves the coordinates.
+        prior: the base density.
+        scale: width of the data, where no data will say.
+    """
+
+    units: Units
+
+    def __init__(self, field: VectorField, prior: BaseDensity, scale: float) -> None:
+        super().__init__()
+        self.field, self.prior, self.start_scale = field, prior, scale
+
+    def build(self, energy: Energy) -> Self:
+        """Build field and base.
+
+        Raises:
+            ValueError: coordinates on circles or intervals, or a field that moves a centre of mass that has no density.
+        """
+        name, system = type(self).__name__, type(energy).__name__
+        if (energy.domain.kinds != Kind.LINEAR).any():
+            raise ValueError(f"{name} lives on lines, and {system} has coordinates on circles or intervals: use CouplingFlow.")
+        self.field.build(energy)
+        if energy.translation_invariant and "translation" not in self.field.symmetries:
+            raise ValueError(
+                f"{system} does not see translations and {type(self.field).__name__} does: its flow would move the centre of "
+                "mass, which has no density; use a field that is translation-invariant (EGNN)."
+            )
+        self.prior.build(energy)
+        self.event_shape, self.units = energy.event_shape, Units(energy, self.start_scale)
+        return self
+
+    @property
+    def context(self) -> int:
+        return self.field.context
+
+    def adapt(self, x: Tensor) -> None:
+        self.units.adapt(x)
