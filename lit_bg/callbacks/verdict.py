@@ -60,7 +60,9 @@ def _weights(s: dict[str, Any]) -> Iterator[str]:
             "averages and their errors."
         )
     if not s.get("exact_density", True):
-        yield "log q is a random estimate, and weights made of it are biased: give the generator an exact divergence."
+        variance = s.get("log_q_variance")
+        known = "" if variance is None else f" of variance {variance:.2g}, which lifts log Z by about {variance / 2:.2g}"
+        yield f"log q is a random estimate{known}, and weights made of it are biased: give the generator an exact divergence."
     if s["n_nonfinite"] > NONFINITE * n:
         yield f"{s['n_nonfinite']} of {n} proposals have no finite energy or density."
 

@@ -55,6 +55,10 @@ class Generator(nn.Module, ABC):
         """Whether log q is exact (to the accuracy of its arithmetic) and not a random estimate."""
         return True
 
+    def log_prob_variance(self, x: Tensor, rng: torch.Generator) -> Tensor | None:
+        """Where log q is a random estimate, its variance at x, (B,), itself estimated from two; None where it is exact."""
+        return None
+
     @property
     def context(self) -> int:
         """Number of conditions (temperature, say) that `sample` and `log_prob` need as `context`."""

@@ -14,6 +14,9 @@ from lit_bg.data.dataset import Dataset
 from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell
 from lit_bg.estimators import ess, expectation, forward_ess, log_z, pareto_k, profile
+from lit_bg.generators import ContinuousFlow
+from lit_bg.nets import Hutchinson, VectorField
+from lit_bg.solvers import RungeKutta4
 
 
 class Remember(Callback):
@@ -149,6 +152,26 @@ def test_a_collapse_that_nothing_can_show_is_unchecked(tmp_path):
     assert summary["ess"] > 0.9
     assert summary["verdict"] == "unchecked"
     assert "lost mode" in summary["reasons"][0]
+
+
+def test_an_estimated_log_q_is_told_with_its_variance(tmp_path):
+    """The noise of v = 0.6 (x2, x1) estimated with signs: log q has variance $1.2^2$, each estimate of it 0 or twice that."""
+
+    class Swap(VectorField):
+        def build(self, energy):
+            self.rate = torch.nn.Parameter(torch.tensor(0.6))
+            return self
+
+        def forward(self, t, x, context=None):
+            return self.rate * x.flip(-1)
+
+    flow = ContinuousFlow(Swap(), solver=RungeKutta4(4), divergence=Hutchinson())
+    module, data, trainer = assemble(tmp_path, DoubleWell(), flow, observers())
+    trainer.test(module, data, verbose=False)
+    summary = json.loads((tmp_path / "run" / "version_0" / "summary.json").read_text())
+    assert summary["log_q_variance"] == pytest.approx(1.44, rel=0.25)
+    assert trainer.callback_metrics["test/log_q_variance"].item() == pytest.approx(summary["log_q_variance"])
+    assert summary["verdict"] == "do not trust"
 
 
 def test_summary_json_has_the_promised_keys(tested):
