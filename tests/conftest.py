@@ -19,3 +19,9 @@ def _seeded():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def empty_figures(monkeypatch):
+    """Figures are built and their files are empty: drawing is most of what a short run costs."""
+    monkeypatch.setattr("lit_bg.figures.style.png", lambda figure: b"")

@@ -30,7 +30,7 @@ SMALL = {
 
 
 @pytest.fixture
-def experiment(tmp_path, monkeypatch):
+def experiment(tmp_path, monkeypatch, empty_figures):
     """Writes a YAML in an empty working directory: experiment(**changes) -> its name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LIT_BG_VERSION", raising=False)

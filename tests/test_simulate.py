@@ -32,7 +32,7 @@ def experiment(tmp_path, monkeypatch):
     return "x.yaml"
 
 
-def test_data_then_training(experiment, capsys):
+def test_data_then_training(experiment, capsys, empty_figures):
     simulate.main(["-c", experiment])
     assert "5000 frames in data/x.npz" in capsys.readouterr().out
     with np.load("data/x.npz") as data:
@@ -102,7 +102,8 @@ def test_a_molecule_from_pdb_to_structures(experiment, capsys):
     config = yaml.safe_load((ROOT / "experiments/alanine_dipeptide.yaml").read_text())
     config["model"]["energy"]["init_args"]["topology"] = str(ROOT / "experiments/alanine_dipeptide.pdb")
     config["model"]["generator"]["init_args"] |= {"blocks": 1, "hidden": [16], "compile": False}
-    few = {"walkers": 5, "frames": 40, "burn_in": 0.5, "pilot": 0.5, "rungs": 2, "max_temperature": 400.0}
+    few = {"walkers": 8, "frames": 10, "interval": 0.02, "exchange_interval": 0.02, "burn_in": 0.1, "pilot": 0.1}
+    few |= {"rungs": 2, "max_temperature": 400.0, "torsion_moves": 2}
     config["simulate"]["init_args"] |= few
     config["trainer"] = {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False}
     config["data"] |= {"batch_size": 64, "steps_per_epoch": 5, "val_samples": 20, "test_samples": 100}

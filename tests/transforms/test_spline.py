@@ -29,8 +29,8 @@ def test_zero_parameters_are_the_identity():
 @pytest.mark.parametrize("run", ["forward", "inverse"])
 def test_gradients_of_first_and_second_order(run):
     spline = Spline(KINDS, bins=4).double()
-    z = points(3).requires_grad_()
-    p = params(spline, 3).requires_grad_()
+    z = points(2).requires_grad_()
+    p = params(spline, 2).requires_grad_()
     assert torch.autograd.gradcheck(getattr(spline, run), (z, p))
     assert torch.autograd.gradgradcheck(getattr(spline, run), (z, p))  # force matching needs it
 
