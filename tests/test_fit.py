@@ -1,6 +1,8 @@
 """The command line as a user meets it: run folder, resume, errors."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import signal
@@ -29,24 +31,37 @@ SMALL = {
 }
 
 
+def written(name="small", **changes):
+    """Writes a YAML into the working directory: its name."""
+    config = json.loads(json.dumps(SMALL))
+    for key, value in changes.items():
+        *path, leaf = key.split("__")
+        at = config
+        for p in path:
+            at = at.setdefault(p, {})
+        at[leaf] = value
+    Path(f"{name}.yaml").write_text(yaml.safe_dump(config))
+    return f"{name}.yaml"
+
+
 @pytest.fixture
 def experiment(tmp_path, monkeypatch, empty_figures):
-    """Writes a YAML in an empty working directory: experiment(**changes) -> its name."""
+    """An empty working directory, and what writes a YAML there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LIT_BG_VERSION", raising=False)
+    return written
 
-    def write(name="small", **changes):
-        config = json.loads(json.dumps(SMALL))
-        for key, value in changes.items():
-            *path, leaf = key.split("__")
-            at = config
-            for p in path:
-                at = at.setdefault(p, {})
-            at[leaf] = value
-        Path(f"{name}.yaml").write_text(yaml.safe_dump(config))
-        return f"{name}.yaml"
 
-    return write
+@pytest.fixture(scope="class")
+def finished(tmp_path_factory):
+    """Directory and output of a run that nothing went wrong with."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as output:
+        patch.chdir(folder)
+        patch.delenv("LIT_BG_VERSION", raising=False)
+        name = Path(written()).resolve()
+        fit.main(["-c", str(name), f"--runs={Path('runs').resolve()}", "--trainer.log_every_n_steps=1"])
+    return folder, output.getvalue()
 
 
 def metrics(run: str) -> list[dict[str, str]]:
@@ -64,8 +79,11 @@ def same(a: dict, b: dict) -> bool:
 
 
 class TestRunFolder:
-    def test_holds_everything(self, experiment, capsys):
-        fit.main(["-c", experiment()])
+    @pytest.fixture(autouse=True)
+    def _inside(self, finished, monkeypatch):
+        monkeypatch.chdir(finished[0])
+
+    def test_holds_everything(self, finished):
         run = Path("runs/small/version_0")
         summary = json.loads((run / "summary.json").read_text())
         expected = {"n_samples", "ess", "ess_forward", "pareto_k", "log_Z", "log_Z_err"}
@@ -85,30 +103,26 @@ class TestRunFolder:
             assert ess(torch.from_numpy(-s["u"] - s["log_q"])) == pytest.approx(summary["ess"], rel=1e-4)
         assert {p.name for p in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
         assert list((run / "figures").glob("*.png"))
-        assert "runs/small/version_0" in capsys.readouterr().out
+        assert "runs/small/version_0" in finished[1]
 
-    def test_metrics_have_one_line_per_step(self, experiment):
-        fit.main(["-c", experiment(), "--trainer.log_every_n_steps=1"])
+    def test_metrics_have_one_line_per_step(self):
         rows = metrics("runs/small/version_0")
         steps = [int(r["step"]) for r in rows]
         assert steps == sorted(set(steps))
         assert {s for s, r in zip(steps, rows, strict=True) if r["train/loss"]} == set(range(20))
 
-    def test_names_no_path_of_the_machine(self, experiment):
-        fit.main(["-c", str(Path(experiment()).resolve()), f"--runs={Path('runs').resolve()}"])
+    def test_names_no_path_of_the_machine(self):
         here = str(Path.cwd())
         config = Path("runs/small/version_0/config.yaml").read_text()
         assert here not in config
         assert here not in str(torch.load("runs/small/version_0/checkpoints/last.ckpt", weights_only=True)["model"])
         assert yaml.safe_load(config)["name"] == "small"
 
-    def test_its_config_is_an_experiment(self, experiment):
-        fit.main(["-c", experiment()])
-        fit.main(["-c", "runs/small/version_0/config.yaml"])
-        assert same(weights("runs/small/version_0"), weights("runs/small/version_1"))
+    def test_its_config_is_an_experiment(self, empty_figures):
+        fit.main(["-c", "runs/small/version_0/config.yaml", "--runs=again"])
+        assert same(weights("runs/small/version_0"), weights("again/small/version_0"))
 
-    def test_load_and_sample(self, experiment, capsys):
-        fit.main(["-c", experiment()])
+    def test_load_and_sample(self, capsys):
         run = lit_bg.load("runs/small")
         s = run.sample(300, seed=3)
         torch.testing.assert_close(s.log_q, run.log_prob(s.x), atol=1e-3, rtol=0)
