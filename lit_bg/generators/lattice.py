@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy, Symmetry
+from lit_bg.energies.base import Energy
 from lit_bg.energies.clusters import cluster
 from lit_bg.generators.base_density import BaseDensity
-from lit_bg.nets.field import centred
+from lit_bg.generators.normal import Normal
 
 
 class Lattice(BaseDensity):
@@ -46,9 +45,7 @@ class Lattice(BaseDensity):
 
     def __init__(self, width: float = 0.3, sites: list[list[float]] | None = None) -> None:
         super().__init__()
-        if not width > 0:
-            raise ValueError(f"a lattice needs width > 0, got {width}.")
-        self.width, self.given = width, sites
+        self.displacement, self.given = Normal(width), sites
 
     def build(self, energy: Energy) -> Self:
         name, shape = type(energy).__name__, energy.event_shape
@@ -57,21 +54,16 @@ class Lattice(BaseDensity):
         sites = cluster(*shape) if self.given is None else torch.tensor(self.given, dtype=torch.float64)
         if sites.shape != shape:
             raise ValueError(f"{name} of shape {shape} needs as many sites, got {tuple(sites.shape)}.")
-        sites = centred(sites[None])[0]
+        self.displacement.build(energy)
+        self.symmetries = self.displacement.symmetries - {"rotation", "reflection"}
+        sites = sites - sites.mean(0)
         sites = sites / sites.square().mean().sqrt()
-        self.event_shape, self.mean_free = shape, energy.translation_invariant
-        self.symmetries = frozenset[Symmetry]({"translation"} if self.mean_free else ())
-        self.log_norm = 0.5 * energy.degrees_of_freedom * math.log(2 * math.pi * self.width**2)
         self.register_buffer("sites", sites.to(torch.get_default_dtype()), persistent=False)
         return self
 
-    def _projected(self, z: Tensor) -> Tensor:
-        return centred(z) if self.mean_free else z
-
     def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        noise = torch.randn(n, *self.event_shape, generator=rng, device=self.sites.device, dtype=self.sites.dtype)
-        z = self.sites + self.width * self._projected(noise)
-        return z, self.log_prob(z)
+        away, log_p = self.displacement.sample(n, rng)
+        return self.sites + away, log_p
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return -0.5 * (self._projected(z - self.sites) / self.width).square().flatten(1).sum(-1) - self.log_norm
+        return self.displacement.log_prob(z - self.sites)
