@@ -1,7 +1,11 @@
-"""Settings of every test: no account, no display, one thread, fixed seeds, Ctrl-C as in a terminal."""
+"""Settings of every test: no account, no display, one thread, fixed seeds, Ctrl-C as in a terminal.
+
+The only conftest: `--doctest-modules` collects these files too, and two of one name are an error.
+"""
 
 import os
 import signal
+import sys
 
 import pytest
 
@@ -19,6 +23,14 @@ def _seeded():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_service_left():
+    """No service of W&B outlives the module that asked for it: it would poll beside all later tests."""
+    yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
 
 
 @pytest.fixture
