@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from lit_bg.forces.selection import Differences
+from lit_bg.forces.squared_distances import SquaredDistances, minimum_image
 
 
 class Frame:
@@ -16,17 +17,17 @@ class Frame:
     Args:
         x: positions, (N, 3, B) [nm], contiguous.
         box: (3, 3) lower triangular box vectors [nm]; None without a box.
-        all_pairs: (i, j) of all atom pairs i < j, for forces between all of them.
+        all_pairs: whether there are forces between all atoms.
     """
 
-    pairs: Tensor  # squared distances of all pairs i < j, (P, B) [nm^2], of nearest images where there is a box
+    pairs: Tensor  # squared distances of all atoms from all, (N, N, B) [nm^2], of nearest images where there is a box
     inverse_distance: Tensor  # 1 / r of all pairs [1/nm]
     distance: Tensor  # r of all pairs [nm]
 
-    def __init__(self, x: Tensor, box: Tensor | None, all_pairs: Differences | None) -> None:
+    def __init__(self, x: Tensor, box: Tensor | None, all_pairs: bool) -> None:
         self.x, self.box = x, box
-        if all_pairs is not None:  # not cached properties, whose locks the compiler cannot follow
-            self.pairs = self.differences(all_pairs, periodic=True).square().sum(1)
+        if all_pairs:  # not cached properties, whose locks the compiler cannot follow
+            self.pairs = SquaredDistances.apply(x, box)
             self.inverse_distance = self.pairs.rsqrt()
             self.distance = self.pairs * self.inverse_distance
 
@@ -69,22 +70,12 @@ class Untranslatable(Exception):
 
 
 def total(terms: Tensor) -> Tensor:
-    """Sum over the rows of (M, B), (B,) float64.
+    """Sum over all but the last dimension of (M, B) or (N, N, B), (B,) float64.
 
     Rows are added in their own precision, in a cascade whose error hardly grows with their number; a conversion of
     all terms, forward and backward, would take as long as the forces themselves. Sums of different forces are added
     in float64.
     """
+    if terms.dim() == 3:
+        terms = terms.sum(1)
     return terms.sum(0).double()
-
-
-def minimum_image(d: Tensor, box: Tensor) -> Tensor:
-    """Differences (M, 3, B) to the nearest image in a box with lower triangular vectors, (3, 3).
-
-    Exact for distances below half the smallest width, as OpenMM requires of cutoffs.
-    """
-    box = box.to(d.dtype)
-    for k in (2, 1, 0):
-        shift = (d[:, k : k + 1] / box[k, k]).round()
-        d = d - shift * box[k][:, None]
-    return d

@@ -70,4 +70,4 @@ class CustomCentroidBond(CustomCompoundBond):
     def energy(self, frame: Frame) -> Tensor:
         # elementwise, not a matrix product: some devices round products of float32
         centres = torch.stack([(w[:, None, None] * frame.x).sum(0) for w in self.weights])
-        return super().energy(Frame(centres, frame.box, None))
+        return super().energy(Frame(centres, frame.box, all_pairs=False))

@@ -11,19 +11,18 @@ from lit_bg.forces.base import Force, Frame, System, total
 from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
 from lit_bg.forces.custom_nonbonded import excluded, of_both, within
 from lit_bg.forces.expression import Expression
-from lit_bg.forces.selection import Rows
 
 
 class CustomGB(Force):
     """OpenMM's CustomGBForce: values of every atom, computed one from the other, and energies that depend on them.
 
     HCT, OBC, GBn and GBn2 of the `implicit/` force-field files are of this kind. A value may be a sum over all other atoms
-    of an expression that is not symmetric: it is evaluated for both orders of a pair, with the parameters that depend on
-    the pair alone folded together beforehand.
+    of an expression that is not symmetric; parameters that depend on the pair alone are folded together beforehand.
     """
 
     needs_pairs = True
-    kept: Tensor  # (P, 1) bool: not excluded
+    kept: Tensor  # (N, N, 1) bool: not excluded
+    others: Tensor  # (N, N, 1) bool: two atoms
 
     def __init__(self, force: Any, system: System) -> None:
         super().__init__()
@@ -31,11 +30,9 @@ class CustomGB(Force):
         self.cutoff = None if force.getNonbondedMethod() == force.NoCutoff else force.getCutoffDistance()._value
         rows = [force.getParticleParameters(m) for m in range(n)]
         single, shared = columns(parameter_names(force, "Particle"), rows), global_parameters(force)
-        i, j = torch.triu_indices(n, n, 1)
-        self.first, self.second = Rows(i, n), Rows(j, n)
-        self.register_buffer("kept", ~excluded(force, n)[i, j][:, None], persistent=False)
-        self.uses_exclusions = force.getNumExclusions() > 0
-        of_pair, reverse = shared | of_both(single, i, j), shared | of_both(single, j, i)
+        self.register_buffer("kept", ~excluded(force, n)[:, :, None], persistent=False)
+        self.register_buffer("others", ~torch.eye(n, dtype=torch.bool)[:, :, None], persistent=False)
+        of_pair = shared | of_both(single)
 
         def for_atoms(expression: Expression, known: list[str]) -> nn.Module:
             return expression.bind(single | shared, [*known, "x", "y", "z"])
@@ -46,10 +43,8 @@ class CustomGB(Force):
         for k in range(force.getNumComputedValues()):
             name, text, kind = force.getComputedValueParameters(k)
             expression = parse(force, text)
-            if kind == force.SingleParticle:
-                self.values.append(for_atoms(expression, self.names))
-            else:
-                self.values.append(nn.ModuleList([expression.bind(c, ["r"]) for c in (of_pair, reverse)]))
+            bound = for_atoms(expression, self.names) if kind == force.SingleParticle else expression.bind(of_pair, ["r"])
+            self.values.append(bound)
             self.kinds[0].append(kind)
             self.names.append(name)
         both = [f"{name}{side}" for name in self.names for side in "12"]
@@ -66,20 +61,17 @@ class CustomGB(Force):
         x, y, z = frame.x.unbind(1)
         of_atoms: dict[str, Tensor] = {"x": x, "y": y, "z": z}
         for name, kind, value in zip(self.names, self.kinds[0], self.values, strict=True):
-            if kind == self.single:
-                of_atoms[name] = value(of_atoms)
-                continue
-            there, back = (self._within(expression, {}, frame, kind) for expression in value)  # type: ignore[attr-defined]
-            of_atoms[name] = self.first.add(there) + self.second.add(back)
-        of_pairs = {f"{name}1": self.first(of_atoms[name]) for name in self.names}
-        of_pairs |= {f"{name}2": self.second(of_atoms[name]) for name in self.names}
+            of_atoms[name] = value(of_atoms) if kind == self.single else self._within(value, {}, frame, kind).sum(1)
+        of_pairs = of_both({name: of_atoms[name] for name in self.names})
         energy = frame.x.new_zeros(frame.x.shape[-1], dtype=torch.float64)
         for kind, expression in zip(self.kinds[1], self.energies, strict=True):
-            term = expression(of_atoms) if kind == self.single else self._within(expression, of_pairs, frame, kind)
-            energy = energy + total(term)
+            if kind == self.single:
+                energy = energy + total(expression(of_atoms))
+            else:
+                energy = energy + 0.5 * total(self._within(expression, of_pairs, frame, kind))
         return energy
 
     def _within(self, expression: nn.Module, values: dict[str, Tensor], frame: Frame, kind: int) -> Tensor:
-        """A term of every pair, (P, B), zero where the pair does not count."""
-        kept = self.kept if kind == self.pair and self.uses_exclusions else None
+        """A term of every pair, (N, N, B), zero where the pair does not count."""
+        kept = self.kept if kind == self.pair else self.others
         return within(expression, values, frame.distance, kept, self.cutoff)

@@ -16,11 +16,12 @@ class CustomNonbonded(Force):
     """OpenMM's CustomNonbondedForce: an expression in the distance r and the parameters of both atoms.
 
     Exclusions, interaction groups, cutoff, switching function and computed values are OpenMM's. The expression may have
-    any value where a pair is excluded or beyond the cutoff: r is set to 1 nm there before it is evaluated.
+    any value where a pair is excluded or beyond the cutoff: r is set to 1 nm there before it is evaluated. Of one that is not
+    symmetric in the two atoms, where OpenMM takes any order, the mean of both counts.
     """
 
     needs_pairs = True
-    kept: Tensor | None  # (P, 1) bool; None: all pairs
+    kept: Tensor  # (N, N, 1) bool
 
     def __init__(self, force: Any, system: System) -> None:
         super().__init__()
@@ -37,35 +38,27 @@ class CustomNonbonded(Force):
             name, text = force.getComputedValueParameters(k)
             value = parse(force, text).bind(single | shared, [])({})
             single[name] = value.expand(n, 1)
-        i, j = torch.triu_indices(n, n, 1)
-        constants = shared | of_both(single, i, j)
-        self.expression = parse(force, force.getEnergyFunction()).bind(constants, ["r"])
-        kept = _kept(force, n)[i, j]
-        self.register_buffer("kept", None if kept.all() else kept[:, None], persistent=False)
+        self.expression = parse(force, force.getEnergyFunction()).bind(shared | of_both(single), ["r"])
+        self.register_buffer("kept", _kept(force, n)[:, :, None], persistent=False)
 
     def energy(self, frame: Frame) -> Tensor:
         terms = within(self.expression, {}, frame.distance, self.kept, self.cutoff)
         if self.switch is not None and self.cutoff is not None:
             terms = terms * switching(frame.distance, self.switch, self.cutoff)
-        return total(terms)
+        return 0.5 * total(terms)
 
 
-def within(expression: nn.Module, values: dict[str, Tensor], r: Tensor, kept: Tensor | None, cutoff: float | None) -> Tensor:
-    """An expression of all pairs at distance r, (P, B); zero, and without gradient, for pairs not kept or too far apart."""
+def within(expression: nn.Module, values: dict[str, Tensor], r: Tensor, kept: Tensor, cutoff: float | None) -> Tensor:
+    """An expression of all pairs at distance r, (N, N, B); zero, and without gradient, for pairs not kept or too far apart."""
     if cutoff is not None:
-        kept = r < cutoff if kept is None else (r < cutoff) & kept
-    if kept is None:
-        return expression({**values, "r": r})
+        kept = (r < cutoff) & kept
     return torch.where(kept, expression({**values, "r": torch.where(kept, r, 1.0)}), 0.0)
 
 
-def of_both(single: dict[str, Tensor | float], i: Tensor, j: Tensor) -> dict[str, Tensor | float]:
-    """Parameters of the atoms of each pair, under the names with 1 and 2 behind them."""
-    pairs: dict[str, Tensor | float] = {}
-    for name, value in single.items():
-        assert isinstance(value, Tensor)
-        pairs |= {f"{name}1": value[i], f"{name}2": value[j]}
-    return pairs
+def of_both(single: dict[str, Any]) -> dict[str, Any]:
+    """Tensors of atoms, (N, ...), as those of the two atoms of each pair, under the names with 1 and 2 behind them."""
+    sides = (("1", lambda value: value[:, None]), ("2", lambda value: value[None]))
+    return {name + side: of_pair(value) for name, value in single.items() for side, of_pair in sides}
 
 
 def _kept(force: Any, n: int) -> Tensor:
@@ -81,8 +74,8 @@ def _kept(force: Any, n: int) -> Tensor:
 
 
 def excluded(force: Any, n: int) -> Tensor:
-    """(N, N) bool: the exclusions of a force."""
-    table = torch.zeros(n, n, dtype=torch.bool)
+    """(N, N) bool: the exclusions of a force, and every atom with itself."""
+    table = torch.eye(n, dtype=torch.bool)
     for k in range(force.getNumExclusions()):
         i, j = force.getExclusionParticles(k)
         table[i, j] = table[j, i] = True

@@ -1,4 +1,4 @@
-"""An expression of which some variables are known: constants evaluated once, integer powers as products."""
+"""An expression of which some variables are known: constants evaluated once, powers as products, quotients by reciprocals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class Lowering:
     """What is left of an expression when some variables are known.
 
     Every largest subexpression of constants becomes one node, a number if it has no dimension, else a tensor. Powers with
-    integer exponents become products, and choices become masks.
+    integer exponents become products, choices become masks, and quotients become products with reciprocals of single
+    factors: equal ones are one node, those of atoms are taken before they meet in pairs, and their derivative divides no more.
 
     Args:
         expression: the nodes of the expression, its value the last.
@@ -74,6 +75,10 @@ class Lowering:
             self._power(i, arguments[0], 3)
         elif name == "^" and (exponent := self._number(arguments[1])) is not None:
             self._power(i, arguments[0], exponent)
+        elif name == "/":
+            self._divide(i, *arguments)
+        elif name == "recip":
+            self._place[i] = self._reciprocal(self._new(arguments[0]))
         else:
             self._place[i] = self._graph.call(name, *map(self._new, arguments))
 
@@ -104,7 +109,33 @@ class Lowering:
         else:
             self._place[i] = self._graph.call("^", x, self._graph.add(Number(exponent)))
             return
-        self._place[i] = power if exponent > 0 else self._graph.call("recip", power)
+        self._place[i] = power if exponent > 0 else self._reciprocal(power)
+
+    def _divide(self, i: int, above: int, below: int) -> None:
+        if below in self._known:
+            inverse = self._known[below].reciprocal()
+            if inverse.dim():
+                self.tensors.append(inverse)
+                self._place[i] = self._graph.call("*", self._new(above), self._graph.add(Constant(len(self.tensors) - 1)))
+            else:
+                self._place[i] = self._graph.call("*", self._new(above), self._graph.add(Number(inverse.item())))
+            return
+        inverted = self._reciprocal(self._new(below))
+        self._place[i] = inverted if self._number(above) == 1 else self._graph.call("*", self._new(above), inverted)
+
+    def _reciprocal(self, x: int) -> int:
+        match self._graph.nodes[x]:
+            case Call("*", (a, b)):
+                return self._graph.call("*", self._reciprocal(a), self._reciprocal(b))
+            case Call("sqrt", (a,)) if "sqrt" not in self._functions:
+                return self._graph.call("1/sqrt", a)
+            case Call("1/sqrt", (a,)):
+                return self._graph.call("sqrt", a)
+            case Call("recip", (a,)) if "recip" not in self._functions:
+                return a
+            case Number(value) if value != 0:
+                return self._graph.add(Number(1 / value))
+        return self._graph.call("recip", x)
 
     def _product(self, x: int, n: int) -> int:
         """x^n = (x^(n/2))^2 or x x^(n-1): an x^12 costs one product more than the x^6 beside it."""

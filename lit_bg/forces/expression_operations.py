@@ -82,6 +82,7 @@ OPERATIONS: Mapping[str, Operation] = {
     # What the compiler makes of the operations above.
     "x>=0": Operation(1, lambda x: x >= 0, regular=True),
     "x!=0": Operation(1, lambda x: x != 0, regular=True),
+    "1/sqrt": Operation(1, torch.rsqrt),
     "?:": Operation(3, torch.where, regular=True),
     "x|mask": Operation(2, lambda mask, x: torch.where(mask, x, x.detach()), regular=True),
     "x|not mask": Operation(2, lambda mask, x: torch.where(mask, x.detach(), x), regular=True),

@@ -13,34 +13,33 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lit_bg.forces.base import Force, Frame
-from lit_bg.forces.selection import Differences, products_are_exact, use_indices
+from lit_bg.forces.selection import products_are_exact, use_indices
 
 MEMORY = 2**31  # bytes that one chunk may take, roughly
-IN_CACHE = 2**16  # on a CPU, elements (pairs x configurations) of an array: several then stay in its cache
+IN_CACHE = 2**17  # on a CPU, elements (pairs x configurations) of an array: several then stay in its cache
 CHUNKS = 16, 256  # on a CPU, the fewest and the most configurations: fewer fill no vectors
 DISAGREEMENT = 1e-2  # relative; rounding in single precision is a thousand times less, wrong code a thousand times more
 ARRAYS = 60  # live (pairs, batch) arrays of one evaluation with forces, counted generously
 
 
 class Sum(nn.Module):
-    """The sum of all forces over one chunk, plain differentiable torch: (b, N, 3) -> (b,) float64."""
+    """The sum of all forces over one chunk, plain differentiable torch: (N, 3, b) -> (b,) float64."""
 
     box: Tensor | None
 
-    def __init__(self, forces: list[Force], n: int, box: Tensor | None) -> None:
+    def __init__(self, forces: list[Force], box: Tensor | None) -> None:
         super().__init__()
         self.forces = nn.ModuleList(forces)
         self.register_buffer("box", box, persistent=False)
-        pairs = torch.triu_indices(n, n, 1)
-        self.all_pairs = Differences(pairs[0], pairs[1], n) if any(f.needs_pairs for f in forces) else None
+        self.all_pairs = any(f.needs_pairs for f in forces)
 
     def frame(self, x: Tensor) -> Frame:
-        """Configurations (b, N, 3) as forces see them."""
-        return Frame(x.permute(1, 2, 0).contiguous(), self.box, self.all_pairs)
+        """Configurations as forces see them."""
+        return Frame(x, self.box, self.all_pairs)
 
     def forward(self, x: Tensor) -> Tensor:
         frame = self.frame(x)
-        energy = x.new_zeros(len(x), dtype=torch.float64)
+        energy = x.new_zeros(x.shape[-1], dtype=torch.float64)
         for force in self.forces:
             energy = energy + force.energy(frame)  # type: ignore[operator]
         return energy
@@ -62,7 +61,7 @@ class ForceField:
 
     def __init__(self, forces: list[Force], n: int, box: Tensor | None = None) -> None:
         self.n = n
-        self.exact = Sum(forces, n, box)
+        self.exact = Sum(forces, box)
         self._fitted: dict[tuple[torch.dtype, torch.device, bool], Sum] = {}
         self._agrees: dict[tuple[torch.dtype, torch.device], bool] = {}  # compiled code with eager
 
@@ -71,7 +70,7 @@ class ForceField:
 
     @property
     def pairs(self) -> int:
-        """How many atom pairs one configuration costs."""
+        """How many pairs of atoms there are."""
         return self.n * (self.n - 1) // 2
 
     def energy(self, x: Tensor, compiled: bool = False) -> Tensor:
@@ -113,17 +112,17 @@ class ForceField:
         table = {key: x.new_zeros(len(x), dtype=torch.float64) for key in keys}
         with torch.no_grad():
             for rows in torch.arange(len(x)).split(self.chunk(x)):
-                frame = own.frame(x[rows])
+                frame = own.frame(_batch_last(x[rows]))
                 for key, force in zip(keys, own.forces, strict=True):
                     table[key][rows] += force.energy(frame)  # type: ignore[operator]
         return table
 
     def chunk(self, x: Tensor) -> int:
         """Configurations that are evaluated at a time."""
-        bytes_each = ARRAYS * max(self.pairs, 6 * self.n) * x.element_size()
+        bytes_each = ARRAYS * max(self.n**2, 12 * self.n) * x.element_size()
         most = max(1, MEMORY // bytes_each)
         if x.device.type == "cpu":
-            most = min(most, max(CHUNKS[0], min(CHUNKS[1], IN_CACHE // max(1, self.pairs))))
+            most = min(most, max(CHUNKS[0], min(CHUNKS[1], IN_CACHE // self.n**2)))
         return 1 << (most.bit_length() - 1)  # powers of two fill vectors
 
     def fitted(self, x: Tensor) -> Sum:
@@ -146,25 +145,26 @@ class ForceField:
                 full = torch.cat([part, part[-1:].expand(size - n, -1, -1)])
             if compiled and self._trusts_compiled(own, full):
                 # compiled code serves energies too: without gradient it would be compiled again
-                energy, g = _with_gradient(_compiled(), own, full)
-                yield energy[:n], g[:n] if gradient else None
+                energy, g = _compiled()(own, _batch_last(full))
+                yield energy[:n], _batch_first(g)[:n] if gradient else None
             elif gradient:
-                yield _with_gradient(Sum.forward, own, part)
+                energy, g = _with_gradient(own, _batch_last(part))
+                yield energy, _batch_first(g)
             else:
-                yield own(part), None
+                yield own(_batch_last(part)), None
 
     def _trusts_compiled(self, own: Sum, part: Tensor) -> bool:
         """Whether compiled code gives the energies and forces of eager code: looked at once, since it has been seen not to."""
         key = part.dtype, part.device
         if key not in self._agrees:
             try:
-                energy, gradient = _with_gradient(_compiled(), own, part)
+                energy, gradient = _compiled()(own, _batch_last(part))
             except Exception as error:  # a compiler raises anything
                 problem = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             else:
-                right_energy, right = _with_gradient(Sum.forward, own, part)
-                fine = right_energy.isfinite() & right.isfinite().flatten(1).all(-1)
-                wrong = (gradient - right).flatten(1).norm(dim=-1) > DISAGREEMENT * right.flatten(1).norm(dim=-1)
+                right_energy, right = _with_gradient(own, _batch_last(part))
+                fine = right_energy.isfinite() & right.isfinite().flatten(0, 1).all(0)
+                wrong = (gradient - right).flatten(0, 1).norm(dim=0) > DISAGREEMENT * right.flatten(0, 1).norm(dim=0)
                 wrong |= (energy - right_energy).abs() > DISAGREEMENT * (1 + right_energy.abs())
                 problem = f"gave wrong energies or forces for {int((wrong & fine).sum())} of {len(part)} configurations"
                 problem = problem if (wrong & fine).any() else ""
@@ -174,14 +174,37 @@ class ForceField:
         return self._agrees[key]
 
 
-def _with_gradient(function: Any, own: Sum, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Energies (b,) and their gradient (b, N, 3), detached."""
+def _batch_last(x: Tensor) -> Tensor:
+    """(b, N, 3) -> (N, 3, b), contiguous: done outside of compiled code, which else takes up the order of its input."""
+    return x.permute(1, 2, 0).contiguous()
+
+
+def _batch_first(x: Tensor) -> Tensor:
+    return x.permute(2, 0, 1)
+
+
+def _with_gradient(own: Sum, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Energies (b,) and their gradient (N, 3, b), detached."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        energy = function(own, x)
-        # the gradient is taken out here: inside a compiled function it was seen to come out as zero
+        energy = own(x)
         (gradient,) = torch.autograd.grad(energy.sum(), x)
     return energy.detach(), gradient
+
+
+def _in_one(own: Sum, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by a transform: compiled, one graph with nothing handed from a forward to a backward pass.
+
+    Compiled apart, the two passes take four times as long (42 atoms, CPU). With torch.autograd.grad in its place, the
+    gradient of a compiled function was seen to come out as zero (torch 2.13).
+    """
+
+    def energies(x: Tensor) -> tuple[Tensor, Tensor]:
+        energy = own(x)
+        return energy.sum(), energy
+
+    gradient, (_, energy) = torch.func.grad_and_value(energies, has_aux=True)(x)
+    return energy, gradient
 
 
 @cache
@@ -190,7 +213,7 @@ def _compiled() -> Any:
     # used again, the forces of compiled torsions are wrong by orders of magnitude (torch 2.13, CPU, float32).
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
     options: dict[str, Any] = {"allow_buffer_reuse": False, "inplace_buffers": False}
-    return torch.compile(Sum.forward, dynamic=False, fullgraph=True, options=options)
+    return torch.compile(_in_one, dynamic=False, fullgraph=True, options=options)
 
 
 class _Energy(torch.autograd.Function):
@@ -230,7 +253,7 @@ class _Forces(torch.autograd.Function):
         for part, v in zip(x.split(size), grad.split(size), strict=True):
             with torch.enable_grad():
                 part = part.detach().requires_grad_()
-                (g,) = torch.autograd.grad(own(part).sum(), part, create_graph=True)
+                (g,) = torch.autograd.grad(own(_batch_last(part)).sum(), part, create_graph=True)
                 (product,) = torch.autograd.grad((g * v).sum(), part)
             products.append(product)
         return -torch.cat(products), None

@@ -11,7 +11,6 @@ from torch import Tensor
 from lit_bg.forces.base import Force, Frame, System, total
 from lit_bg.forces.columns import column
 from lit_bg.forces.nonbonded import COULOMB
-from lit_bg.forces.selection import Rows
 
 OFFSET = 0.009  # of the dielectric radius [nm]
 PROBE = 0.14  # radius of a water molecule [nm]
@@ -34,8 +33,8 @@ class GBSAOBC(Force):
     q: Tensor  # (N, 1) [e]
     radius: Tensor  # (N, 1) [nm]
     reduced: Tensor  # (N, 1) radius less the offset
-    scaled: Tensor  # (N, 1) times the overlap factor
-    qq: Tensor  # (P, 1) all constants included [kJ/mol nm]
+    scaled: Tensor  # (N, N, 1), that of the second atom times its overlap factor; an atom takes nothing from itself
+    qq: Tensor  # (N, N, 1) all constants included, half: every pair is there twice [kJ/mol nm]
     self_qq: Tensor  # (N, 1)
     surface: Tensor  # (N, 1) [kJ/mol]
 
@@ -45,46 +44,48 @@ class GBSAOBC(Force):
         terms = [force.getParticleParameters(m) for m in range(n)]
         q, radius = column(t[0]._value for t in terms), column(t[1]._value for t in terms)
         constant = COULOMB * (1 / force.getSoluteDielectric() - 1 / force.getSolventDielectric())
-        i, j = torch.triu_indices(n, n, 1)
+        others = 1 - torch.eye(n, dtype=torch.float64)[:, :, None]
         buffers = {
             "q": q,
             "radius": radius,
             "reduced": radius - OFFSET,
-            "scaled": (radius - OFFSET) * column(t[2] for t in terms),
-            "qq": -constant * q[i] * q[j],
+            "scaled": others * (radius - OFFSET) * column(t[2] for t in terms),
+            "qq": -0.5 * constant * others * q[:, None] * q,
             "self_qq": -0.5 * constant * q**2,
             "surface": 4 * math.pi * force.getSurfaceAreaEnergy()._value * (radius + PROBE) ** 2,
         }
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
-        self.first, self.second = Rows(i, n), Rows(j, n)
         self.cutoff = None if force.getNonbondedMethod() == force.NoCutoff else force.getCutoffDistance()._value
 
     def energy(self, frame: Frame) -> Tensor:
-        r2, r = frame.pairs, frame.distance
-        i, j = self.first.index, self.second.index
-        of_first = _descreening(r, self.reduced[i], self.scaled[j])
-        of_second = _descreening(r, self.reduced[j], self.scaled[i])
+        r2 = frame.pairs
+        descreening = _descreening(frame.distance, frame.inverse_distance, self.reduced[:, None], self.scaled)
         if self.cutoff is not None:
             near = r2 < self.cutoff**2
-            of_first, of_second = torch.where(near, of_first, 0.0), torch.where(near, of_second, 0.0)
-        psi = 0.5 * self.reduced * (self.first.add(of_first) + self.second.add(of_second))
+            descreening = torch.where(near, descreening, 0.0)
+        psi = 0.5 * self.reduced * descreening.sum(1)
         polynomial = psi * (ALPHA - psi * (BETA - GAMMA * psi))
-        born = 1 / (1 / self.reduced - polynomial.tanh() / self.radius)
-        product = self.first(born) * self.second(born)
-        inverse_f = (r2 + product * (-0.25 * r2 / product).exp()).rsqrt()
+        inverse_born = 1 / self.reduced - polynomial.tanh() / self.radius
+        born = 1 / inverse_born
+        # Divisions are what the pair terms cost: those that can be made of atoms are
+        falls = (r2 * (-0.25 * inverse_born[:, None] * inverse_born)).exp()
+        inverse_f = (r2 + born[:, None] * born * falls).rsqrt()
         pair = self.qq * inverse_f
         if self.cutoff is not None:
             pair = torch.where(near, pair - self.qq / self.cutoff, 0.0)
-        return total(pair) + total(self.self_qq / born + self.surface * (self.radius / born) ** 6)
+        return total(pair) + total(self.self_qq * inverse_born + self.surface * (self.radius / born) ** 6)
 
 
-def _descreening(r: Tensor, reduced: Tensor, scaled: Tensor) -> Tensor:
-    """Twice the integral over the part of one sphere (radius `scaled`) outside another (radius `reduced`), (P, B) [1/nm]."""
+def _descreening(r: Tensor, inverse: Tensor, reduced: Tensor, scaled: Tensor) -> Tensor:
+    """Twice the integral over the part of one sphere (radius `scaled`) outside another (radius `reduced`), (N, N, B) [1/nm].
+
+    Their centres are r apart, and `inverse` is 1 / r.
+    """
     upper = 1 / (r + scaled)
-    lower = 1 / torch.maximum((r - scaled).abs(), reduced)
-    inverse = 1 / r
-    term = lower - upper + 0.25 * (r - scaled**2 * inverse) * (upper**2 - lower**2) + 0.5 * inverse * (upper / lower).log()
+    nearest = torch.maximum((r - scaled).abs(), reduced)
+    lower = 1 / nearest
+    term = lower - upper + 0.25 * (r - scaled**2 * inverse) * (upper**2 - lower**2) + 0.5 * inverse * (upper * nearest).log()
     swallowed = 2 * (1 / reduced - lower)  # the other sphere holds all of this one
     term = torch.where(reduced < scaled - r, term + swallowed, term)
     return torch.where(reduced < r + scaled, term, 0.0)

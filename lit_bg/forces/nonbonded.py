@@ -27,13 +27,13 @@ class Nonbonded(Force):
     """
 
     needs_pairs = True
-    qq: Tensor  # (P, 1) of all pairs [kJ/mol nm]
-    c6: Tensor  # (P, 1) 4 epsilon sigma^6
+    qq: Tensor  # (N, N, 1), half: every pair is there twice [kJ/mol nm]
+    c6: Tensor  # (N, N, 1) half of 4 epsilon sigma^6
     c12: Tensor
     apart_qq: Tensor  # (E, 1) of exceptions without images
     apart_c6: Tensor
     apart_c12: Tensor
-    exceptional: Tensor  # (P, 1) bool: without cutoff and reaction field
+    exceptional: Tensor  # (N, N, 1) bool: without cutoff and reaction field
 
     def __init__(self, force: Any, system: System) -> None:
         super().__init__()
@@ -45,23 +45,23 @@ class Nonbonded(Force):
         self.periodic = method == force.CutoffPeriodic
         self.switch = force.getSwitchingDistance()._value if force.getUseSwitchingFunction() and self.cutoff else None
         charge, sigma, epsilon = _particles(force).unbind(1)
-        i, j = torch.triu_indices(n, n, 1)
-        qq, sigma_ij = charge[i] * charge[j], (sigma[i] + sigma[j]) / 2
-        epsilon_ij = (epsilon[i] * epsilon[j]).sqrt()
-        exceptional = torch.zeros(len(i), dtype=torch.bool)
+        table = torch.stack([charge[:, None] * charge, (sigma[:, None] + sigma) / 2, (epsilon[:, None] * epsilon).sqrt()])
+        exceptional = torch.zeros(n, n, dtype=torch.bool)
 
         # An exception is the same pair with other numbers, and without a cutoff
         pairs, values = _exceptions(force)
-        row = (n - 1) * pairs[:, 0] - pairs[:, 0] * (pairs[:, 0] - 1) // 2 + pairs[:, 1] - pairs[:, 0] - 1
-        exceptional[row] = True
+        i, j = pairs.T
         apart = self.periodic and not force.getExceptionsUsePeriodicBoundaryConditions()
-        qq[row], sigma_ij[row], epsilon_ij[row] = torch.zeros_like(values.T) if apart else values.T
+        for a, b in ((i, j), (j, i)):
+            exceptional[a, b] = True
+            table[:, a, b] = 0.0 if apart else values.T
         self.apart = None
         if apart:  # distances of exceptions are not those to the nearest image
             self.apart = Distances(pairs, n)
-            self._register("apart_", *values.T)
-        self._register("", qq, sigma_ij, epsilon_ij)
-        self.register_buffer("exceptional", exceptional[:, None], persistent=False)
+            self._register("apart_", values.T)
+        others = 1 - torch.eye(n, dtype=torch.float64)
+        self._register("", table, 0.5 * others)
+        self.register_buffer("exceptional", exceptional[:, :, None], persistent=False)
 
         self.k_rf = self.c_rf = self.tail = 0.0
         if self.cutoff is not None:
@@ -73,11 +73,11 @@ class Nonbonded(Force):
             assert self.cutoff is not None
             self.tail = _dispersion_beyond(sigma, epsilon, self.cutoff, self.switch) / float(system.box.diagonal().prod())
 
-    def _register(self, prefix: str, qq: Tensor, sigma: Tensor, epsilon: Tensor) -> None:
-        """Columns of parameters."""
-        self.register_buffer(f"{prefix}qq", COULOMB * qq[:, None], persistent=False)
-        self.register_buffer(f"{prefix}c6", (4 * epsilon * sigma**6)[:, None], persistent=False)
-        self.register_buffer(f"{prefix}c12", (4 * epsilon * sigma**12)[:, None], persistent=False)
+    def _register(self, prefix: str, table: Tensor, weight: Tensor | float = 1.0) -> None:
+        """Parameters of pairs, from their charge product, sigma and epsilon."""
+        qq, sigma, epsilon = table
+        for name, value in {"qq": COULOMB * qq, "c6": 4 * epsilon * sigma**6, "c12": 4 * epsilon * sigma**12}.items():
+            self.register_buffer(prefix + name, (weight * value)[..., None], persistent=False)
 
     def energy(self, frame: Frame) -> Tensor:
         inverse = frame.inverse_distance

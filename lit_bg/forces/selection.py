@@ -1,4 +1,4 @@
-"""Rows of a tensor by index, and sums back into them: what a force spends its memory traffic on."""
+"""Rows of a tensor by index, as bonded forces want them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Differences(nn.Module):
 
     For small molecules on a CPU it is a product with an (M, N) matrix of 0, 1 and -1, which is exact, and whose
     gradient is a product again. The gradient of indexing would be a scattered addition, which neither eager torch
-    nor its compiler vectorises there: at 22 atoms the product makes the compiled energy with forces twice as fast.
+    nor its compiler vectorises there.
 
     Args:
         i, j: (M,) atoms.
@@ -38,7 +38,7 @@ class Differences(nn.Module):
 
 
 class Rows(nn.Module):
-    """Rows by index, (N, B) -> (M, B), and their transpose, the sum of values that belong to one row.
+    """Rows by index, (N, B) -> (M, B).
 
     Args:
         index: (M,) rows.
@@ -50,7 +50,6 @@ class Rows(nn.Module):
 
     def __init__(self, index: Tensor, n: int) -> None:
         super().__init__()
-        self.n = n
         self.register_buffer("index", index.long(), persistent=False)
         self.register_buffer("matrix", one_hot(index, n) if n <= DENSE_UP_TO else None, persistent=False)
 
@@ -58,12 +57,6 @@ class Rows(nn.Module):
         if self.matrix is not None:
             return self.matrix @ x
         return x[self.index]
-
-    def add(self, values: Tensor) -> Tensor:
-        """(M, B) -> (N, B), the sum over all m with index[m] = n."""
-        if self.matrix is not None:
-            return self.matrix.T @ values
-        return values.new_zeros(self.n, *values.shape[1:]).index_add(0, self.index, values)
 
 
 def one_hot(index: Tensor, n: int) -> Tensor:

@@ -215,11 +215,27 @@ def test_a_long_sum_needs_no_deep_recursion():
     assert Expression.parse(text)({"x": torch.tensor(9.0)}).item() == pytest.approx(3 + 10)
 
 
+def test_quotients_are_products_with_reciprocals_of_single_factors():
+    bound = Expression.parse("x/(y*z^2) + 1/y + x/3 + x/s + 1/sqrt(x*y) + 2/z^-0.5").bind(
+        {"s": torch.tensor([0.3], dtype=torch.float64)}, ["x", "y", "z"]
+    )
+    operations = [getattr(node, "operation", None) for node in bound.nodes]
+    assert "/" not in operations
+    assert operations.count("recip") == 2  # of y and of z
+    assert operations.count("1/sqrt") == 1
+    x, y, z = (0.5 + torch.rand(3, 20, dtype=torch.float64)).requires_grad_()
+    plain = x / (y * z**2) + 1 / y + x / 3 + x / 0.3 + 1 / (x * y).sqrt() + 2 * z.sqrt()
+    value = bound({"x": x, "y": y, "z": z})
+    torch.testing.assert_close(value, plain)
+    for a, b in zip(torch.autograd.grad(value.sum(), (x, y, z)), torch.autograd.grad(plain.sum(), (x, y, z)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_integer_powers_are_products_shared_by_each_other():
     bound = Expression.parse("4*((s/r)^12-(s/r)^6)").bind({"s": 0.3}, ["r"])
     operations = [getattr(node, "operation", None) for node in bound.nodes]
     assert "^" not in operations
-    assert operations.count("*") == 1 + 4  # the prefactor; squares of q, q^3, q^6 and one product
+    assert operations.count("*") == 1 + 1 + 4  # the prefactor; q = s 1/r; squares of q, q^3, q^6 and one product
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from systems import ALANINES, KINDS, PDB, PEPTIDES, force_field
 
+import lit_bg.forces.force_field as module
 from lit_bg.forces import ForceField, Untranslatable, translate
 
 ALL = KINDS | ALANINES | PEPTIDES
@@ -130,15 +131,15 @@ def test_compiled_equals_eager(name, recwarn):
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
-        (lambda own, x: 1.1 * own(x), "gave wrong energies or forces for 256 of 256"),
-        (lambda own, x: own(x) + 1e9 * (x - x.detach()).sum((1, 2)), "gave wrong energies or forces for 256 of 256"),
-        (lambda own, x: own.nowhere, "failed: AttributeError"),
+        (lambda energy, gradient: (1.1 * energy, gradient), "gave wrong energies or forces for 256 of 256"),
+        (lambda energy, gradient: (energy, gradient + 1e9), "gave wrong energies or forces for 256 of 256"),
+        (lambda energy, gradient: energy.nowhere, "failed: AttributeError"),
     ],
 )
 def test_wrong_compiled_code_is_found_out(wrong, problem, monkeypatch):
     system, x0 = ALL["PeriodicTorsion"]()
     field, x = translate(system), configurations(x0, 20, 0.003)
-    monkeypatch.setattr("lit_bg.forces.force_field._compiled", lambda: wrong)
+    monkeypatch.setattr(module, "_compiled", lambda: lambda own, x: wrong(*module._in_one(own, x)))
     with pytest.warns(UserWarning, match=problem):
         found = field.energy_and_forces(x, compiled=True)
     torch.testing.assert_close(found, field.energy_and_forces(x))
