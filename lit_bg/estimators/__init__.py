@@ -2,7 +2,7 @@
 
 from lit_bg.estimators.alignment import Moves, aligned
 from lit_bg.estimators.basins import circular_basins
-from lit_bg.estimators.density import density
+from lit_bg.estimators.density import density, shell_factor
 from lit_bg.estimators.importance import ess, expectation, forward_ess, log_z
 from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_log_weights
 from lit_bg.estimators.pareto import pareto_k, tail_share
@@ -29,6 +29,7 @@ __all__ = [
     "pareto_k",
     "profile",
     "r_hat",
+    "shell_factor",
     "statistical_inefficiency",
     "tail_share",
     "virial",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -41,3 +43,26 @@ def density(a: Tensor, log_w: Tensor | None, edges: Tensor) -> tuple[Tensor, Ten
     each = counts / (a.shape[1] * edges.diff())
     mean = w @ each
     return mean, (w**2 @ (each - mean).square()).sqrt()
+
+
+def shell_factor(edges: Tensor, particles: int, d: int) -> Tensor:
+    r"""What turns the density of pair distances, $p(r)$, into the number density of other particles around a particle.
+
+    $\rho(r) = (N - 1)\, p(r)\, \Delta_k / V_k$ with the volume $V_k$ of a spherical shell in d dimensions. Divided by the
+    density of a bulk it is the radial distribution function g(r); a cluster in open space has no bulk, and
+    $\rho(r)$ is what g is proportional to.
+
+    Args:
+        edges: of the bins, increasing, (K+1,); at least 0.
+        particles: N.
+        d: dimensions of space.
+
+    Returns:
+        (K,) float64 [1/length^(d-1)].
+
+    >>> shell_factor(torch.tensor([0.0, 1.0]), 2, 3) * 4 / 3 * torch.pi
+    tensor([1.], dtype=torch.float64)
+    """
+    edges = edges.double()
+    ball = math.pi ** (d / 2) / math.gamma(d / 2 + 1)
+    return (particles - 1) * edges.diff() / (ball * (edges**d).diff())

@@ -23,6 +23,8 @@ def draw_distances(
     reference: Curve,
     title: str,
     detail: str,
+    quantity: str = "density",
+    power: int = 1,
     unit: str = "",
     source: str = "reference",
 ) -> Figure:
@@ -32,6 +34,7 @@ def draw_distances(
         edges: of the bins, (K+1,).
         raw, reweighted, reference: density and standard error, (K,).
         title, detail: of the figure.
+        quantity, power: what the curves are, and the power of the inverse length in their unit.
         unit: of length.
         source: what the reference is.
     """
@@ -49,8 +52,8 @@ def draw_distances(
     top.set_ylim(0, 1.1 * highest)  # the bands of a few weights may be higher than all curves
     beyond = max(np.nanmax(np.abs(p - reference[0]), initial=0.02 * highest) for p, _ in (raw, reweighted))
     bottom.set_ylim(-1.2 * beyond, 1.2 * beyond)
-    per = f" [1/{unit}]" if unit else ""
-    labels(top, "", f"density{per}")
+    per = f" [1/{unit}{f'^{power}' if power > 1 else ''}]" if unit else ""
+    labels(top, "", f"{quantity}{per}")
     labels(bottom, f"distance of two particles{f' [{unit}]' if unit else ''}", f"difference{per}")
     legend(top)
     caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors")

@@ -32,6 +32,12 @@ class Springs(Energy):
         return 0.5 * x.square().flatten(1).sum(-1)
 
 
+class Alike(Springs):
+    @property
+    def types(self):
+        return torch.zeros(3, dtype=torch.long)
+
+
 class Integrated(GaussianProposal):
     """Claims to integrate a field: 80 evaluations per sample, more for a density."""
 
@@ -98,6 +104,20 @@ def test_an_exact_generator_is_at_the_noise_floor(exact):
 def test_the_distribution_of_distances_is_drawn(exact):
     _, _, run, _ = exact
     assert (run / "figures/distances.png").read_bytes().startswith(b"\x89PNG")
+    assert not (run / "figures/radial.png").exists()  # two kinds of particles
+
+
+def test_the_density_around_a_particle_is_that_of_independent_particles(tmp_path):
+    trainer, _ = run(tmp_path, Alike(), GaussianProposal(), springs_data(), [Figures()])
+    assert (tmp_path / "run/version_0/figures/radial.png").read_bytes().startswith(b"\x89PNG")
+    around = next(c for c in trainer.callbacks if isinstance(c, ParticleDistances)).around
+    low, high = around.edges[:-1], around.edges[1:]
+    # x_i - x_j is normal with variance 2: of the two others, the share within a ring over its area
+    exact = 2 * ((-(low**2) / 4).exp() - (-(high**2) / 4).exp()) / (torch.pi * (high**2 - low**2))
+    for value, err in (around.raw, around.reweighted, around.reference):
+        seen = 20 * (high - low) * low > 1  # elsewhere too few distances for their spread to be known
+        assert seen.sum() > 30
+        assert ((value - exact).abs() < 4.5 * err)[seen & (value > 0.005)].all()
 
 
 def test_field_evaluations_are_those_of_sampling(exact):
