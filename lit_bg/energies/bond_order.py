@@ -27,7 +27,8 @@ def bond_order(x: Tensor, pairs: Tensor, degree: int, cutoff: float) -> Tensor:
     from e3nn.o3 import spherical_harmonics
 
     r = x[:, pairs[0]] - x[:, pairs[1]]
-    near = (r.square().sum(-1) < cutoff**2).to(x.dtype)
-    y = spherical_harmonics(degree, r, normalize=True, normalization="norm")  # sum over m of Y^2 is one
-    mean = (near[..., None] * y).sum(1) / near.sum(1, keepdim=True).clamp_min(1)
-    return torch.linalg.vector_norm(mean, dim=-1)
+    near = r.square().sum(-1) < cutoff**2
+    # Of a large cluster most pairs are not near, and the harmonics are what this costs
+    y = spherical_harmonics(degree, r[near], normalize=True, normalization="norm")  # sum over m of Y^2 is one
+    total = y.new_zeros(len(x), 2 * degree + 1).index_add(0, near.nonzero()[:, 0], y)
+    return torch.linalg.vector_norm(total / near.sum(1, keepdim=True).clamp_min(1), dim=-1)
