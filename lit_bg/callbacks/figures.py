@@ -104,25 +104,26 @@ class Figures(Observer):
             "energies": draw_energies(u, weights, target_u, f"{name}: energies", detail, source),
             "weights": draw_weights(log_w.numpy(), k, f"{name}: weight tail", detail),
         }
-        seen = next(((c.density, c.around) for c in trainer.callbacks if isinstance(c, ParticleDistances)), (None, None))  # type: ignore[attr-defined]
-        d = energy.event_shape[-1]
-        for key, curves, title, quantity, power in (
-            ("distances", seen[0], "distances of particles", "density", 1),
-            ("radial", seen[1], "particles around a particle", "number density", d),
-        ):
-            if curves is not None:
-                figures[key] = draw_distances(
-                    curves.edges.numpy(),
-                    raw=_arrays(curves.raw),
-                    reweighted=_arrays(curves.reweighted),
-                    reference=_arrays(curves.reference),
-                    title=f"{name}: {title}",
-                    detail=detail,
-                    quantity=quantity,
-                    power=power,
-                    unit="" if topology is None else "nm",
-                    source=source,
-                )
+        distances = next((c.density for c in trainer.callbacks if isinstance(c, ParticleDistances)), None)  # type: ignore[attr-defined]
+        pictures = []
+        if distances is not None:
+            n, d = energy.event_shape
+            pictures.append(("distances", distances, "distances of particles", "density", 1))
+            if energy.types is not None and len(energy.types.unique()) == 1:
+                pictures.append(("radial", distances.around(n, d), "particles around a particle", "number density", d))
+        for key, curves, title, quantity, power in pictures:
+            figures[key] = draw_distances(
+                curves.edges.numpy(),
+                raw=_arrays(curves.raw),
+                reweighted=_arrays(curves.reweighted),
+                reference=_arrays(curves.reference),
+                title=f"{name}: {title}",
+                detail=detail,
+                quantity=quantity,
+                power=power,
+                unit="" if topology is None else "nm",
+                source=source,
+            )
         observer = next((c for c in trainer.callbacks if isinstance(c, ReweightedObservables)), None)  # type: ignore[attr-defined]
         for key, p in (observer.profiles if observer is not None else {}).items():
             figures[f"profile_{_file_name(key)}"] = draw_profile(

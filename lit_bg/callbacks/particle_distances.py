@@ -61,8 +61,7 @@ class ParticleDistances(Observer):
     walker, or no stretch of time where there is one walker: correlated frames make the floor high and not low.
     Raw means proposals with finite energy. The energies of the reference are those in the data: nothing is evaluated.
 
-    For `Figures` it keeps the distribution of distances, and, where all particles are alike, the density of particles around
-    a particle, which the radial distribution function of a cluster is.
+    For `Figures` it keeps the distribution of distances.
 
     Logs `<stage>/w1_distances`, `<stage>/w1_u` (reweighted), and with `_raw` and `_floor`; `test/w2_raw`, `test/w2_floor`.
     Without reference data, for systems that are not of particles, or in periodic boxes, nothing.
@@ -81,14 +80,13 @@ class ParticleDistances(Observer):
             raise ValueError(f"the transport of W2 needs at least 2 points, got {points}.")
         self.points = points
         self.density: PairDensity | None = None  # of the last evaluation, on the first rank
-        self.around: PairDensity | None = None  # where all particles are alike: their density around one of them
         self.gathered: Gathered | None = None  # only where there is something to compare with
         self._every = 1
         self._halves: dict[int, tuple[Half, Half]] = {}  # by size: reference data do not change
 
     def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         energy, data = module.energy, reference_data(trainer)
-        self.gathered, self.density, self.around = None, None, None
+        self.gathered, self.density = None, None
         if data is None or energy.types is None or len(energy.types) < 2 or getattr(energy, "box_vectors", None) is not None:
             return
         size = module.data.sizes[stage]
@@ -116,9 +114,6 @@ class ParticleDistances(Observer):
             if stage == "test":
                 found["configurations"] = self._transported(columns, halves, Moves.of(module.energy))
             self.density = self._density(reference_data(trainer), columns, halves)
-            types = module.energy.types
-            if self.density is not None and types is not None and len(types.unique()) == 1:
-                self.around = self.density.around(*columns["x"].shape[1:])
         found = trainer.strategy.broadcast(found)
         self.summary = {"wasserstein": {"n": len(columns["x"]), **found}}
         for name, row in found.items():

@@ -35,6 +35,7 @@ class Lowering:
         self._graph = Graph()
         self._place: dict[int, int] = {}  # of nodes that vary, and of constants once they are needed
         self._known: dict[int, Tensor] = {}
+        self._inverse: dict[int, int] = {}  # of constants that something is divided by
         self.tensors: list[Tensor] = []
         for i, node in enumerate(expression):
             if isinstance(node, Number):
@@ -50,13 +51,15 @@ class Lowering:
     def _new(self, i: int) -> int:
         """The remaining node that stands for node i of the expression."""
         if i not in self._place:
-            value = self._known[i]
-            if value.dim() == 0:
-                self._place[i] = self._graph.add(Number(value.item()))
-            else:
-                self._place[i] = self._graph.add(Constant(len(self.tensors)))
-                self.tensors.append(value)
+            self._place[i] = self._constant(self._known[i])
         return self._place[i]
+
+    def _constant(self, value: Tensor) -> int:
+        """A node for a known value."""
+        if value.dim() == 0:
+            return self._graph.add(Number(value.item()))
+        self.tensors.append(value)
+        return self._graph.add(Constant(len(self.tensors) - 1))
 
     def _number(self, i: int) -> float | None:
         """The value of node i if it is a known number."""
@@ -112,15 +115,9 @@ class Lowering:
         self._place[i] = power if exponent > 0 else self._reciprocal(power)
 
     def _divide(self, i: int, above: int, below: int) -> None:
-        if below in self._known:
-            inverse = self._known[below].reciprocal()
-            if inverse.dim():
-                self.tensors.append(inverse)
-                self._place[i] = self._graph.call("*", self._new(above), self._graph.add(Constant(len(self.tensors) - 1)))
-            else:
-                self._place[i] = self._graph.call("*", self._new(above), self._graph.add(Number(inverse.item())))
-            return
-        inverted = self._reciprocal(self._new(below))
+        if below in self._known and below not in self._inverse:
+            self._inverse[below] = self._constant(self._known[below].reciprocal())
+        inverted = self._inverse[below] if below in self._inverse else self._reciprocal(self._new(below))
         self._place[i] = inverted if self._number(above) == 1 else self._graph.call("*", self._new(above), inverted)
 
     def _reciprocal(self, x: int) -> int:

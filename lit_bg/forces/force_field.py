@@ -195,8 +195,8 @@ def _with_gradient(own: Sum, x: Tensor) -> tuple[Tensor, Tensor]:
 def _in_one(own: Sum, x: Tensor) -> tuple[Tensor, Tensor]:
     """The same by a transform: compiled, one graph with nothing handed from a forward to a backward pass.
 
-    Compiled apart, the two passes take four times as long (42 atoms, CPU). With torch.autograd.grad in its place, the
-    gradient of a compiled function was seen to come out as zero (torch 2.13).
+    Compiled apart, the first pass writes arrays of all pairs for the second to read. With torch.autograd.grad in its
+    place, the gradient of a compiled function was seen to come out as zero (torch 2.13).
     """
 
     def energies(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Rows of a tensor by index, as bonded forces want them."""
+"""Differences between given atoms, as bonded forces want them."""
 
 from __future__ import annotations
 
@@ -37,28 +37,6 @@ class Differences(nn.Module):
         return x[self.i] - x[self.j]
 
 
-class Rows(nn.Module):
-    """Rows by index, (N, B) -> (M, B).
-
-    Args:
-        index: (M,) rows.
-        n: N.
-    """
-
-    index: Tensor
-    matrix: Tensor | None
-
-    def __init__(self, index: Tensor, n: int) -> None:
-        super().__init__()
-        self.register_buffer("index", index.long(), persistent=False)
-        self.register_buffer("matrix", one_hot(index, n) if n <= DENSE_UP_TO else None, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.matrix is not None:
-            return self.matrix @ x
-        return x[self.index]
-
-
 def one_hot(index: Tensor, n: int) -> Tensor:
     """(M, n) float64, a one per row."""
     return torch.nn.functional.one_hot(index.long(), n).double()
@@ -75,5 +53,5 @@ def products_are_exact(x: Tensor) -> bool:
 def use_indices(module: nn.Module) -> None:
     """Make all selections within a module index instead of multiply."""
     for part in module.modules():
-        if isinstance(part, (Differences, Rows)):
+        if isinstance(part, Differences):
             part.matrix = None

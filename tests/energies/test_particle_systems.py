@@ -94,6 +94,12 @@ def test_exact_values_of_dw4():
     assert DW4(kT=2.0).log_Z is None
 
 
+def test_bond_order_without_a_near_pair_is_zero():
+    x = torch.tensor([[[0.0, 0, 0], [5, 0, 0]], [[0, 0, 0], [1, 0, 0]]])
+    assert bond_order(x, torch.tensor([[0], [1]]), 4, 1.4).tolist() == pytest.approx([0, 1], abs=1e-6)
+    assert bond_order(x[:1], torch.tensor([[0], [1]]), 4, 1.4).tolist() == [0]
+
+
 def test_bond_order_of_known_packings():
     """Of the twelve bonds of one atom: fcc 0.19094 and 0.57452, icosahedron 0 and 0.66332."""
     centre = torch.stack([torch.zeros(12, dtype=torch.long), torch.arange(1, 13)])
