@@ -6,6 +6,7 @@ from lit_bg.generators.continuous_flow import ContinuousFlow
 from lit_bg.generators.coupling_flow import CouplingFlow
 from lit_bg.generators.diffusion import Diffusion
 from lit_bg.generators.field_generator import FieldGenerator
+from lit_bg.generators.folded_flow import FoldedFlow
 from lit_bg.generators.harmonic import Harmonic
 from lit_bg.generators.known import Known
 from lit_bg.generators.lattice import Lattice
@@ -20,6 +21,7 @@ __all__ = [
     "CouplingFlow",
     "Diffusion",
     "FieldGenerator",
+    "FoldedFlow",
     "Generator",
     "Harmonic",
     "Known",

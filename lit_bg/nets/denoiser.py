@@ -66,6 +66,13 @@ class Denoiser(VectorField):
         self.symmetries, self.exchangeable = self.network.symmetries, self.network.exchangeable
         return self
 
+    def at_once(self, x: Tensor) -> int:
+        return self.network.at_once(x)
+
+    @property
+    def compiles(self) -> bool:
+        return self.network.compiles
+
     def level(self, t: Tensor) -> Level:
         """Noise and signal at times (B,)."""
         sigma, alpha, _ = self.schedule.coefficients(t)

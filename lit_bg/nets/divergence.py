@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import torch
@@ -28,14 +30,54 @@ class Divergence(ABC):
 
 
 class Exact(Divergence):
-    """The trace of the Jacobian itself, by the field's own method."""
+    """The trace of the Jacobian itself, by the field's own method.
+
+    Samples are treated a few at a time where the field says that this is faster (`VectorField.at_once`).
+
+    Args:
+        compile: use torch.compile, for fields whose divergence is written out. The first call takes half a minute or more;
+            tests/benchmarks/test_divergence_speed.py says what it gains.
+
+    Raises:
+        ValueError: from the call, a field whose divergence cannot be compiled.
+    """
 
     exact = True
+
+    def __init__(self, compile: bool = False) -> None:
+        self.compile = compile
 
     def __call__(
         self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        return field.with_divergence(t, x, context)
+        if self.compile and not field.compiles:
+            raise ValueError(
+                f"the divergence of {type(field).__name__} is taken by autograd, which torch.compile does not follow: leave "
+                "compile of Exact out."
+            )
+        size = min(field.at_once(x), len(x))
+        if size == len(x) and not self.compile:
+            return field.with_divergence(t, x, context)
+        parts = []
+        for rows in torch.arange(len(x), device=x.device).split(size):
+            n = len(rows)
+            if self.compile:  # one shape, one compilation: filled up with copies of the last sample
+                rows = torch.cat([rows, rows[-1:].expand(size - n)])
+            of = _compiled() if self.compile else _eager
+            v, divergence = of(field, t[rows], x[rows], None if context is None else context[rows])
+            parts.append((v[:n], divergence[:n]))
+        return torch.cat([v for v, _ in parts]), torch.cat([divergence for _, divergence in parts])
+
+
+def _eager(field: VectorField, t: Tensor, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    return field.with_divergence(t, x, context)
+
+
+@cache
+def _compiled() -> Callable[[VectorField, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]:
+    # The function, not the module: a field, its copies and its averages share one piece of code.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+    return torch.compile(_eager, dynamic=False)
 
 
 class Hutchinson(Divergence):

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Self, cast
 import torch
 from torch import Tensor, nn
 
-from lit_bg.nets.egnn_layer import EGNNLayer, Pairs, Tangent, Values
+from lit_bg.nets.egnn_layer import EGNNLayer, Pairs, Passed, RadialTangent, Tangent
 from lit_bg.nets.particle_field import ParticleField
 from lit_bg.nets.time_features import TIMES, time_features
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
 
-CHUNK = 2**25  # numbers in the largest tensor of the divergence, at most: 128 MiB in float32
+PAIRS = 2**17  # on a CPU, numbers in a tensor of all pairs: with those of a few directions it stays in the cache
+DIRECTIONS = 2**20, 2**27  # numbers in a tensor of pairs and directions on a CPU and elsewhere
 
 
 class EGNN(ParticleField):
@@ -25,9 +26,7 @@ class EGNN(ParticleField):
     of a flow with it is the same for mirror images: chiral molecules need a `TensorProductField`.
 
     The exact divergence is propagated forward by hand. Of L layers the first is linear in what any direction needs and the
-    last needs one row of each, so that L - 2 layers are left that cost N d passes. With the velocity it cost 3.5, 10 and 25
-    velocities of 13, 22 and 55 particles for two layers, and 12 and 41 of 13 and 22 for four (width 32, one core,
-    tests/benchmarks/test_divergence_speed.py); `vmap(jacrev)` took 8.5 and 17 times as long as two layers, 2.7 and 2.0 as four.
+    last needs one row of each, so that L - 2 layers are left with a matrix product per pair and direction. SPEED
 
     Args:
         layers: number of layers.
@@ -70,39 +69,52 @@ class EGNN(ParticleField):
         nodes = self.nodes(x)
         h, moved, start = self._features(t, context), nodes, Pairs.of(nodes)
         for layer in self._layers:
-            h, moved, _, _ = layer(h, moved, start)
+            h, moved, _ = layer(h, moved, start)
         return self.of_particles(moved - nodes)
+
+    def at_once(self, x: Tensor) -> int:
+        n = len(self.types)
+        return max(1, PAIRS // (n * n * self.width)) if x.device.type == "cpu" else len(x)
 
     def with_divergence(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         nodes = self.nodes(x)
         h, moved, start = self._features(t, context), nodes, Pairs.of(nodes)
-        passed: list[tuple[Pairs, Values]] = []
+        passed: list[Passed] = []
         layers = self._layers
         for layer in layers:
-            h, moved, pairs, left = layer(h, moved, start)
-            passed.append((pairs, left.values()))
+            h, moved, left = layer(h, moved, start)
+            passed.append(left)
+        first = layers[0].radial_tangent(passed[0]) if self.depth > 1 else None
+        shared = [layer.slopes(p) for layer, p in zip(layers[1:-1], passed[1:-1], strict=True)]
+        by = layers[-1].weight_slope(passed[-1])
         B, n, d = nodes.shape
-        moving = torch.arange(x.shape[1], device=x.device)
-        first = layers[0].first_tangent(*passed[0]) if self.depth > 1 else None
-        per_atom = B * d * n * n * self.width if self.depth > 2 else B * d * n * self.width
+        per_atom = B * d * n * (n * self.width if self.depth > 2 else d)
+        at_once = max(1, DIRECTIONS[x.device.type != "cpu"] // per_atom)
         traces = []
-        for atoms in moving.split(max(1, CHUNK // per_atom)):
-            directions = (d * atoms[:, None] + torch.arange(d, device=x.device)).flatten()
-            unit = _unit(atoms, n, d, x)
-            along = Tangent(h.new_zeros(B, len(directions), n, self.width), unit.expand(B, -1, -1, -1))
-            dr2 = 2 * torch.einsum("bijd,kijd->bkij", start.away, unit[0, :, :, None] - unit[0, :, None])
-            ds0 = dr2 / (1 + start.r2[:, None])
-            if first is not None:
-                along = Tangent(first.h[:, directions], first.x[:, directions])
-            for layer, (pairs, values) in zip(layers[1:-1], passed[1:-1], strict=True):
-                along = layer.tangent(along, ds0, pairs, values)
-            traces.append(layers[-1].last_trace(along, ds0, atoms, *passed[-1]))
+        for atoms in torch.arange(x.shape[1], device=x.device).split(at_once):
+            unit = _unit(atoms, n, d, x)  # (A, d, N, d)
+            dr2 = 2 * torch.einsum("bijl,akijl->bakij", start.away, unit[..., :, None, :] - unit[..., None, :, :])
+            ds0 = dr2 / (1 + start.r2[:, None, None])
+            along: Tangent | RadialTangent
+            if first is None:
+                along = Tangent(h.new_zeros(B, len(atoms), d, n, self.width), unit.expand(B, -1, -1, -1, -1))
+                dx = along.x
+            elif self.depth == 2:
+                along, dx = first, first.moved(atoms)
+            else:
+                along = first.tangent(atoms)
+                for layer, p, slopes in zip(layers[1:-1], passed[1:-1], shared, strict=True):
+                    along = layer.tangent(along, ds0, p, slopes)
+                dx = along.x
+            here = torch.arange(len(atoms), device=x.device)
+            ds0_own = ds0[:, here, :, atoms].movedim(0, 1)
+            traces.append(layers[-1].last_trace(along, dx, ds0_own, atoms, passed[-1], by))
         # Taking the mean velocity away changes nothing: no direction of a common translation has a derivative.
         return self.of_particles(moved - nodes), torch.stack(traces).sum(0) - x[0].numel()
 
 
 def _unit(atoms: Tensor, n: int, d: int, like: Tensor) -> Tensor:
-    """Unit displacements of the coordinates of some particles, (1, A d, N, d)."""
+    """Unit displacements of the coordinates of some particles, (A, d, N, d)."""
     rows = torch.eye(n, device=like.device, dtype=like.dtype)[atoms]
     axes = torch.eye(d, device=like.device, dtype=like.dtype)
-    return torch.einsum("ai,kl->akil", rows, axes).reshape(1, -1, n, d)
+    return torch.einsum("ai,kl->akil", rows, axes)

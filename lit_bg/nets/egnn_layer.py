@@ -21,43 +21,80 @@ class Pairs(NamedTuple):
         return Pairs(away, away.square().sum(-1))
 
 
-class Values(NamedTuple):
-    """The intermediate results that a derivative needs; H features."""
-
-    slope1: Tensor  # of the two SiLUs of the message, (B, N, N, H)
-    slope2: Tensor
-    message: Tensor  # m, (B, N, N, H)
-    gate: Tensor  # g, (B, N, N), zero for i = j
-    slope_weight: Tensor  # of the SiLU before the weight of the coordinates, (B, N, N, H)
-    weight: Tensor  # c, (B, N, N)
-    slope_node: Tensor  # of the SiLU of the node update, (B, N, H)
-
-
 class Passed(NamedTuple):
-    """What a pass through the layer leaves behind: as `Values`, with what went into the SiLUs in place of their slopes.
+    """What a pass through the layer leaves behind for its derivative; H features.
 
-    Slopes take more time than the SiLUs themselves, and a velocity alone, as in training, needs none.
+    Slopes of SiLUs take more time than the SiLUs themselves, and a velocity alone, as in training, needs none.
     """
 
-    inner1: Tensor
-    inner2: Tensor
-    message: Tensor
-    gate: Tensor
-    inner_weight: Tensor
-    weight: Tensor
-    inner_node: Tensor
-
-    def values(self) -> Values:
-        slopes = (slope(a) for a in (self.inner1, self.inner2, self.inner_weight, self.inner_node))
-        slope1, slope2, slope_weight, slope_node = slopes
-        return Values(slope1, slope2, self.message, self.gate, slope_weight, self.weight, slope_node)
+    pairs: Pairs
+    inner1: Tensor  # a, what goes into the first SiLU of the message, (B, N, N, H)
+    inner2: Tensor  # into the second
+    message: Tensor  # m, (B, N, N, H)
+    gate: Tensor  # g, (B, N, N), zero for i = j
+    inner_weight: Tensor  # into the SiLU before the weight of the coordinates, (B, N, N, H)
+    weight: Tensor  # c, (B, N, N)
+    inner_node: Tensor  # into the SiLU of the node update, (B, N, H)
 
 
 class Tangent(NamedTuple):
-    """Derivatives of a layer's input or output along K directions."""
+    """Derivatives of features and positions along the d coordinates of A particles."""
 
-    h: Tensor  # (B, K, N, H)
-    x: Tensor  # (B, K, N, d)
+    h: Tensor  # (B, A, d, N, H)
+    x: Tensor  # (B, A, d, N, d)
+
+    def own(self, atoms: Tensor) -> Tensor:
+        """Of the features of the particles that are moved, (B, A, d, H)."""
+        return self.h[:, torch.arange(len(atoms), device=atoms.device), :, atoms].movedim(0, 1)
+
+    def along(self, rows: Tensor, atoms: Tensor) -> Tensor:
+        """Products of the features with rows of the particles that are moved, (B, A, N, H) -> (B, A, d, N)."""
+        return torch.einsum("bajh,bakjh->bakj", rows, self.h)
+
+
+class RadialTangent(NamedTuple):
+    r"""The derivative of a layer whose features knew no positions.
+
+    They depend on positions through $r_{ij}^2$ alone then. With $y_{ij} = \partial h_i / \partial r_{ij}^2$ the derivative
+    along coordinate k of particle a is $-2 y_{ia} (x_i - x_a)_k$ for all others and $2 \sum_j y_{aj} (x_a - x_j)_k$ for a
+    itself: N^2 rows hold what N^2 d would.
+    """
+
+    y: Tensor  # (B, N, N, H)
+    pull: Tensor  # of the step of i by x_i through pair (i, j), (B, N, N, d, d)
+    twice: Tensor  # 2 (x_i - x_j), (B, N, N, d)
+
+    def own(self, atoms: Tensor) -> Tensor:
+        return torch.einsum("bajh,bajk->bakh", self.y[:, atoms], self.twice[:, atoms])
+
+    def along(self, rows: Tensor, atoms: Tensor) -> Tensor:
+        """As of `Tangent`, but without what the moved particle itself gets: no force is between it and itself."""
+        products = torch.einsum("bajh,bjah->baj", rows, self.y[:, :, atoms])
+        return -torch.einsum("baj,bjak->bakj", products, self.twice[:, :, atoms])
+
+    def moved(self, atoms: Tensor) -> Tensor:
+        """Of the positions, (B, A, d, N, d)."""
+        n, d = self.twice.shape[2:]
+        rows, axes = (torch.eye(k, device=self.pull.device, dtype=self.pull.dtype) for k in (n, d))
+        own = axes + self.pull[:, atoms].sum(2)  # (B, A, d, d)
+        return torch.einsum("bakl,ai->bakil", own, rows[atoms]) - torch.einsum("biakl->bakil", self.pull[:, :, atoms])
+
+    def tangent(self, atoms: Tensor) -> Tangent:
+        """With features of all particles along all coordinates written out."""
+        h = torch.einsum("biah,biak->bakih", -self.y[:, :, atoms], self.twice[:, :, atoms])
+        here = torch.eye(self.y.shape[1], device=h.device, dtype=h.dtype)[atoms]
+        return Tangent(h + torch.einsum("bakh,ai->bakih", self.own(atoms), here), self.moved(atoms))
+
+
+class Slopes(NamedTuple):
+    """The derivative of the messages, their gates and the weights of the coordinates by a, what enters the first SiLU."""
+
+    first: Tensor  # slope of the first SiLU, (B, N, N, H)
+    gated: Tensor  # g times the slope of the second, (B, N, N, H)
+    message: Tensor  # m, (B, N, N, H)
+    gate: Tensor  # dg / da, (B, N, N, H)
+    weight: Tensor  # dc / da, (B, N, N, H)
+    node: Tensor  # slope of the SiLU of the node update, (B, N, H)
 
 
 def slope(a: Tensor) -> Tensor:
@@ -75,6 +112,10 @@ class EGNNLayer(nn.Module):
 
     with a gate $0 < g(m) < 1$, and $s^0$ of the positions that entered the network. Everything is smooth, also where
     particles meet. The first linear map of $\phi_e$ is applied to h of the N particles before it is spread over the pairs.
+
+    Derivatives along many directions share what depends on the pair alone: g and c are numbers, so their derivatives by a
+    (`Slopes`) are taken backwards once per pair, and along a direction they are products with that of a, which is
+    a sum over the two particles. Only the sum of the messages needs a matrix product for every pair and direction.
 
     Args:
         width: H.
@@ -104,8 +145,8 @@ class EGNNLayer(nn.Module):
         step[n - self.fixed :] = 0
         return step
 
-    def forward(self, h: Tensor, x: Tensor, start: Pairs) -> tuple[Tensor, Tensor, Pairs, Passed]:
-        """h (B, N, H) and x (B, N, d) one layer later, the pairs before it, and what `tangent` needs."""
+    def forward(self, h: Tensor, x: Tensor, start: Pairs) -> tuple[Tensor, Tensor, Passed]:
+        """h (B, N, H) and x (B, N, d) one layer later, and what the derivative needs."""
         pairs = Pairs.of(x)
         n = x.shape[1]
         s = torch.stack([pairs.r2, start.r2], -1).log1p()
@@ -118,95 +159,93 @@ class EGNNLayer(nn.Module):
         c = self.weight2(F.silu(inner_weight))[..., 0] * self._step(g)
         inner_node = self.node1(torch.cat([h, torch.einsum("bij,bijh->bih", g, m)], -1))
         moved = x + torch.einsum("bij,bijd->bid", c * (1 + pairs.r2).rsqrt(), pairs.away)
-        return h + self.node2(F.silu(inner_node)), moved, pairs, Passed(inner1, inner2, m, g, inner_weight, c, inner_node)
+        passed = Passed(pairs, inner1, inner2, m, g, inner_weight, c, inner_node)
+        return h + self.node2(F.silu(inner_node)), moved, passed
 
-    def _message_tangent(self, inner: Tensor, v: Values) -> Tensor:
-        """dm of the derivative of what goes into the first SiLU, (B, K, ..., H)."""
-        return v.slope2[:, None] * F.linear(v.slope1[:, None] * inner, self.message.weight)
+    def _backwards(self, by_message: Tensor, p: Passed) -> Tensor:
+        """The derivative by a of what has the derivative (B, N, N, H) by m."""
+        return slope(p.inner1) * ((slope(p.inner2) * by_message) @ self.message.weight)
 
-    def _weight_tangent(self, dm: Tensor, v: Values) -> Tensor:
-        """dc, (B, K, ...)."""
-        inner = v.slope_weight[:, None] * F.linear(dm, self.weight1.weight)
-        return F.linear(inner, self.weight2.weight)[..., 0] * self._step(v.gate)
+    def weight_slope(self, p: Passed) -> Tensor:
+        """dc / da, (B, N, N, H)."""
+        by_message = (slope(p.inner_weight) * self.weight2.weight[0]) @ self.weight1.weight
+        return self._backwards(by_message * self._step(p.gate)[..., None], p)
 
-    def _gated_tangent(self, dm: Tensor, v: Values) -> Tensor:
-        """d(g m), (B, K, ..., H)."""
-        dg = v.gate * (1 - v.gate) * F.linear(dm, self.gate.weight)[..., 0].movedim(1, 0)
-        return dg.movedim(0, 1)[..., None] * v.message[:, None] + v.gate[:, None, ..., None] * dm
+    def slopes(self, p: Passed) -> Slopes:
+        """All that derivatives along any direction share."""
+        gate = p.gate[..., None]
+        by_gate = self._backwards(gate * (1 - gate) * self.gate.weight[0], p)
+        return Slopes(slope(p.inner1), gate * slope(p.inner2), p.message, by_gate, self.weight_slope(p), slope(p.inner_node))
 
-    def _node_tangent(self, dh: Tensor, dsum: Tensor, v: Values) -> Tensor:
+    def _node_tangent(self, dh: Tensor, dsum: Tensor, node: Tensor) -> Tensor:
         inner = F.linear(torch.cat([dh, dsum], -1), self.node1.weight)
-        return dh + F.linear(v.slope_node[:, None] * inner, self.node2.weight)
+        return dh + F.linear(node * inner, self.node2.weight)
 
-    def tangent(self, d: Tangent, dr2_start: Tensor, pairs: Pairs, v: Values) -> Tangent:
-        """The derivative along K directions.
+    def radial_tangent(self, p: Passed) -> RadialTangent:
+        """The derivative of a layer whose h does not depend on x."""
+        v, away, r2 = self.slopes(p), p.pairs.away, p.pairs.r2
+        inner = self.distance.weight.sum(1)  # of s = s0
+        along = 1 / (1 + r2)  # of s by r^2
+        dm = F.linear(v.first * inner, self.message.weight)
+        gated = (v.gated * dm + (v.gate @ inner)[..., None] * v.message) * along[..., None]
+        of_sums = F.linear(gated, self.node1.weight[:, gated.shape[-1] :])
+        y = F.linear(v.node[:, :, None] * of_sums, self.node2.weight)
+        rho = along.sqrt()
+        q, dq = p.weight * rho, ((v.weight @ inner) - 0.5 * p.weight) * along * rho
+        axes = torch.eye(away.shape[-1], device=q.device, dtype=q.dtype)
+        pull = torch.einsum("bij,kl->bijkl", q, axes) + torch.einsum("bij,bijk,bijl->bijkl", 2 * dq, away, away)
+        return RadialTangent(y, pull, 2 * away)
 
-        Args:
-            d: of h and x before the layer.
-            dr2_start: of the squared distances in the beginning, (B, K, N, N).
-            pairs, v: of `forward`.
-        """
-        daway = d.x[:, :, :, None] - d.x[:, :, None]
-        dr2 = 2 * (pairs.away[:, None] * daway).sum(-1)
-        ds = torch.stack([dr2 / (1 + pairs.r2[:, None]), dr2_start], -1)
-        inner = F.linear(d.h, self.receiver.weight)[:, :, :, None] + F.linear(d.h, self.sender.weight)[:, :, None]
-        dm = self._message_tangent(inner + self.distance(ds), v)
-        dsum = self._gated_tangent(dm, v).sum(3)
-        rho = (1 + pairs.r2).rsqrt()
-        q, dq = v.weight * rho, self._weight_tangent(dm, v) * rho[:, None] - 0.5 * (v.weight * rho**3)[:, None] * dr2
-        dx = d.x + torch.einsum("bij,bkijd->bkid", q, daway) + torch.einsum("bkij,bijd->bkid", dq, pairs.away)
-        return Tangent(self._node_tangent(d.h, dsum, v), dx)
-
-    def first_tangent(self, pairs: Pairs, v: Values) -> Tangent:
-        r"""The derivative along every coordinate, K = N d, of a layer whose h does not depend on x.
-
-        Messages then depend on x through $r_{ij}^2$ alone, so one derivative by it serves all directions: that along
-        coordinate k of particle a changes only the pairs with a, by $\pm 2 (x_i - x_j)_k$.
-        """
-        B, n, d = len(pairs.r2), pairs.r2.shape[1], pairs.away.shape[-1]
-        ds = (1 / (1 + pairs.r2))[:, None, ..., None].expand(-1, -1, -1, -1, 2)
-        dm = self._message_tangent(self.distance(ds), v)  # by r^2, K = 1
-        gated = self._gated_tangent(dm, v)[:, 0]  # (B, N, N, H)
-        rho = (1 + pairs.r2).rsqrt()
-        q, dq = v.weight * rho, self._weight_tangent(dm, v)[:, 0] * rho - 0.5 * v.weight * rho**3
-        twice = 2 * pairs.away
-        eye, axes = (torch.eye(k, device=q.device, dtype=q.dtype) for k in (n, d))
-        # directions (a, k) of particles i: -F_ia for i != a, sum_j F_aj for i = a
-        dsum = -torch.einsum("biah,biak->bakih", gated, twice)
-        dsum = dsum + torch.einsum("bajh,bajk,ai->bakih", gated, twice, eye)
-        pull = torch.einsum("bij,kl->bijkl", q, axes) + torch.einsum("bij,bijk,bijl->bijkl", dq, twice, pairs.away)
-        dx = torch.einsum("ai,kl->akil", eye, axes) - torch.einsum("biakl->bakil", pull)
-        dx = dx + torch.einsum("bajkl,ai->bakil", pull, eye)
-        dx, dsum = dx.reshape(B, n * d, n, d), dsum.reshape(B, n * d, n, -1)
-        return Tangent(self._node_tangent(torch.zeros_like(dsum), dsum, v), dx)
-
-    def last_trace(self, d: Tangent, dr2_start: Tensor, atoms: Tensor, pairs: Pairs, v: Values) -> Tensor:
-        r"""$\sum_{a, k} \partial x'_{ak} / \partial x_{ak}$ of directions that are the coordinates of some particles, (B,).
-
-        Only the row of the particle itself is needed of each direction, which saves a factor N.
+    def tangent(self, d: Tangent, ds0: Tensor, p: Passed, v: Slopes) -> Tangent:
+        """The derivative one layer later.
 
         Args:
-            d: of h and x before the layer, along the coordinates of `atoms`, K = A d.
-            dr2_start: as in `tangent`.
-            atoms: (A,), of those that move.
-            pairs, v: of `forward`.
+            d: before the layer.
+            ds0: of $s^0$, (B, A, d, N, N).
+            p: of `forward`, and its `slopes`.
         """
-        dim = pairs.away.shape[-1]
-        own = atoms.repeat_interleave(dim)  # the particle of every direction
-        axis = torch.arange(dim, device=own.device).repeat(len(atoms))
-        k = torch.arange(len(own), device=own.device)
-        rows = Values(*(part[:, own] if part.ndim > 2 else part for part in v))  # (B, K, N, ...)
-        away, r2 = pairs.away[:, own], pairs.r2[:, own]
-        dx_own, dh_own = d.x[:, k, own], d.h[:, k, own]  # (B, K, d), (B, K, H)
-        daway = dx_own[:, :, None] - d.x
+        away, r2 = p.pairs.away[:, None, None], p.pairs.r2[:, None, None]
+        daway = d.x[..., :, None, :] - d.x[..., None, :, :]
         dr2 = 2 * (away * daway).sum(-1)
-        ds = torch.stack([dr2 / (1 + r2), dr2_start[:, k, own]], -1)
-        inner = F.linear(dh_own, self.receiver.weight)[:, :, None] + F.linear(d.h, self.sender.weight) + self.distance(ds)
-        dm = rows.slope2 * F.linear(rows.slope1 * inner, self.message.weight)
-        n = r2.shape[-1]
-        dc = F.linear(rows.slope_weight * F.linear(dm, self.weight1.weight), self.weight2.weight)[..., 0] / (n - 1)
-        rho = (1 + r2).rsqrt()
-        dq = dc * rho - 0.5 * rows.weight * rho**3 * dr2
-        along = axis[None, :, None, None].expand(len(r2), -1, n, 1)
-        moved = rows.weight * rho * daway.gather(-1, along)[..., 0] + dq * away.gather(-1, along)[..., 0]
-        return (dx_own.gather(-1, along[:, :, 0])[..., 0] + moved.sum(-1)).sum(-1)
+        ds = torch.stack([dr2 / (1 + r2), ds0], -1)
+        received, sent = F.linear(d.h, self.receiver.weight), F.linear(d.h, self.sender.weight)
+
+        def along(by: Tensor) -> Tensor:
+            """Of what has the derivative (B, N, N, H) by a, (B, A, d, N, N)."""
+            ours = torch.einsum("bijh,bakih->bakij", by, received) + torch.einsum("bijh,bakjh->bakij", by, sent)
+            return ours + (ds * (by @ self.distance.weight)[:, None, None]).sum(-1)
+
+        inner = received[..., :, None, :] + sent[..., None, :, :] + self.distance(ds)
+        dm = F.linear(v.first[:, None, None] * inner, self.message.weight)
+        dsum = (v.gated[:, None, None] * dm).sum(-2) + torch.einsum("bakij,bijh->bakih", along(v.gate), v.message)
+        rho, c = (1 + r2).rsqrt(), p.weight[:, None, None]
+        dq = along(v.weight) * rho - 0.5 * c * rho**3 * dr2
+        dx = d.x + (c * rho)[..., None].mul(daway).sum(-2) + torch.einsum("bakij,bijl->bakil", dq, p.pairs.away)
+        return Tangent(self._node_tangent(d.h, dsum, v.node[:, None, None]), dx)
+
+    def last_trace(self, d: Tangent | RadialTangent, dx: Tensor, ds0: Tensor, atoms: Tensor, p: Passed, by: Tensor) -> Tensor:
+        r"""$\sum_{a, k} \partial x'_{ak} / \partial x_{ak}$ over some particles a and all d coordinates, (B,).
+
+        Only the row of the particle itself is needed of each direction, and only numbers of it: no matrix product is left.
+
+        Args:
+            d: before the layer, along the coordinates of `atoms`.
+            dx: its part of the positions, (B, A, d, N, d).
+            ds0: of $s^0$ between the moved particle and all, (B, A, d, N).
+            atoms: (A,), of those that move.
+            p: of `forward`.
+            by: `weight_slope` of it.
+        """
+        index = torch.arange(len(atoms), device=atoms.device)
+        own = dx[:, index, :, atoms].movedim(0, 1)  # (B, A, d, d)
+        away, r2 = p.pairs.away[:, atoms][:, :, None], p.pairs.r2[:, atoms][:, :, None]
+        daway = own[..., None, :] - dx  # (B, A, d, N, d)
+        dr2 = 2 * (away * daway).sum(-1)
+        ds = torch.stack([dr2 / (1 + r2), ds0], -1)
+        by = by[:, atoms]
+        dc = torch.einsum("bajh,bakh->bakj", by @ self.receiver.weight, d.own(atoms))
+        dc = dc + d.along(by @ self.sender.weight, atoms) + (ds * (by @ self.distance.weight)[:, :, None]).sum(-1)
+        rho, c = (1 + r2).rsqrt(), p.weight[:, atoms][:, :, None]
+        dq = dc * rho - 0.5 * c * rho**3 * dr2
+        steps = own.diagonal(dim1=-2, dim2=-1) + torch.einsum("bakj,bajk->bak", dq, p.pairs.away[:, atoms])
+        return (steps + (c * rho * daway.diagonal(dim1=2, dim2=4).movedim(-1, 2)).sum(-1)).flatten(1).sum(-1)

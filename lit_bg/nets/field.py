@@ -67,6 +67,15 @@ class VectorField(nn.Module, ABC):
                 f"{name} makes a density that does not change under any {symmetry}, and {system} does change: use {instead}."
             )
 
+    def at_once(self, x: Tensor) -> int:
+        """How many samples `with_divergence` should get at a time: by default all."""
+        return len(x)
+
+    @property
+    def compiles(self) -> bool:
+        """Whether `with_divergence` is written out, so that torch.compile can take it: autograd inside would be lost."""
+        return type(self).with_divergence is not VectorField.with_divergence
+
     def with_divergence(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         r"""v and its exact divergence $\sum_i \partial v_i / \partial x_i$, (B,), differentiable where gradients are on.
 

@@ -198,6 +198,53 @@ class TestEveryField:
             assert abs(values.mean().item() - exact) < 4 * values.std().item() / n**0.5 + 1e-9
 
 
+@pytest.mark.parametrize("system", ["two kinds", "trap"])
+def test_parts_make_no_difference(system, monkeypatch):
+    """A few samples and a few directions at a time, the last part smaller."""
+    energy = SYSTEMS[system]()
+    field, (t, x) = wild(lambda: EGNN(4, 8, context=1), energy), states(energy, 7)
+    context = torch.randn(7, 1, generator=rng(3), dtype=torch.float64)
+    whole = Exact()(field, t, x, None, context)
+    n = len(field.types)
+    monkeypatch.setattr("lit_bg.nets.egnn.PAIRS", 3 * 8 * n**2)
+    monkeypatch.setattr("lit_bg.nets.egnn.DIRECTIONS", (3 * 2 * 3 * 8 * n**2, 0))
+    assert field.at_once(x) == 3
+    for a, b in zip(Exact()(field, t, x, None, context), whole, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("make", "system"),
+    [
+        (lambda: MLPField((8,)), "DoubleWell"),
+        pytest.param(lambda: EGNN(3, 4), "DW4", marks=pytest.mark.slow),
+        pytest.param(lambda: KernelField(8, 4), "DW4", marks=pytest.mark.slow),
+    ],
+    ids=["MLPField", "EGNN", "KernelField"],
+)
+def test_compiled_is_eager(make, system, monkeypatch):
+    """Velocity, divergence and their gradients by the parameters, in parts of which the last is filled up."""
+    energy = SYSTEMS[system]()
+    field, (t, x) = wild(make, energy, torch.float32), states(energy, 5, torch.float32)
+    monkeypatch.setattr(field, "at_once", lambda x: 3)
+    results = []
+    for compile in (False, True):
+        v, divergence = Exact(compile)(field, t, x, None)
+        gradients = torch.autograd.grad(v.square().sum() + divergence.sum(), list(field.parameters()), allow_unused=True)
+        with torch.no_grad():
+            quiet = Exact(compile)(field, t, x, None)
+        results.append([v, divergence, *quiet, *(g for g in gradients if g is not None)])
+    for eager, compiled in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-4)
+
+
+def test_a_divergence_by_autograd_is_not_compiled():
+    energy = DW4()
+    field, (t, x) = wild(lambda: GradientField(EGNN(1, 4)), energy), states(energy)
+    with pytest.raises(ValueError, match="GradientField is taken by autograd"):
+        Exact(compile=True)(field, t, x, None)
+
+
 def test_context_changes_the_field():
     for field, energy in (
         (EGNN(2, 8, context=2), DW4()),
