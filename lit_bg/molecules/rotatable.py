@@ -61,9 +61,7 @@ def side_of_bond(structure: Structure, j: int, k: int) -> list[int]:
 
 
 def turned(x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
-    r"""Configurations with one side of a bond turned about it, a map of Jacobian 1.
-
-    Rodrigues: $r' = r_\parallel + \cos\alpha\, r_\perp + \sin\alpha\, (n \times r)$ with n along the bond.
+    """Configurations with one side of a bond turned about it, a map of Jacobian 1.
 
     Args:
         x: (B, N, 3).
@@ -71,10 +69,28 @@ def turned(x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
         side: (B, N) bool, what turns.
         angle: (B,) [rad], right-handed about j -> k.
     """
+    n, k = _bond(x, axis)
+    return torch.where(side[..., None], k + rotated(x - k, n, angle), x)
+
+
+def turned_velocities(v: Tensor, x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
+    """Velocities (B, N, 3) that turn with the atoms that `turned` turns at x."""
+    n, _ = _bond(x, axis)
+    return torch.where(side[..., None], rotated(v, n, angle), v)
+
+
+def _bond(x: Tensor, axis: Tensor) -> tuple[Tensor, Tensor]:
+    """Its direction j -> k and the position of k, (B, 1, 3)."""
     rows = torch.arange(len(x), device=x.device)
-    j, k = x[rows, axis[:, 0], None], x[rows, axis[:, 1], None]  # (B, 1, 3)
-    n, arm = torch.nn.functional.normalize(k - j, dim=-1), x - k
-    along = n * (n * arm).sum(-1, keepdim=True)
+    j, k = x[rows, axis[:, 0], None], x[rows, axis[:, 1], None]
+    return torch.nn.functional.normalize(k - j, dim=-1), k
+
+
+def rotated(r: Tensor, n: Tensor, angle: Tensor) -> Tensor:
+    r"""Vectors (B, N, 3) rotated about directions n (B, 1, 3) by angles (B,) [rad].
+
+    Rodrigues: $r' = r_\parallel + \cos\alpha\, r_\perp + \sin\alpha\, (n \times r)$.
+    """
+    along = n * (n * r).sum(-1, keepdim=True)
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    new = k + along + cos * (arm - along) + sin * torch.linalg.cross(n.expand_as(arm), arm)
-    return torch.where(side[..., None], new, x)
+    return along + cos * (r - along) + sin * torch.linalg.cross(n.expand_as(r), r)

@@ -6,22 +6,27 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.molecule import Molecule
-from lit_bg.molecules.rotatable import turned
+from lit_bg.molecules.rotatable import turned, turned_velocities
 from lit_bg.samplers.chain import State
-from lit_bg.samplers.motion import centred, energy_and_gradient
+from lit_bg.samplers.motion import centred, energy_and_gradient, without_drift
 
 
 def torsion_move(energy: Molecule, state: State, rng: torch.Generator) -> Tensor:
     r"""Turn one bond of every walker by any angle; whether it was accepted, (W,) bool.
 
     The bond is one of all with equal probability, the angle uniform, and the map of Jacobian 1, so the proposal is
-    symmetric and is accepted with $\min(1, e^{-(U(x') - U(x)) / kT})$ at the temperature of the walker. Velocities stay:
-    they are independent of positions in $e^{-H / kT}$, so a move of the positions alone keeps it. Where dynamics waits for a
-    barrier of a torsion, this steps over it.
+    symmetric and is accepted with $\min(1, e^{-(U(x') - U(x)) / kT})$ at the temperature of the walker. Where dynamics waits
+    for a barrier of a torsion, this steps over it.
+
+    Velocities turn with their atoms. In $e^{-H / kT}$ they are independent of positions and could as well stay; but after a
+    finite step those along stiff bonds are a little too cold (`Langevin`), and where a bond turns without its velocities, it
+    gets those of other directions: eight moves every 0.1 ps with a step of 2.5 fs then heat alanine dipeptide from 300 K to
+    302 K. The molecule is given a thermal velocity as a whole before the turn, and none after it, which keeps the Maxwellian
+    without drift.
 
     Args:
         energy: a molecule with rotatable bonds.
-        state: `x`, `u`, `gradient` and `kT` of the walkers; the first three are changed.
+        state: `x`, `u`, `gradient`, `velocity`, `mass` and `kT` of the walkers; the first four are changed.
         rng: of every random number.
 
     References:
@@ -42,4 +47,9 @@ def torsion_move(energy: Molecule, state: State, rng: torch.Generator) -> Tensor
     state["x"] = torch.where(accepted[:, None, None], new, x)
     state["gradient"] = torch.where(accepted[:, None, None], gradient, state["gradient"])
     state["u"] = torch.where(accepted, u, state["u"])
+    mass, v = state["mass"], state["velocity"]
+    whole = torch.randn(len(x), 1, 3, generator=rng, device=rng.device, dtype=v.dtype)
+    v = v + whole * (state["kT"] / mass.sum()).sqrt().to(v)[:, None, None]
+    v = without_drift(turned_velocities(v, x, axis, side, angle), mass)
+    state["velocity"] = torch.where(accepted[:, None, None], v, state["velocity"])
     return accepted

@@ -10,7 +10,7 @@ from lit_bg.energies import Molecule
 from lit_bg.molecules.geometry import angle, dihedral, distance, wrap
 from lit_bg.molecules.rotatable import side_of_bond, turned
 from lit_bg.samplers import ReplicaExchange
-from lit_bg.samplers.motion import centred
+from lit_bg.samplers.motion import centred, thermal_velocities
 from lit_bg.samplers.torsion_moves import torsion_move
 
 K_TORSION = 4.0  # [kJ/mol]
@@ -53,7 +53,9 @@ def walkers(energy, n, kT=None):
     """State of n walkers at the initial configuration, centred."""
     x = centred(energy.initial.double().repeat(n, 1, 1))
     kT = torch.full((n,), energy.kT, dtype=torch.float64) if kT is None else kT
-    return {"x": x, "u": energy(x), "gradient": torch.zeros_like(x), "kT": kT}
+    mass = energy.masses[:, None]
+    velocity = thermal_velocities(energy, kT, mass, rng(9), torch.float64)
+    return {"x": x, "u": energy(x), "gradient": torch.zeros_like(x), "kT": kT, "mass": mass, "velocity": velocity}
 
 
 def test_the_angle_and_nothing_else_changes(difluoroethane):
@@ -90,6 +92,28 @@ def test_it_keeps_the_boltzmann_distribution(difluoroethane, kT):
         assert abs(function(phi).mean().item() - exact) < 4 * spread / math.sqrt(n)
     assert state["x"].mean(1).abs().max() < 1e-12
     assert state["gradient"].abs().max() > 0
+
+
+def test_velocities_turn_with_their_atoms(difluoroethane):
+    """No bond feels the move: its length changes as fast as before; and velocities stay Maxwellian, without drift."""
+    energy, n = difluoroethane, 20_000
+    state = walkers(energy, n)
+    x, v, mass = state["x"].clone(), state["velocity"].clone(), state["mass"]
+    i, j = torch.tensor(energy.structure.bonds).T
+    accepted = torsion_move(energy, state, rng())
+    assert 0.3 < accepted.double().mean() < 0.95
+
+    def stretching(x, v):
+        return ((x[:, i] - x[:, j]) * (v[:, i] - v[:, j])).sum(-1)
+
+    torch.testing.assert_close(stretching(state["x"], state["velocity"]), stretching(x, v))
+    assert torch.equal(state["velocity"][~accepted], v[~accepted])
+    assert (state["velocity"] * mass).sum(1).abs().max() < 1e-10
+    after = state["velocity"][accepted]
+    for a in range(8):  # kT (1 / m - 1 / M) of every component without drift; 4 sigma of a variance
+        expected = energy.kT * (1 / mass[a, 0] - 1 / mass.sum())
+        error = expected * math.sqrt(2 / (3 * len(after)))
+        assert abs(after[:, a].square().mean() - expected) < 4 * error
 
 
 def test_what_overlaps_is_refused():
