@@ -12,6 +12,7 @@ from lit_bg.nets.denoiser import Denoiser
 from lit_bg.nets.divergence import Divergence
 from lit_bg.nets.field import VectorField
 from lit_bg.solvers.base import Solver
+from lit_bg.solvers.fixed_step import RungeKutta4
 
 
 class Diffusion(ContinuousFlow):
@@ -24,7 +25,10 @@ class Diffusion(ContinuousFlow):
     Args:
         network: F of the denoiser.
         schedule: noise and signal over time; by default VariancePreserving().
-        solver, divergence, scale: as of ContinuousFlow.
+        solver: by default RungeKutta4(40). This flow is steeper at its ends than one along straight lines: with the network of
+            dw4_diffusion.yaml 5, 10 and 20 steps err in log q by 2.1, 0.30 and 0.11 (root mean square of 300 samples against
+            50 steps in float64, tests/benchmarks/test_solver_accuracy.py), and ESS is 0.25, 0.59 and 0.68.
+        divergence, scale: as of ContinuousFlow.
 
     Raises:
         ValueError: as of ContinuousFlow and Denoiser.
@@ -44,6 +48,7 @@ class Diffusion(ContinuousFlow):
         scale: float = 1.0,
     ) -> None:
         schedule = VariancePreserving() if schedule is None else schedule
+        solver = RungeKutta4(40) if solver is None else solver
         super().__init__(Denoiser(network, schedule), start_of(schedule), solver, divergence, scale)
 
 

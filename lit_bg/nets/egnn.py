@@ -26,7 +26,11 @@ class EGNN(ParticleField):
     of a flow with it is the same for mirror images: chiral molecules need a `TensorProductField`.
 
     The exact divergence is propagated forward by hand. Of L layers the first is linear in what any direction needs and the
-    last needs one row of each, so that L - 2 layers are left with a matrix product per pair and direction. SPEED
+    last needs one row of each, so that L - 2 layers are left with a matrix product per pair and direction. With the velocity
+    it cost 3.7, 4.2 and 5.6 velocities of 13, 22 and 55 particles for two layers, and 8.5 and 15 of 13 and 22 for four
+    (width 32, one core beside other jobs, tests/benchmarks/test_divergence_speed.py); `vmap(jacrev)` took 10 and 19 times as
+    long for two layers of 13 and 22, 2.6, 3.0 and 3.8 times for four of 13, 22 and 55, and 3.7 and 4.5 times as long as
+    `Exact(compile=True)` for four of 13 and 22.
 
     Args:
         layers: number of layers.
