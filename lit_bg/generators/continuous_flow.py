@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
+from lit_bg.energies.base import Energy
 from lit_bg.generators.base_density import BaseDensity
 from lit_bg.generators.field_generator import FieldGenerator
 from lit_bg.generators.normal import Normal
@@ -35,8 +38,9 @@ class ContinuousFlow(FieldGenerator, Transport):
         scale: width of the data, where no data will say.
 
     Raises:
-        ValueError: a scale that is not positive; from `build`, coordinates on circles or intervals, or a field that moves
-            the centre of mass; from all others, conditions that are missing or too many.
+        ValueError: a scale that is not positive; from `build`, coordinates on circles or intervals, a field that moves
+            the centre of mass, or a divergence that does not fit the field; from all others, conditions that are missing
+            or too many.
 
     References:
         Chen, Rubanova, Bettencourt, Duvenaud, NeurIPS 2018, arXiv:1806.07366.
@@ -56,6 +60,11 @@ class ContinuousFlow(FieldGenerator, Transport):
         super().__init__(field, Normal() if prior is None else prior, scale)
         self.solver: Solver = RungeKutta4() if solver is None else solver
         self.divergence: Divergence = Exact() if divergence is None else divergence
+
+    def build(self, energy: Energy) -> Self:
+        super().build(energy)
+        self.divergence.check(self.field)
+        return self
 
     @property
     def exact_density(self) -> bool:

@@ -31,8 +31,8 @@ class FoldedFlow(ContinuousFlow):
         field, prior, solver, divergence, scale: as of ContinuousFlow; field and base follow reflections.
 
     Raises:
-        ValueError: as of ContinuousFlow; from `build`, a system that is no Molecule, or a field or base that does not follow
-            reflections.
+        ValueError: as of ContinuousFlow; from `build`, a system that is no Molecule or has no arrangement to fold, or a field
+            or base that does not follow reflections.
     """
 
     def build(self, energy: Energy) -> Self:
@@ -50,6 +50,7 @@ class FoldedFlow(ContinuousFlow):
                     "EGNN with Normal or Harmonic."
                 )
         self.structure = energy.structure
+        hand(energy.initial, self.structure)  # refuses what has no mirror image
         return self
 
     def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,13 @@ class Divergence(ABC):
 
     exact: bool
 
+    def check(self, field: VectorField) -> None:
+        """Refuse a built field that does not fit; by default none.
+
+        Raises:
+            ValueError: what does not fit, with the way out.
+        """
+
     def draw(self, x: Tensor, rng: torch.Generator) -> Tensor | None:
         """Random numbers that stay the same along a trajectory; None where there are none."""
         return None
@@ -39,7 +46,7 @@ class Exact(Divergence):
             tests/benchmarks/test_divergence_speed.py says what it gains.
 
     Raises:
-        ValueError: from the call, a field whose divergence cannot be compiled.
+        ValueError: from `check`, a field whose divergence cannot be compiled.
     """
 
     exact = True
@@ -47,14 +54,16 @@ class Exact(Divergence):
     def __init__(self, compile: bool = False) -> None:
         self.compile = compile
 
-    def __call__(
-        self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None, context: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def check(self, field: VectorField) -> None:
         if self.compile and not field.compiles:
             raise ValueError(
                 f"the divergence of {type(field).__name__} is taken by autograd, which torch.compile does not follow: leave "
                 "compile of Exact out."
             )
+
+    def __call__(
+        self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         size = min(field.at_once(x), len(x))
         if size == len(x) and not self.compile:
             return field.with_divergence(t, x, context)

@@ -20,9 +20,8 @@ def torsion_move(energy: Molecule, state: State, rng: torch.Generator) -> Tensor
 
     Velocities turn with their atoms. In $e^{-H / kT}$ they are independent of positions and could as well stay; but after a
     finite step those along stiff bonds are a little too cold (`Langevin`), and where a bond turns without its velocities, it
-    gets those of other directions: eight moves every 0.1 ps with a step of 2.5 fs then heat alanine dipeptide from 300 K to
-    302 K. The molecule is given a thermal velocity as a whole before the turn, and none after it, which keeps the Maxwellian
-    without drift.
+    gets those of other directions, and every move heats the molecule a little. The molecule is given a thermal velocity as
+    a whole before the turn, and none after it, which keeps the Maxwellian without drift.
 
     Args:
         energy: a molecule with rotatable bonds.

@@ -11,6 +11,7 @@ from e3nn import o3
 from lit_bg import nets
 from lit_bg.energies import DW4, BistableDimer, CoulombGas, DoubleWell, Molecule
 from lit_bg.energies.pair_energy import PairEnergy
+from lit_bg.generators import ContinuousFlow, Diffusion
 from lit_bg.nets import EGNN, Exact, GradientField, Hutchinson, KernelField, MLPField, TensorProductField, VectorField
 from lit_bg.nets.radial_basis import RadialBasis
 
@@ -239,10 +240,12 @@ def test_compiled_is_eager(make, system, monkeypatch):
 
 
 def test_a_divergence_by_autograd_is_not_compiled():
-    energy = DW4()
-    field, (t, x) = wild(lambda: GradientField(EGNN(1, 4)), energy), states(energy)
-    with pytest.raises(ValueError, match="GradientField is taken by autograd"):
-        Exact(compile=True)(field, t, x, None)
+    for made in (GradientField(EGNN(1, 4)), TensorProductField(2, 4)):
+        with pytest.raises(ValueError, match="is taken by autograd, which"):
+            ContinuousFlow(made, divergence=Exact(compile=True)).build(TwoKinds())
+    with pytest.raises(ValueError, match="Denoiser is taken by autograd"):
+        Diffusion(TensorProductField(2, 4), divergence=Exact(compile=True)).build(TwoKinds())
+    ContinuousFlow(EGNN(1, 4), divergence=Exact(compile=True)).build(TwoKinds())  # but this does
 
 
 def test_context_changes_the_field():
