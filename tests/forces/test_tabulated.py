@@ -38,8 +38,9 @@ DISCRETE = [
 
 
 def identify(function):
-    periodic = getattr(function, "getPeriodic", bool)()
-    return type(function).__name__.removesuffix("Function") + ("periodic" if periodic else "")
+    """Type and period. Of continuous functions only: OpenMM never sets the period that a discrete one answers with."""
+    name = type(function).__name__.removesuffix("Function")
+    return name + ("periodic" if name.startswith("Continuous") and function.getPeriodic() else "")
 
 
 def in_openmm(function, x):
