@@ -30,7 +30,7 @@ class FieldGenerator(Generator):
         self.field, self.prior, self.start_scale = field, prior, scale
 
     def build(self, energy: Energy) -> Self:
-        """Build field and base.
+        """Build field and base on what they see of the system.
 
         Raises:
             ValueError: coordinates on circles or intervals, or a field that moves a centre of mass that has no density.
@@ -38,15 +38,24 @@ class FieldGenerator(Generator):
         name, system = type(self).__name__, type(energy).__name__
         if (energy.domain.kinds != Kind.LINEAR).any():
             raise ValueError(f"{name} lives on lines, and {system} has coordinates on circles or intervals: use CouplingFlow.")
-        self.field.build(energy)
+        seen = self.seen(energy)
+        self.field.build(seen)
         if energy.translation_invariant and "translation" not in self.field.symmetries:
             raise ValueError(
                 f"{system} does not see translations and {type(self.field).__name__} does: its flow would move the centre of "
                 "mass, which has no density; use a field that is translation-invariant (EGNN)."
             )
-        self.prior.build(energy)
+        self.prior.build(seen)
         self.event_shape, self.units = energy.event_shape, Units(energy, self.start_scale)
         return self
+
+    def seen(self, energy: Energy) -> Energy:
+        """The system as field, base and pairings see it, which is as it is unless the density is folded.
+
+        Raises:
+            ValueError: a system that cannot be folded.
+        """
+        return energy
 
     @property
     def context(self) -> int:

@@ -1,9 +1,7 @@
-"""Continuous flows of molecules that do not tell mirror images apart, folded onto the arrangement of the topology file."""
+"""Continuous flows of molecules that do not tell mirror images or equivalent hydrogens apart, folded onto one arrangement."""
 
 from __future__ import annotations
 
-import copy
-import math
 from typing import Self
 
 import torch
@@ -12,53 +10,77 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.energies.molecule import Molecule
 from lit_bg.generators.continuous_flow import ContinuousFlow
-from lit_bg.molecules.chirality import hand
+from lit_bg.molecules.folding import Folding
 
 
 class FoldedFlow(ContinuousFlow):
-    r"""A `ContinuousFlow` whose density q is the same for mirror images, folded: $q_R(x) = q(x) + q(Mx) = 2\, q(x)$ on R.
+    r"""A `ContinuousFlow` whose q does not change under a group G, folded: $q_R(x) = \sum_{g \in G} q(g x) = |G|\, q(x)$ on R.
 
-    R are the configurations in which the four neighbours of every atom that has four are arranged as in the topology file,
-    with hydrogens labelled: the one enantiomer, the one labelling that data by dynamics and `InternalCoordinates` also cover,
-    so log Z is the same number. A mirror image of R is reflected into it. Proposals that are neither (one methyl of the other
-    arrangement, say) belong to no target: they get log q = +inf, weight zero, and are counted with those without a
-    finite energy. Half of what q covers is thrown on the other half, so nothing is lost by the symmetry, and a field that has
-    it (`EGNN`) is many times cheaper than one that tells mirror images apart (`TensorProductField`).
+    G is made of the mirror image of the molecule and of exchanges of hydrogens (or other end atoms of one element) on a common
+    centre; R are the configurations in which the four neighbours of every atom that has four lie as in the topology file, with
+    hydrogens labelled: the one enantiomer, the one labelling that data by dynamics and `InternalCoordinates` also cover, so
+    log Z is the same number. What q puts on other arrangements is thrown on R, so nothing is lost by the symmetry, and a field
+    that has it (`EGNN`) is many times cheaper than one that tells mirror images apart (`TensorProductField`) and has less to
+    learn. Only where two centres contradict each other that no exchange puts right (CA of two amino acids) a proposal belongs
+    to no target: it gets log q = +inf, weight zero, and is counted with those without a finite energy.
 
-    `forward` and `inverse` are those of the flow before it is folded.
+    Pairings by optimal transport use G, too. `forward` and `inverse` are those of the flow before it is folded.
 
     Args:
-        field, prior, solver, divergence, scale: as of ContinuousFlow; field and base follow reflections.
+        field, prior, solver, divergence, scale: as of ContinuousFlow; field and base follow exchanges and, where there is
+            an atom that only the mirror image puts right, reflections.
 
     Raises:
         ValueError: as of ContinuousFlow; from `build`, a system that is no Molecule or has no arrangement to fold, or a field
-            or base that does not follow reflections.
+            or base that lacks the symmetry.
     """
 
-    def build(self, energy: Energy) -> Self:
+    def seen(self, energy: Energy) -> Energy:
         if not isinstance(energy, Molecule):
             raise ValueError(
-                f"FoldedFlow folds mirror images of molecules, and {type(energy).__name__} is none: use ContinuousFlow."
+                f"FoldedFlow folds arrangements of molecules, and {type(energy).__name__} is none: use ContinuousFlow."
             )
-        seen = copy.copy(energy)  # as the field sees it: the potential does not tell mirror images apart
-        seen.symmetries = energy.symmetries | {"reflection"}
-        super().build(seen)
+        return _Unfolded(energy, Folding(energy.structure))
+
+    def build(self, energy: Energy) -> Self:
+        super().build(energy)
+        assert isinstance(energy, Molecule)  # seen has refused
+        self.folding = Folding(energy.structure)
         for part in (self.field, self.prior):
-            if "reflection" not in part.symmetries:
+            lacks = [] if part.exchangeable or not self.folding.free else ["exchanges of equivalent hydrogens"]
+            lacks += ["mirror images"] if self.folding.mirrors and "reflection" not in part.symmetries else []
+            if lacks:
                 raise ValueError(
-                    f"{type(part).__name__} tells mirror images apart, and FoldedFlow counts on 2 q(x): use ContinuousFlow, or "
-                    "EGNN with Normal or Harmonic."
+                    f"{type(part).__name__} does not follow {' and '.join(lacks)}, and FoldedFlow counts on it: use "
+                    "ContinuousFlow, or EGNN with Normal or Harmonic."
                 )
-        self.structure = energy.structure
-        hand(energy.initial, self.structure)  # refuses what has no mirror image
         return self
 
     def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, log_q = super().sample(n, rng, context)
-        side = hand(x.detach(), self.structure)
-        x = torch.where((side < 0)[:, None, None], -x, x)
-        return x, torch.where(side == 0, torch.inf, log_q + math.log(2))
+        x, inside = self.folding(x)
+        return x, torch.where(inside, log_q + self.folding.log_order, torch.inf)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        log_q = super().log_prob(x, context) + math.log(2)
-        return torch.where(hand(x.detach(), self.structure) > 0, log_q, -torch.inf)
+        log_q = super().log_prob(x, context) + self.folding.log_order
+        return torch.where(self.folding.contains(x.detach()), log_q, -torch.inf)
+
+
+class _Unfolded(Energy):
+    """A molecule with all that its potential does not see: mirror images, and exchanges of end atoms on a common centre."""
+
+    def __init__(self, molecule: Molecule, folding: Folding) -> None:
+        super().__init__(molecule.kT)
+        self.molecule, self.folding = molecule, folding
+        self.event_shape, self.unit, self.symmetries = molecule.event_shape, molecule.unit, molecule.symmetries | {"reflection"}
+
+    def potential(self, x: Tensor) -> Tensor:
+        return self.molecule.potential(x)
+
+    @property
+    def types(self) -> Tensor:
+        return self.folding.types
+
+    @property
+    def bonds(self) -> tuple[tuple[int, int], ...]:
+        return self.molecule.bonds

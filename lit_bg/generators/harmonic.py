@@ -16,7 +16,7 @@ class Harmonic(BaseDensity):
     r"""Particles tied by springs: $\log p(z) = -\frac{k}{2} \sum_{(i,j)} |z_i - z_j|^2 + \mathrm{const}$, no centre of mass.
 
     Bonded atoms start near each other, so that a flow need not sort them out. k makes the mean width 1 in each of the
-    (N - 1) d degrees of freedom.
+    (N - 1) d degrees of freedom. It follows exchanges of particles of one type if the springs do.
 
     Args:
         springs: pairs of particles that connect all of them; by default the bonds of a molecule.
@@ -57,6 +57,7 @@ class Harmonic(BaseDensity):
         one = torch.ones(len(i), dtype=torch.float64)
         for rows, columns, sign in ((i, i, 1), (j, j, 1), (i, j, -1), (j, i, -1)):
             laplacian.index_put_((rows, columns), sign * one, accumulate=True)
+        self.exchangeable = _exchangeable(laplacian, energy.types)
         stiffness, modes = torch.linalg.eigh(laplacian)
         if stiffness[1] < 1e-9:
             raise ValueError(
@@ -79,3 +80,18 @@ class Harmonic(BaseDensity):
     def log_prob(self, z: Tensor) -> Tensor:
         a = torch.einsum("ik,bid->bkd", self.modes, z) * self.stiffness.sqrt()[:, None]
         return -0.5 * a.square().flatten(1).sum(-1) - self.log_norm
+
+
+def _exchangeable(laplacian: Tensor, types: Tensor | None) -> bool:
+    """Whether exchanges of particles of one type leave the springs as they are."""
+    if types is None:
+        return False
+    everyone = torch.arange(len(types))
+    for kind in types.unique():
+        first, *others = everyone[types == kind].tolist()
+        for other in others:
+            order = everyone.clone()
+            order[first], order[other] = other, first
+            if not torch.equal(laplacian[order][:, order], laplacian):
+                return False
+    return True

@@ -57,7 +57,7 @@ class FlowMatching(Loss):
                 f"{type(self.interpolant).__name__} starts at {at_base:.3g} x0 + {at_data:.3g} x1, the flow at x0: use it in a "
                 "Diffusion, or take another interpolant (Linear)."
             )
-        self.pairing.build(energy)
+        self.pairing.build(generator.seen(energy))
         self.pairing.check(generator.prior, generator.field)
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:

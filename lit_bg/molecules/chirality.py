@@ -36,29 +36,13 @@ def is_mirrored(x: Tensor, structure: Structure) -> Tensor:
     The hand is the sign of the volume that the four substituents span, $(r_1 - r_4) \times (r_2 - r_4) \cdot (r_3 - r_4)$.
 
     Internal and mixed coordinates keep the hand; a generator in Cartesian coordinates also makes mirror images, which a
-    potential cannot tell apart; `hand` says which.
+    potential cannot tell apart (`lit_bg.molecules.folding`).
     """
-    return (_sides(x, structure, stereocentres(structure)) < 0).any(-1)
+    return (sides(x, structure, stereocentres(structure)) < 0).any(-1)
 
 
-def hand(x: Tensor, structure: Structure) -> Tensor:
-    """1 where the neighbours of every atom with four are arranged as in the topology file, -1 where all are mirrored, else 0.
-
-    Neighbours that are alike (the hydrogens of a methyl) count by their labels: no motion at any temperature of interest
-    changes their arrangement, so an ensemble of one labelling keeps it. (B, N, 3) -> (B,).
-
-    Raises:
-        ValueError: no atom has four neighbours.
-    """
-    centres = tuple((a[0], a[1], a[2], a[3]) for a in structure.neighbours if len(a) == 4)
-    if not centres:
-        raise ValueError("the molecule has no atom with four neighbours, so its mirror image is itself: use ContinuousFlow.")
-    sides = _sides(x, structure, centres)
-    return (sides > 0).all(-1).long() - (sides < 0).all(-1).long()
-
-
-def _sides(x: Tensor, structure: Structure, centres: tuple[tuple[int, int, int, int], ...]) -> Tensor:
-    """For every centre 1 where it is as in the topology file, -1 where it is mirrored, (B, M)."""
+def sides(x: Tensor, structure: Structure, centres: tuple[tuple[int, int, int, int], ...]) -> Tensor:
+    """For M centres, by the four atoms around each, 1 where they lie as in the topology file, -1 where mirrored, (B, M)."""
     atoms = torch.tensor(centres, dtype=torch.long, device=x.device).reshape(-1, 4)
     file = torch.from_numpy(structure.positions)[None].to(x.device, x.dtype)
     return (_volume(x, atoms) * _volume(file, atoms)).sign()
