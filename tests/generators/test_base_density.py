@@ -1,5 +1,6 @@
 """Bases: what they sample has the density they say, and the density is one; what does not fit is refused."""
 
+import itertools
 import math
 
 import pytest
@@ -41,6 +42,7 @@ CASES = {  # base, system, and the width of a normal density that covers the bas
     "normal": (Normal, DoubleWell(), 1.3),
     "wide": (lambda: Normal(3.0), DW4(), 3.6),
     "springs": (lambda: Harmonic(CHAIN), DW4(), 1.8),
+    "springs between all": (lambda: Harmonic(list(itertools.combinations(range(4), 2))), DW4(), 1.3),
     "lattice": (lambda: Lattice(1.0), LennardJones(3, factor=1), 1.6),
     "sites in a trap": (lambda: Lattice(0.8, [[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]]), CoulombGas(3), 1.6),
     "known particles": (lambda: Known(Trap()), CoulombGas(3), 1.3),
