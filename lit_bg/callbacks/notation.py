@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+HUGE = 1e7  # from here on numbers get an exponent
+
 
 def with_error(value: float | None, err: float | None = None, places: int = 4) -> str:
     """A value with its standard error in units of its last place.
@@ -12,11 +14,16 @@ def with_error(value: float | None, err: float | None = None, places: int = 4) -
     ('2.41(13)', '0.9671(4)', '-139(22)')
     >>> with_error(0.5), with_error(None), with_error(1.0, 0.0)
     ('0.5000', '-', '1.0000')
+    >>> with_error(4.2e17, 3.8e17)
+    '4(4)e17'
 
     Errors that begin with 1 or 2 are given to two digits.
     """
     if value is None or not math.isfinite(value):
         return "-"
+    if abs(value) >= HUGE:
+        exponent = math.floor(math.log10(abs(value)))
+        return f"{with_error(value / 10**exponent, None if err is None else err / 10**exponent, 2)}e{exponent}"
     if err is None or not math.isfinite(err) or err <= 10.0 ** -(places + 2):
         return f"{value:.{places}f}"
     exponent = math.floor(math.log10(err))
