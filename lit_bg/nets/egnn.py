@@ -27,10 +27,9 @@ class EGNN(ParticleField):
 
     The exact divergence is propagated forward by hand. Of L layers the first is linear in what any direction needs and the
     last needs one row of each, so that L - 2 layers are left with a matrix product per pair and direction. With the velocity
-    it cost 3.7, 4.2 and 5.6 velocities of 13, 22 and 55 particles for two layers, and 8.5 and 15 of 13 and 22 for four
-    (width 32, one core beside other jobs, tests/benchmarks/test_divergence_speed.py); `vmap(jacrev)` took 10 and 19 times as
-    long for two layers of 13 and 22, 2.6, 3.0 and 3.8 times for four of 13, 22 and 55, and 3.7 and 4.5 times as long as
-    `Exact(compile=True)` for four of 13 and 22.
+    it cost 3.3, 3.9 and 5.5 velocities of 13, 22 and 55 particles for two layers, and 8, 16 and 60 for four (width 32, one core
+    beside another job, tests/benchmarks/test_divergence_speed.py). `vmap(jacrev)` took 11, 18 and 34 times as long for two
+    layers and 2.5, 3.5 and 4.7 times for four, and 18, 29, 86 and 3.6, 5.2, 7.1 times as long as `Exact(compile=True)`.
 
     Args:
         layers: number of layers.
