@@ -137,6 +137,21 @@ class Energy(nn.Module, ABC):
         if x.shape[1:] != self.event_shape:
             raise ValueError(f"{type(self).__name__} has configurations of shape {self.event_shape}, not {tuple(x.shape[1:])}.")
 
+    def in_region(self, x: Tensor) -> Tensor:
+        """Say which configurations the target covers, (B,) bool; by default all.
+
+        A potential may be blind to copies of a system that are not it (the mirror image of a molecule). exp(-u) is meant
+        inside the region only: a proposal outside has weight zero and is counted, a frame of data outside is of another system.
+        """
+        return torch.ones(len(x), dtype=torch.bool, device=x.device)
+
+    def find_faults(self, x: Tensor) -> dict[str, Tensor]:
+        """Return which configurations from elsewhere cannot be of this system, (B,) bool, by what is wrong with them.
+
+        A key is a phrase that ends the sentence "3 of 100 frames have ...", such as "a bond longer than 0.4 nm".
+        """
+        return {}
+
     @property
     def domain(self) -> Domain:
         """Which coordinates live on the line, on an interval, on a circle."""
