@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -18,6 +20,32 @@ class Held(NamedTuple):
 
     x: Tensor  # (B, *event_shape)
     u: Tensor  # (B,)
+    frame: Tensor  # (B,) index in the held-out data, where the frames of a walker are in order of time
+    walker: Tensor  # (B,)
+
+
+@dataclass
+class IndependentLogZ:
+    """A log partition function from elsewhere, which a run is held against.
+
+    Args:
+        value: log Z in the reference measure of the system.
+        error: its standard error; 0 if it is exact.
+        source: where it comes from, for the report: "thermodynamic integration, 2025-03".
+
+    Raises:
+        ValueError: a value or error that is no number, or no source.
+    """
+
+    value: float
+    error: float
+    source: str
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value) or not (math.isfinite(self.error) and self.error >= 0):
+            raise ValueError(f"data.log_Z needs a finite value and an error of at least 0, got {self.value} +- {self.error}.")
+        if not self.source.strip():
+            raise ValueError("data.log_Z needs a source: say where the number comes from.")
 
 
 class Data(LightningDataModule):
@@ -35,6 +63,7 @@ class Data(LightningDataModule):
         eval_batch_size: proposals in memory at a time while evaluating, per rank.
         held_out: fraction of walkers (or of the time, for few walkers) kept from training.
         force: use data that failed its own checks.
+        log_Z: an independent log Z with its error and source, for systems whose exact one is not known.
 
     Raises:
         ValueError: a size that is not positive, a loss that needs data without data, or data that do not fit.
@@ -50,6 +79,7 @@ class Data(LightningDataModule):
         eval_batch_size: int = 10_000,
         held_out: float = 0.1,
         force: bool = False,
+        log_Z: IndependentLogZ | None = None,
     ) -> None:
         super().__init__()
         sizes = {
@@ -71,6 +101,7 @@ class Data(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.held_out = held_out
         self.force = force
+        self.log_Z = log_Z
         self.dataset: Dataset | None = None  # all of it
         self.train: Dataset | None = None
         self.held: Dataset | None = None
@@ -129,7 +160,8 @@ class Data(LightningDataModule):
         pick = pick[self.rank :: self.world_size][index :: len(self.chunks(stage))]
         if len(pick) == 0:
             return None
-        return Held(self.held.x[pick].to(device), self.held.u[pick].to(device))
+        columns = (self.held.x, self.held.u)
+        return Held(*(c[pick].to(device) for c in columns), pick.to(device), self.held.walker[pick].to(device))
 
     def train_dataloader(self) -> DataLoader:
         return _counter(self.steps_per_epoch)
