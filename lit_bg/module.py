@@ -16,7 +16,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
 from lit_bg.losses.base import Batch, Loss
 from lit_bg.rng import stream
-from lit_bg.samples import Evaluation, Samples, draw
+from lit_bg.samples import Evaluation, evaluate
 
 
 class BoltzmannGenerator(LightningModule):
@@ -107,14 +107,12 @@ class BoltzmannGenerator(LightningModule):
 
     def _evaluate(self, stage: str, n: int, index: int, of: int) -> Evaluation:
         # Stream (stage, rank, step): a fresh one for every batch of every evaluation.
-        proposals = draw(self.proposer, self.energy, n, self.rng(stage, self.global_step * of + index)).detach()
-        field_evaluations = self.proposer.evaluations  # before `log_prob` counts its own
-        held = self.data.reference(stage, index, self.device)
-        if held is None or not self.proposer.has_log_prob:
-            return Evaluation(proposals, None, field_evaluations)
-        reference = Samples(held.x, self.proposer.log_prob(held.x).detach(), held.u)
-        self.log(f"{stage}/nll", -reference.log_q.mean(), sync_dist=True, batch_size=len(held.x), on_epoch=True)
-        return Evaluation(proposals, reference, field_evaluations)
+        rng, held = self.rng(stage, self.global_step * of + index), self.data.reference(stage, index, self.device)
+        evaluation = evaluate(self.proposer, self.energy, n, rng, held, twice=index == 0)
+        reference = evaluation.reference
+        if reference is not None:
+            self.log(f"{stage}/nll", -reference.log_q.mean(), sync_dist=True, batch_size=len(reference.x), on_epoch=True)
+        return evaluation
 
     def validation_step(self, batch: int, batch_idx: int) -> Evaluation:  # type: ignore[override]
         sizes = self.data.chunks("val")

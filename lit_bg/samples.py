@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+FEW = 64  # proposals whose log q is asked for again,
+FEW_THROUGH_A_SOLVER = 16  # fewer where it costs as much as the proposals
+
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
     from lit_bg.generators.base import Generator
@@ -63,8 +66,52 @@ def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator) -> 
 
 
 class Evaluation(NamedTuple):
-    """What one validation or test step hands to the observers: nothing is generated twice."""
+    """What one validation or test step hands to the observers, or all steps and ranks together: nothing is generated twice."""
 
-    proposals: Samples  # drawn from the (averaged) generator
-    reference: Samples | None  # held-out reference data under the same generator; None without data
+    proposals: Samples  # drawn from the (averaged) generator, in the order of drawing
+    reference: Samples | None = None  # held-out reference data under the same generator; None without data
     field_evaluations: int | None = None  # per proposal, for generators that integrate a vector field
+    densities: Tensor | None = None  # (K, 2) log q as it came with some of the proposals, and log_prob of the same
+    frame: Tensor | None = None  # (n,) index of the reference frames in the held-out data
+    walker: Tensor | None = None  # (n,) walker of the reference frames, which are in order of time within it
+
+
+class Frames(NamedTuple):
+    """Reference configurations of the target."""
+
+    x: Tensor  # (B, *event_shape)
+    u: Tensor  # (B,) [kT]
+    frame: Tensor  # (B,) index in the data they are from, where the frames of a walker are in order of time
+    walker: Tensor  # (B,)
+
+
+def evaluate(
+    generator: Generator, energy: Energy, n: int, rng: torch.Generator, held: Frames | None = None, twice: bool = True
+) -> Evaluation:
+    """Draw proposals and look at reference frames: everything that a generator is judged by, detached.
+
+    Args:
+        generator: it is judged.
+        energy: the system it was built for.
+        n: proposals.
+        rng: of the proposals.
+        held: reference frames that were not trained on.
+        twice: ask for log q of some proposals again, by `log_prob`, where there is one: the two must be one function.
+
+    Raises:
+        FloatingPointError: an energy is -inf.
+    """
+    with torch.no_grad():
+        proposals = draw(generator, energy, n, rng)
+        evaluation = Evaluation(proposals, field_evaluations=generator.evaluations)  # before `log_prob` counts its own
+        if not generator.has_log_prob:
+            return evaluation
+        if twice:
+            few = FEW_THROUGH_A_SOLVER if generator.evaluations is not None else FEW
+            pick = torch.linspace(0, n - 1, min(n, few), device=proposals.x.device).long()
+            again = generator.log_prob(proposals.x[pick])
+            evaluation = evaluation._replace(densities=torch.stack([proposals.log_q[pick], again], -1).double())
+        if held is None:
+            return evaluation
+        reference = Samples(held.x, generator.log_prob(held.x), held.u)
+    return evaluation._replace(reference=reference, frame=held.frame, walker=held.walker)

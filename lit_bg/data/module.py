@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -13,15 +12,7 @@ from torch.utils.data import DataLoader
 
 from lit_bg.data.dataset import Dataset
 from lit_bg.energies.base import Energy
-
-
-class Held(NamedTuple):
-    """Held-out reference data."""
-
-    x: Tensor  # (B, *event_shape)
-    u: Tensor  # (B,)
-    frame: Tensor  # (B,) index in the held-out data, where the frames of a walker are in order of time
-    walker: Tensor  # (B,)
+from lit_bg.samples import Frames
 
 
 @dataclass
@@ -151,7 +142,7 @@ class Data(LightningDataModule):
         mine = self._share(self.sizes[stage])
         return [mine // n + (i < mine % n) for i in range(n)]
 
-    def reference(self, stage: str, index: int, device: torch.device) -> Held | None:
+    def reference(self, stage: str, index: int, device: torch.device) -> Frames | None:
         """The held-out frames of evaluation batch `index` on this rank, spread evenly; at most as many as proposals."""
         if self.held is None:
             return None
@@ -161,7 +152,7 @@ class Data(LightningDataModule):
         if len(pick) == 0:
             return None
         columns = (self.held.x, self.held.u)
-        return Held(*(c[pick].to(device) for c in columns), pick.to(device), self.held.walker[pick].to(device))
+        return Frames(*(c[pick].to(device) for c in columns), pick.to(device), self.held.walker[pick].to(device))
 
     def train_dataloader(self) -> DataLoader:
         return _counter(self.steps_per_epoch)
