@@ -191,9 +191,7 @@ def with_observers(given: list[Callback]) -> list[Callback]:
         observers.Progress(),
         observers.EMA(),
         observers.NonFiniteGuard(),
-        observers.EffectiveSampleSize(),
-        observers.ReweightedObservables(),
-        observers.ModeCoverage(),
+        observers.Diagnose(),
         observers.ParticleDistances(),
         observers.Figures(),
         observers.Structures(),
@@ -202,7 +200,7 @@ def with_observers(given: list[Callback]) -> list[Callback]:
     ]
     kinds = {type(c) for c in given}
     everyone = [c for c in standard if type(c) not in kinds] + given
-    # Report gathers what the others found, so it comes after them; Lightning puts checkpoints last.
+    # Report merges what the others found, so it comes after them; Lightning puts checkpoints last.
     return sorted(everyone, key=lambda c: isinstance(c, observers.Report))
 
 

@@ -50,13 +50,15 @@ class Samples(NamedTuple):
 
 
 def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator) -> Samples:
-    """`n` proposals with their log density and reduced energy: one generation, one energy evaluation.
+    """Draw `n` proposals with their log density and reduced energy: one generation, one energy evaluation.
+
+    Outside the region that the target covers the energy is +inf, so that the weight is zero.
 
     Raises:
         FloatingPointError: an energy is -inf. A bounded system has none, so it is a bug in the energy.
     """
     x, log_q = generator.sample(n, rng)
-    samples = Samples(x, log_q, energy(x))
+    samples = Samples(x, log_q, torch.where(energy.in_region(x), energy(x), torch.inf))
     if torch.isneginf(samples.u).any():
         raise FloatingPointError(
             f"{type(energy).__name__} gave u = -inf for {int(torch.isneginf(samples.u).sum())} of {n} proposals: "

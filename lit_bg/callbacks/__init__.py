@@ -1,12 +1,10 @@
 """Who watches while it trains: callbacks that turn evaluations into numbers, pictures and a verdict."""
 
 from lit_bg.callbacks.checkpoints import Checkpoints
-from lit_bg.callbacks.effective_sample_size import EffectiveSampleSize
+from lit_bg.callbacks.diagnose import Diagnose
 from lit_bg.callbacks.ema import EMA
 from lit_bg.callbacks.figures import Figures
-from lit_bg.callbacks.mode_coverage import ModeCoverage
 from lit_bg.callbacks.nonfinite_guard import NonFiniteGuard
-from lit_bg.callbacks.observables import ReweightedObservables
 from lit_bg.callbacks.observer import Observer
 from lit_bg.callbacks.particle_distances import ParticleDistances
 from lit_bg.callbacks.progress import Progress
@@ -16,14 +14,12 @@ from lit_bg.callbacks.structures import Structures
 __all__ = [
     "EMA",
     "Checkpoints",
-    "EffectiveSampleSize",
+    "Diagnose",
     "Figures",
-    "ModeCoverage",
     "NonFiniteGuard",
     "Observer",
     "ParticleDistances",
     "Progress",
     "Report",
-    "ReweightedObservables",
     "Structures",
 ]

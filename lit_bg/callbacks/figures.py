@@ -11,11 +11,12 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from lit_bg.callbacks.observables import Curve, ReweightedObservables
+from lit_bg.callbacks.diagnose import Diagnose
 from lit_bg.callbacks.observer import Observer
 from lit_bg.callbacks.particle_distances import ParticleDistances
 from lit_bg.callbacks.reference import reference_data, target_samples
 from lit_bg.callbacks.wandb_run import log_media, logs_to_wandb, wandb_run
+from lit_bg.diagnostics.profiles import Curve
 from lit_bg.energies.base import Energy
 from lit_bg.estimators import ess, pareto_k
 from lit_bg.metrics import Gathered
@@ -35,7 +36,7 @@ class Figures(Observer):
     """Samples against target, energy histograms, distances of particles, free-energy profiles and the weight tail.
 
     A test leaves them as figures/*.png in the run folder; W&B gets them, under sample/, from tests and from
-    every k-th validation. The profiles are those of `ReweightedObservables`, the distances those of `ParticleDistances`.
+    every k-th validation. The profiles are those of `Diagnose`, the distances those of `ParticleDistances`.
 
     Args:
         every: validations from one set of W&B pictures to the next.
@@ -124,7 +125,7 @@ class Figures(Observer):
                 unit="" if topology is None else "nm",
                 source=source,
             )
-        observer = next((c for c in trainer.callbacks if isinstance(c, ReweightedObservables)), None)  # type: ignore[attr-defined]
+        observer = next((c for c in trainer.callbacks if isinstance(c, Diagnose)), None)  # type: ignore[attr-defined]
         for key, p in (observer.profiles if observer is not None else {}).items():
             figures[f"profile_{_file_name(key)}"] = draw_profile(
                 with_unit(key, energy.observables[key].unit),

@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from lit_bg.callbacks.notation import count
+from lit_bg.report.notation import count
 
 
 class Progress(RichProgressBar):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from lit_bg.diagnostics.averages import Mean, independent_mean
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.rng import stream
-
-Average = Callable[[Tensor], tuple[float, float]]  # values (n,) -> mean and standard error
 
 EXACT_SAMPLES = 100_000
 
@@ -22,19 +19,7 @@ def reference_data(trainer: Trainer) -> Any | None:
     return getattr(getattr(trainer, "datamodule", None), "dataset", None)
 
 
-def reference_problems(trainer: Trainer) -> list[str]:
-    """What the card of the reference data says against them, such as walkers that do not agree."""
-    verdict = getattr(reference_data(trainer), "card", {}).get("verdict", "pass")
-    return [] if verdict == "pass" else list(verdict)
-
-
-def independent_average(values: Tensor) -> tuple[float, float]:
-    """Mean and standard error of independent values, (n,)."""
-    values = values.to(torch.float64)
-    return values.mean().item(), values.std().item() / len(values) ** 0.5
-
-
-def target_samples(trainer: Trainer, module: BoltzmannGenerator) -> tuple[Tensor, Average] | None:
+def target_samples(trainer: Trainer, module: BoltzmannGenerator) -> tuple[Tensor, Mean] | None:
     """Configurations of the target on the module's device, and how to average over them with an honest error.
 
     The reference data where there are any, else exact samples of the system (without counting energies), else None.
@@ -43,5 +28,5 @@ def target_samples(trainer: Trainer, module: BoltzmannGenerator) -> tuple[Tensor
     if data is not None:
         return data.x.to(module.device), data.mean
     if module.energy.has_exact_samples:
-        return module.energy.exact_samples(EXACT_SAMPLES, stream(0, "target", device=module.device)), independent_average
+        return module.energy.exact_samples(EXACT_SAMPLES, stream(0, "target", device=module.device)), independent_mean
     return None

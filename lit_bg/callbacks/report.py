@@ -1,4 +1,4 @@
-"""What a test leaves behind: summary.json, samples.npz, and a verdict."""
+"""What a test leaves behind: summary.json, samples.npz, and the verdict on the terminal."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import Trainer
 
+from lit_bg.callbacks.diagnose import Diagnose
 from lit_bg.callbacks.observer import Observer
-from lit_bg.callbacks.summary_table import print_summary
-from lit_bg.callbacks.verdict import judge
 from lit_bg.callbacks.wandb_run import wandb_run
 from lit_bg.files import atomic
-from lit_bg.metrics import Gathered
 from lit_bg.module import BoltzmannGenerator
-from lit_bg.samples import Evaluation
+from lit_bg.report.table import print_summary
 
 
 class Report(Observer):
-    """Merges the observers' summaries of a test into summary.json, judges them, and saves the samples.
+    """Merges the observers' summaries of a test into summary.json, and saves the samples.
 
     summary.json holds plain numbers, null where something is unknown or not finite. samples.npz holds `x`,
     `log_q` and `u` of all ranks. The last lines printed are a table, the verdict and the run folder. Without a
@@ -32,7 +29,6 @@ class Report(Observer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gathered: Gathered | None = None
         self._started: float | None = None
         self._before = 0.0  # seconds spent by the processes that this run continues
         self._continues = True
@@ -48,25 +44,12 @@ class Report(Observer):
         if self._started is None:
             self._started = time.monotonic()
 
-    def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
-        if stage == "test":
-            number = torch.empty(0, dtype=torch.float64)
-            x = torch.empty(0, *module.energy.event_shape, dtype=next(module.generator.parameters()).dtype)
-            self.gathered = Gathered(x=x, log_q=number, u=number).to(module.device)
-
-    def observe(self, trainer: Trainer, module: BoltzmannGenerator, evaluation: Evaluation) -> None:
-        if trainer.testing and self.gathered is not None:
-            self.gathered.update(**evaluation.proposals._asdict())
-
     def conclude(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
-        if stage != "test" or self.gathered is None:
-            return
-        samples = {name: column.cpu().numpy() for name, column in self.gathered.compute().items()}
-        self.gathered = None
         folder = trainer.log_dir  # a collective call
-        if trainer.is_global_zero and folder is not None:
+        pooled = next((c.evaluation for c in trainer.callbacks if isinstance(c, Diagnose)), None)  # type: ignore[attr-defined]
+        if stage == "test" and trainer.is_global_zero and folder is not None and pooled is not None:
             with atomic(Path(folder) / "samples.npz") as temporary:
-                np.savez(temporary, **samples)  # type: ignore[arg-type]
+                np.savez(temporary, **{name: column.numpy() for name, column in pooled.proposals._asdict().items()})
 
     def finish(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         folder = trainer.log_dir  # a collective call
@@ -86,22 +69,19 @@ class Report(Observer):
         """The summaries of all observers, with the verdict on them.
 
         Raises:
-            ValueError: there is no EffectiveSampleSize among the callbacks.
+            ValueError: there is no Diagnose among the callbacks.
         """
         fragments: dict[str, Any] = {}
         for observer in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(observer, Observer) and observer is not self:
                 fragments |= observer.summary
-        if "ess" not in fragments:
-            raise ValueError("Report judges by what EffectiveSampleSize finds: put it among the callbacks too.")
-        verdict = judge(fragments)
+        if "verdict" not in fragments:
+            raise ValueError("Report writes what Diagnose finds: put it among the callbacks too.")
         return {
             "energy": type(module.energy).__name__,
             "generator": type(module.generator).__name__,
             "steps": trainer.fit_loop.epoch_loop.global_step,
             "seconds": self.seconds,
-            "verdict": verdict.word,
-            "reasons": verdict.reasons,
             **fragments,
         }
 

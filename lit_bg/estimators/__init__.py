@@ -1,5 +1,6 @@
 """Pure functions from weighted samples and time series to numbers with error bars."""
 
+from lit_bg.estimators._pending import *
 from lit_bg.estimators.alignment import Moves, aligned
 from lit_bg.estimators.basins import circular_basins
 from lit_bg.estimators.density import density, shell_factor

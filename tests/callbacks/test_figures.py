@@ -5,7 +5,7 @@ import pytest
 import torch
 from gaussian_proposal import GaussianProposal, TwoWells, assemble
 
-from lit_bg.callbacks import EffectiveSampleSize, Figures, ReweightedObservables
+from lit_bg.callbacks import Diagnose, Figures
 from lit_bg.callbacks.figures import _file_name, find_plane, in_plane
 from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell, Energy, Gaussian, ManyWell
@@ -15,7 +15,7 @@ from lit_bg.figures import Plane, draw_configurations, draw_energies, draw_profi
 
 def drawn(folder, energy, scale=1.0, n=2000):
     """Sizes of the PNG files of a test, by name."""
-    callbacks = [EffectiveSampleSize(), ReweightedObservables(bins=20), Figures()]
+    callbacks = [Diagnose(bins=20), Figures()]
     module, data, trainer = assemble(folder, energy, GaussianProposal(scale=scale), callbacks, data=Data(test_samples=n))
     trainer.test(module, data, verbose=False)
     files = {p.name: p.read_bytes() for p in (folder / "run/version_0/figures").iterdir()}

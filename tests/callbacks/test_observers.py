@@ -9,7 +9,7 @@ import torch
 from gaussian_proposal import GaussianProposal, Reverse, TwoWells, assemble
 from lightning.pytorch import Callback
 
-from lit_bg.callbacks import EffectiveSampleSize, ModeCoverage, Report, ReweightedObservables
+from lit_bg.callbacks import Diagnose, Report
 from lit_bg.data.dataset import Dataset
 from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell
@@ -30,7 +30,7 @@ class Remember(Callback):
 
 
 def observers():
-    return [EffectiveSampleSize(), ReweightedObservables(), ModeCoverage(), Report()]
+    return [Diagnose(), Report()]
 
 
 @pytest.fixture(scope="module")
@@ -184,14 +184,14 @@ def test_summary_json_has_the_promised_keys(tested):
 
 
 def test_validation_logs_sections_and_best_ess(tmp_path):
-    callback = EffectiveSampleSize()
-    module, data, trainer = assemble(tmp_path, TwoWells(1.0), GaussianProposal(), [callback, ReweightedObservables()])
+    callback = Diagnose()
+    module, data, trainer = assemble(tmp_path, TwoWells(1.0), GaussianProposal(), [callback])
     trainer.fit(module, data)
     logged = trainer.callback_metrics
     assert {"val/ess", "val/pareto_k", "val/log_Z", "val/log_Z_err", "val/energy_calls", "val/x1"} <= logged.keys()
     assert callback.best == pytest.approx(logged["val/ess"].item())
     assert logged["val/energy_calls"] == 5 * 64 + 500
-    restored = EffectiveSampleSize()
+    restored = Diagnose()
     restored.load_state_dict(callback.state_dict())
     assert restored.best == callback.best
 
@@ -203,7 +203,7 @@ def test_a_collapse_of_the_ess_is_told_once(tmp_path):
                 pl_module.generator.loc.data += 6.0
 
     module, data, trainer = assemble(
-        tmp_path, TwoWells(0.0), GaussianProposal(), [EffectiveSampleSize(0.1), Push()], max_epochs=4
+        tmp_path, TwoWells(0.0), GaussianProposal(), [Diagnose(0.1), Push()], max_epochs=4
     )
     with pytest.warns(UserWarning, match="ESS has collapsed") as caught:
         trainer.fit(module, data)
@@ -250,7 +250,6 @@ def test_a_resumed_run_adds_up_its_time():
 
 def test_refusals():
     with pytest.raises(ValueError, match="between 0 and 1, got 2"):
-        EffectiveSampleSize(collapse=2)
+        Diagnose(collapse=2)
     with pytest.raises(ValueError, match="at least 2 bins, got 1"):
-        ReweightedObservables(bins=1)
-    assert math.isfinite(EffectiveSampleSize().best)
+        Diagnose(bins=1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from gaussian_proposal import GaussianProposal, TwoWells, assemble
 
-from lit_bg.callbacks import EffectiveSampleSize, Figures, ParticleDistances, Report
+from lit_bg.callbacks import Diagnose, Figures, ParticleDistances, Report
 from lit_bg.callbacks.particle_distances import halves, pair_distances
 from lit_bg.data.dataset import Dataset
 from lit_bg.data.module import Data
@@ -63,7 +63,7 @@ def run(folder, energy, generator, dataset=None, more=()):
     if dataset is not None:
         data.dataset = dataset
         data.train, data.held = dataset.split(0.25)
-    callbacks = [EffectiveSampleSize(), ParticleDistances(points=40), Report(), *more]
+    callbacks = [Diagnose(), ParticleDistances(points=40), Report(), *more]
     module, data, trainer = assemble(folder, energy, generator, callbacks, data=data)
     trainer.test(module, data, verbose=False)
     return trainer, json.loads((folder / "run/version_0/summary.json").read_text())

@@ -79,10 +79,10 @@ def test_a_molecule_leaves_pdb_files(tmp_path, monkeypatch):
 
 
 def test_progress_says_the_same_without_a_terminal(tmp_path, capsys):
-    from lit_bg.callbacks import EffectiveSampleSize
+    from lit_bg.callbacks import Diagnose
 
     module, data, trainer = assemble(
-        tmp_path, TwoWells(1.0), GaussianProposal(), [Progress(), EffectiveSampleSize()], enable_progress_bar=True
+        tmp_path, TwoWells(1.0), GaussianProposal(), [Progress(), Diagnose()], enable_progress_bar=True
     )
     trainer.fit(module, data)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step 5: ")]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from gaussian_proposal import GaussianProposal, Reverse, TwoWells, assemble
 
-from lit_bg.callbacks import EMA, EffectiveSampleSize, ModeCoverage, NonFiniteGuard, Report, ReweightedObservables
+from lit_bg.callbacks import EMA, Diagnose, NonFiniteGuard, Report
 from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell
 from lit_bg.estimators import ess, expectation, log_z
@@ -21,7 +21,7 @@ TWO_RANKS = {"strategy": "ddp_spawn", "devices": 2}
 
 @pytest.mark.slow  # tests/metrics and tests/test_fit.py have two processes too
 def test_the_logged_ess_is_that_of_the_gathered_samples(tmp_path):
-    callbacks = [EMA(), NonFiniteGuard(), EffectiveSampleSize(), ReweightedObservables(), ModeCoverage(), Report()]
+    callbacks = [EMA(), NonFiniteGuard(), Diagnose(), Report()]
     data = Data(batch_size=64, steps_per_epoch=3, val_samples=500, test_samples=2001, eval_batch_size=700)
     module, data, trainer = assemble(tmp_path, DoubleWell(), GaussianProposal(scale=2.0), callbacks, data=data, **TWO_RANKS)
     trainer.test(module, data, verbose=False)

@@ -12,12 +12,10 @@ from lightning.pytorch import Callback
 
 from lit_bg.callbacks import (
     EMA,
-    EffectiveSampleSize,
+    Diagnose,
     Figures,
-    ModeCoverage,
     NonFiniteGuard,
     Report,
-    ReweightedObservables,
     Structures,
 )
 from lit_bg.data.module import Data
@@ -85,7 +83,7 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
         logger = wandb_logger(inside, "double_well", {"model": {"generator": "GaussianProposal"}})
-        observers = [EffectiveSampleSize(0.5), ReweightedObservables(), ModeCoverage(), Figures(every=2), Report()]
+        observers = [Diagnose(0.5), Figures(every=2), Report()]
         data = Data(batch_size=64, steps_per_epoch=5, val_samples=500, test_samples=1000)
         module, data, trainer = assemble(
             folder,
@@ -130,8 +128,11 @@ def test_modes_come_as_a_table(run):
     assert history["val/modes/_type"] == ["table-file"] * 3
     (files,) = inside.glob("wandb/offline-run-*/files")
     table = json.loads((files / history["test/modes/path"][0]).read_text())
-    assert table["columns"] == ["mode", "raw", "reweighted", "err", "reference", "reference_err", "missing"]
+    assert {"mode", "raw", "reweighted", "err", "effective", "exact", "missing"} <= set(table["columns"])
     assert [row[0] for row in table["data"]] == ["left", "right"]
+    claims = json.loads((files / history["test/claims/path"][0]).read_text())
+    assert claims["columns"] == ["claim", "word", "reason"]
+    assert "log Z" in [row[0] for row in claims["data"]]
 
 
 def test_summary_holds_the_best_ess_and_the_verdict(run):
@@ -154,11 +155,11 @@ def test_the_collapse_raised_an_alert(run):
 
 def test_a_run_without_wandb_draws_only_in_the_test(tmp_path):
     figures = Figures(every=1)
-    module, data, trainer = assemble(tmp_path, TwoWells(1.0), GaussianProposal(), [figures, EffectiveSampleSize()])
+    module, data, trainer = assemble(tmp_path, TwoWells(1.0), GaussianProposal(), [figures, Diagnose()])
     trainer.fit(module, data)
     assert not (tmp_path / "run/version_0/figures").exists()
     trainer.test(module, data, verbose=False)
-    assert {p.name for p in (tmp_path / "run/version_0/figures").iterdir()} == {
+    assert {p.name for p in (tmp_path / "run/version_0/figures").iterdir()} >= {
         "configurations.png",
         "energies.png",
         "weights.png",

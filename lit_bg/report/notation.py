@@ -8,12 +8,12 @@ HUGE = 1e7  # from here on numbers get an exponent
 
 
 def with_error(value: float | None, err: float | None = None, places: int = 4) -> str:
-    """A value with its standard error in units of its last place.
+    """Write a value with its standard error in units of its last place; a dash for an infinite error, where none is honest.
 
     >>> with_error(2.4123, 0.13), with_error(0.96707, 0.0004), with_error(-139.2, 22.0)
     ('2.41(13)', '0.9671(4)', '-139(22)')
-    >>> with_error(0.5), with_error(None), with_error(1.0, 0.0)
-    ('0.5000', '-', '1.0000')
+    >>> with_error(0.5), with_error(None), with_error(1.0, 0.0), with_error(0.01234, math.inf)
+    ('0.5000', '-', '1.0000', '0.012(-)')
     >>> with_error(4.2e17, 3.8e17)
     '4(4)e17'
 
@@ -21,6 +21,8 @@ def with_error(value: float | None, err: float | None = None, places: int = 4) -
     """
     if value is None or not math.isfinite(value):
         return "-"
+    if err is not None and math.isinf(err):
+        return f"{value:.2g}(-)"
     if abs(value) >= HUGE:
         exponent = math.floor(math.log10(abs(value)))
         return f"{with_error(value / 10**exponent, None if err is None else err / 10**exponent, 2)}e{exponent}"

@@ -1,0 +1,100 @@
+"""How every metastable state is held by the proposals and by the target."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lit_bg.estimators import Tail, effective_in, ess, expectation, tail, upper_limit
+
+FEWEST = 5.0  # effective samples in a state from which its probability has an error bar
+EXPECTED = 10  # effective samples a state of known probability should have before its absence means anything
+UNKNOWN = 5000  # effective samples before the absence of a state of unknown probability means anything: 5 of one of 0.1 %
+FRACTION = 0.1  # of its probability: a state with less is starved
+SIGMAS = 4.0
+
+
+@dataclass(frozen=True)
+class ModeShare:
+    """How a mode is held by the proposals and by the target.
+
+    Attributes:
+        raw: share of the proposals.
+        value, error: reweighted probability; the error is infinite where too few effective samples say anything.
+        upper: 95 % upper limit where (next to) no sample lies in it, else None.
+        effective: effective samples inside the mode.
+        unit: largest normalised weight of a sample inside it; that of an effective sample where there is none.
+        inside: tail of w |1 - p|, 1 for the samples in the mode.
+        lost: nothing lies in it where enough should, or far too little.
+        free_energy, free_energy_error: -ln of its probability relative to the first mode [kT]; NaN for the first.
+    """
+
+    raw: float
+    value: float
+    error: float
+    upper: float | None
+    effective: float
+    unit: float
+    inside: Tail
+    lost: bool
+    free_energy: float = math.nan
+    free_energy_error: float = math.inf
+
+
+def share_modes(
+    names: tuple[str, ...], label: Tensor, log_w: Tensor, known: dict[str, tuple[float, float]], inefficiency: float = 1.0
+) -> dict[str, ModeShare]:
+    r"""Return one share per mode.
+
+    A mode of known probability p is lost when the $n\,$ESS effective samples should hold at least ten of it and either none
+    lies in it, or its reweighted mass is below p / 10 by more than four standard errors (of the estimate, of p, and of as many
+    independent draws of p together: the estimate alone would claim certainty when it has seen one sample). A mode of
+    unknown probability is lost when 5000 effective samples have shown none of it. A mode proposed rarely but reweighted right
+    is not lost.
+
+    Args:
+        names: of the modes.
+        label: index of the mode of each sample, (n,); -1: none.
+        log_w: log weights, (n,).
+        known: probability and its standard error, of the modes where they are known.
+        inefficiency: draws per independent draw.
+    """
+    effective_draws = max(ess(log_w) * len(log_w) / inefficiency, 1e-12)
+    wider = math.sqrt(inefficiency)
+    w = torch.softmax(log_w, 0) if torch.isfinite(log_w).any() else torch.zeros_like(log_w)
+    shares, first = {}, None
+    for k, name in enumerate(names):
+        inside = (label == k).double()
+        value, error = expectation(inside, log_w)
+        effective = effective_in(inside, log_w) / inefficiency
+        raw, error = inside.mean().item(), wider * error
+        if effective < FEWEST:
+            error = math.inf
+        lost = _is_lost(raw, value, error, known.get(name), effective_draws)
+        upper = upper_limit(inside, log_w) * inefficiency if effective < FEWEST else None
+        unit = (w * inside).max().item() or 1 / effective_draws
+        free_energy, free_error = math.nan, math.inf
+        if first is None:
+            first = (inside, value, error)
+        elif value > 0 and first[1] > 0:
+            free_energy = -math.log(value / first[1])
+            joint = wider * expectation(inside / value - first[0] / first[1], log_w)[1]
+            free_error = max(joint, error / value, first[2] / first[1])
+        shares[name] = ModeShare(raw, value, error, upper, effective, unit, tail(log_w, inside), lost, free_energy, free_error)
+    return shares
+
+
+def _is_lost(raw: float, value: float, error: float, known: tuple[float, float] | None, effective_draws: float) -> bool:
+    if known is None:
+        return raw == 0 and effective_draws >= UNKNOWN
+    p, p_error = known
+    if p * effective_draws < EXPECTED:
+        return False
+    if raw == 0:
+        return p > SIGMAS * p_error
+    own = error if math.isfinite(error) else 0.0
+    sigma = math.sqrt(own**2 + p_error**2 + p * max(1 - p, 0.0) / effective_draws)
+    return value < FRACTION * p and p - value > SIGMAS * sigma

@@ -1,0 +1,85 @@
+"""Free-energy profiles of an evaluation, beside those of the target."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_bg.diagnostics.averages import Mean
+from lit_bg.energies.base import Observable
+from lit_bg.estimators import profile
+from lit_bg.files import atomic
+
+Curve = tuple[Tensor, Tensor]  # F and its standard error, (K,) [kT]; NaN where a bin is empty
+
+
+class Profile(NamedTuple):
+    """Free energy along an observable, minus the log of a normalised density: nothing is shifted."""
+
+    edges: Tensor  # (K+1,) of the bins
+    raw: Curve  # of the proposals
+    reweighted: Curve
+    reference: Curve | None  # of reference data, or of exact samples
+
+
+def find_profiles(
+    columns: dict[str, tuple[Tensor, Observable]], log_w: Tensor, bins: int, reference: dict[str, Curve]
+) -> dict[str, Profile]:
+    """Return the profile along every observable; none where no proposal has a finite energy.
+
+    Args:
+        columns: values (n,) and the observable, which has a range, by name.
+        log_w: log weights, (n,).
+        bins: over the range of an observable.
+        reference: curves of the target, of `reference_curve`.
+    """
+    finite = torch.isfinite(log_w)
+    if not finite.any():
+        return {}
+    found = {}
+    for name, (a, observable) in columns.items():
+        edges, a = bin_edges(observable, bins), a.contiguous()
+        raw = profile(a[finite], None, edges, observable.periodic)
+        found[name] = Profile(edges, raw, profile(a, log_w, edges, observable.periodic), reference.get(name))
+    return found
+
+
+def bin_edges(observable: Observable, bins: int) -> Tensor:
+    """Return the edges of the bins over the range of an observable, (bins + 1,)."""
+    assert observable.range is not None  # the caller asks for profiles of what has a range
+    return torch.linspace(*observable.range, bins + 1, dtype=torch.float64)
+
+
+def reference_curve(a: Tensor, observable: Observable, bins: int, mean: Mean) -> Curve:
+    """Return the profile of possibly correlated frames of the target, with the error of `mean` in every bin."""
+    edges = bin_edges(observable, bins)
+    f, _ = profile(a, None, edges, observable.periodic)
+    lower, upper = edges[0], edges[-1]
+    a = a.to(torch.float64)
+    if observable.periodic:
+        a = lower + torch.remainder(a - lower, upper - lower)
+    index = torch.bucketize(a, edges[1:-1], right=True)
+    inside = (a >= lower) & (a <= upper)
+    errors = []
+    for k in range(len(edges) - 1):
+        p, error = mean(((index == k) & inside).to(torch.float64))
+        errors.append(error / p if p > 0 else math.nan)
+    return f, torch.tensor(errors, dtype=torch.float64)
+
+
+def save_profiles(profiles: dict[str, Profile], path: Path) -> None:
+    """Write one npz: for each observable the bin edges, and F and error [kT] of each curve."""
+    arrays = {}
+    for name, p in profiles.items():
+        arrays[f"{name}/edges"] = p.edges.numpy()
+        for label in ("raw", "reweighted", "reference"):
+            curve = getattr(p, label)
+            if curve is not None:
+                arrays[f"{name}/{label}"], arrays[f"{name}/{label}_err"] = curve[0].numpy(), curve[1].numpy()
+    with atomic(path) as temporary:
+        np.savez(temporary, **arrays)

@@ -1,0 +1,170 @@
+"""The summary of a run as a table on the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from lit_bg.estimators import Tail
+from lit_bg.report.notation import count, with_error
+from lit_bg.report.verdict import describe_tail
+
+MOST_MODES = 12  # rows; a system with more shows the missing ones and the most probable
+HEADER = ("", "raw", "reweighted", "effective", "k-hat", "reference", "exact", "claim")
+COLOURS = {"trust": "bold green", "do not trust": "bold red", "unchecked": "bold yellow"}
+
+
+def print_summary(summary: dict[str, Any], folder: str | None = None) -> None:
+    """Print the numbers, then the verdict with its reasons, and last the run folder."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)  # a log file: no terminal whose width must be kept
+
+    numbers = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in _numbers(summary):
+        numbers.add_row(Text(name, style="dim"), Text(value))
+    console.print()
+    console.print(numbers)
+
+    words = {claim["name"]: claim["word"] for claim in summary["claims"]}
+    table = Table(*HEADER, box=None, header_style="dim", pad_edge=False)
+    for cells, missing in _rows(summary):
+        word = words.get(cells[0].split(" missing")[0].split(" [")[0], "-")
+        colour = COLOURS.get(word, "")
+        styled = [Text(cell, style="bold red" if missing else "") for cell in cells]
+        table.add_row(*styled, Text(word, style=colour))
+    if table.row_count:
+        console.print()
+        console.print(table)
+    for note in _notes(summary):
+        console.print(Text(note, style="dim"))
+
+    color = COLOURS[summary["verdict"]]
+    console.print()
+    console.print(Text(f"Verdict: {summary['verdict']}", style=color))
+    for reason in summary["reasons"]:
+        console.print(Text(f"  {reason}"))
+    if summary.get("reference_problems"):
+        problems = "; ".join(summary["reference_problems"])
+        console.print(Text(f"  The reference data are no witness, by their own card: {problems}."), style="dim")
+    if folder is not None:
+        console.print(Text(f"Run folder: {folder}"), soft_wrap=True)
+
+
+def _rows(s: dict[str, Any]) -> Iterator[tuple[list[str], bool]]:
+    """Cells of every average and mode, and whether it is a lost mode; the first cell begins with the name of the claim."""
+    for name, row in s["observables"].items():
+        label = f"<{name}>" + (f" [{row['unit']}]" if row["unit"] else "")
+        yield (
+            [
+                label,
+                with_error(row["raw"], row["raw_err"]),
+                with_error(row["reweighted"], row["err"]),
+                "-",
+                row["tail"].replace(", ignored", "*").partition(":")[0],
+                with_error(row["reference"], row["reference_err"]),
+                with_error(row["exact"]),
+            ],
+            False,
+        )
+    modes = s["modes"] or {}
+    shown = _shown(modes)
+    for name in shown:
+        row = modes[name]
+        value = with_error(row["reweighted"], row["err"])
+        if row["upper"] is not None:
+            value = f"< {row['upper']:.2g}" if not row["missing"] else "-"
+        yield (
+            [
+                f"P({name})" + (" missing" if row["missing"] else ""),
+                with_error(row["raw"]),
+                value,
+                f"{row['effective']:.3g}",
+                "-" if not math.isfinite(row["pareto_k"]) else f"{row['pareto_k']:.2f}",
+                with_error(row["reference"], row["reference_err"]),
+                with_error(row["exact"]),
+            ],
+            row["missing"],
+        )
+    for name in shown[1:] if shown and shown[0] == next(iter(modes)) else ():
+        row, first = modes[name], modes[shown[0]]
+        known = [None if not (row[k] and first[k]) else -math.log(row[k] / first[k]) for k in ("reference", "exact")]
+        value = with_error(row["free_energy"], row["free_energy_err"])
+        yield (
+            [f"F({name}) - F({shown[0]}) [kT]", "-", value, f"{row['effective']:.3g}", "-", *map(with_error, known)],
+            False,
+        )
+
+
+def _notes(s: dict[str, Any]) -> Iterator[str]:
+    """What the table leaves out, and why a high k-hat counts for nothing."""
+    modes = s["modes"] or {}
+    if len(_shown(modes)) < len(modes):
+        yield f"... and {len(modes) - len(_shown(modes))} modes more, in summary.json"
+    for name, row in s["observables"].items():
+        if ", ignored" in row["tail"]:
+            yield f"* <{name}>: k-hat {row['tail']}"
+
+
+def _numbers(s: dict[str, Any]) -> list[tuple[str, str]]:
+    forward = "no reference data"
+    if s["ess_forward"] is not None:
+        forward = f"forward {_fraction(s['ess_forward'], s['ess_forward_err'], s['ess_forward_is_limit'])}"
+    k = describe_tail(Tail(s["pareto_k"], math.nan, s["tail_share"]))
+    field = "" if s.get("field_evaluations") is None else f"{s['field_evaluations']:.0f} of the field per sample, "
+    repeated = f" of {s['n_drawn']} drawn" if s["n_drawn"] != s["n_samples"] else ""
+    outside = f", {s['n_outside']} outside the target's region" if s["n_outside"] else ""
+    ess = _fraction(s["ess"], s["ess_err"], s["ess_is_limit"])
+    return [
+        ("samples", f"{s['n_samples']}{repeated}, {s['n_nonfinite']} without a finite energy{outside}"),
+        ("ESS", f"{ess} ({forward}), largest weight {s['max_weight']:.2g} of all"),
+        ("k-hat", k),
+        ("log Z", _log_z(s)),
+        *_distances(s.get("wasserstein") or {}),
+        ("cost", f"{count(s['energy_calls'])} energies, {field}{s['seconds']:.0f} s"),
+    ]
+
+
+def _fraction(value: float, error: float | None, is_limit: bool) -> str:
+    """An effective sample size: a value with its error, or an upper limit where it is estimated from too few samples."""
+    return f"< {value:.2g}" if is_limit else with_error(value, error)
+
+
+def _log_z(s: dict[str, Any]) -> str:
+    text = with_error(s["log_Z"], s["log_Z_err"])
+    if s["log_Z_forward"] is not None:
+        text += f", from the reference {with_error(s['log_Z_forward'], s['log_Z_forward_err'])}"
+    known = s["log_Z_known"]
+    if known is not None:
+        text += f", {known['source']} {with_error(known['value'], known['error'])}"
+    claim = next(c for c in s["claims"] if c["name"] == "log Z")
+    return f"{text}: {claim['word']}" + (f" ({claim['reason'].rstrip('.')})" if claim["word"] == "unchecked" else "")
+
+
+def _distances(wasserstein: dict[str, Any]) -> list[tuple[str, str]]:
+    """From the reference data, and what two halves of these are apart."""
+    names = {"distances": "W1 of distances", "u": "W1 of energies [kT]", "configurations": "W2"}
+    rows = []
+    for key, name in names.items():
+        if key in wasserstein:
+            row = wasserstein[key]
+            reweighted = f", reweighted {row['reweighted']:.3g}" if "reweighted" in row else ""
+            rows.append((name, f"raw {row['raw']:.3g}{reweighted}, noise floor {row['floor']:.3g}"))
+    return rows
+
+
+def _shown(modes: dict[str, Any]) -> list[str]:
+    """Names of the modes worth a row, in their own order."""
+
+    def weight(name: str) -> float:
+        row = modes[name]
+        known = next(v for v in (row["exact"], row["reference"], row["reweighted"]) if v is not None)
+        return 2.0 if row["missing"] else known
+
+    best = sorted(modes, key=weight, reverse=True)[:MOST_MODES]
+    return [name for name in modes if name in best]
