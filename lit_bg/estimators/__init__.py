@@ -6,7 +6,7 @@ from lit_bg.estimators.basins import circular_basins
 from lit_bg.estimators.density import density, shell_factor
 from lit_bg.estimators.importance import ess, expectation, forward_ess, log_z
 from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_log_weights
-from lit_bg.estimators.pareto import pareto_k, tail_share
+from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
 from lit_bg.estimators.profile import effective_count, profile
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial, virial_terms

@@ -3,9 +3,6 @@ from typing import NamedTuple
 import torch
 from lit_bg.estimators.importance import ess, forward_ess
 from lit_bg.estimators.pareto import pareto_k, tail_share
-class Tail(NamedTuple):
-    k: float; error: float; share: float
-def tail(log_w, a=None): return Tail(pareto_k(log_w), 0.1, tail_share(log_w))
 def ess_with_error(log_w): return ess(log_w), 0.01
 def ess_is_known(v, n): return n*v**4 >= 10
 def forward_ess_with_error(log_w): return forward_ess(log_w.flatten()), 0.01

@@ -1,68 +1,151 @@
-"""Whether the tail of the weights allows a sample average at all."""
+"""Whether the tail of weights, or of what an average sums up, allows a sample average at all."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lit_bg.estimators.importance import checked
 
+FEWEST = 25  # samples, below which there is no tail to speak of
+SMALLEST = 5  # points of a tail
+FEW = 25  # points of a tail that was moved up, which may be the first of a cluster as well as of a heavy tail
+OUTLIERS = 8  # largest values, at most one in 13, on which alone no heavy tail can rest
+GAP = 6.0  # log of the odds against a gap between neighbours in a Pareto tail, from which it is the edge of a cluster
+REJECTED = 1.6  # Anderson-Darling statistic of a fitted Pareto tail: exceeded by one in a hundred of those that are one
+EQUAL = 1e-4  # a tail that is not wider than this fraction of the largest value is none: rounding of float32 energies
 
-def pareto_k(log_w: Tensor) -> float:
-    r"""Shape of the generalised Pareto tail of the weights, k-hat.
 
-    Below 0.5 the variance of the weights is finite and error bars hold; above 0.7 importance sampling
-    does not work at this sample size, whatever the ESS says. The largest $\min(N/5, 3\sqrt{N})$ weights are
-    fitted by the empirical Bayes estimate of Zhang and Stephens, drawn weakly towards 0.5. NaN for fewer
-    than 25 samples, or none with weight.
+class Tail(NamedTuple):
+    """The generalised Pareto tail of what is summed up in an average.
 
-    >>> g = torch.Generator().manual_seed(0)
-    >>> exponential = -torch.log(torch.rand(100_000, generator=g))  # log w: w has a Pareto tail with k = 1
-    >>> 0.8 < pareto_k(exponential) < 1.2
-    True
+    Attributes:
+        k: shape k-hat; -inf where the largest values are equal, NaN where there are too few.
+        error: its standard error, (1 + k) / sqrt(m) of m points in the tail; inf where no Pareto tail fits the few largest values,
+            which may be the first of a cluster or of a heavy tail.
+        share: of the sum that lies above the threshold of the tail: what would be missing if it ended there.
+    """
+
+    k: float
+    error: float
+    share: float
+
+
+def tail(log_w: Tensor, a: Tensor | None = None) -> Tail:
+    r"""Fit the tail of the weights, or of $w |a - \langle a \rangle|$ where an observable is given.
+
+    Below k = 0.5 the variance is finite and error bars hold; above 0.7 importance sampling does not work at this sample
+    size, whatever the ESS says. k-hat of the weights alone says nothing of an average whose observable grows where q is thin.
+    Of $w (a - \langle a \rangle)$ the positive and the negative tail are fitted apart, and the one with the larger k-hat among those
+    that hold more than a tenth of the larger share counts.
+
+    The largest $\min(N/5, 3 \sqrt N)$ values are fitted by the empirical Bayes estimate of Zhang and Stephens. Where the fit is
+    rejected (Anderson-Darling), because the tail begins inside a cluster (weights of two values, say), the threshold moves up and
+    the tail is halved, as long as it has ten points: a Pareto tail stays one, a cluster turns out to be bounded.
+
+    Args:
+        log_w: log weights, (n,).
+        a: values of an observable, (n,).
 
     References:
         Vehtari, Simpson, Gelman, Yao, Gabry, JMLR 25, 72 (2024), arXiv:1507.02646.
         Zhang, Stephens, Technometrics 51, 316 (2009), doi:10.1198/tech.2009.08017.
+        Bader, Yan, Zhang, Ann. Appl. Stat. 12, 310 (2018), doi:10.1214/17-AOAS1092, for the choice of a threshold.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> exponential = -torch.log(torch.rand(100_000, generator=g))  # log w: w has a Pareto tail with k = 1
+    >>> 0.8 < tail(exponential).k < 1.2
+    True
     """
-    log_w = checked(log_w)
-    if len(log_w) < 25 or torch.isneginf(log_w).all():
-        return math.nan
-    excess = _excess(log_w)
-    if excess[-1] < 1e-4:
-        return -math.inf  # equal weights, but for the rounding of float32 energies: no tail
-    k, tail = _shape(excess), len(excess)
-    return (tail * k + 5.0) / (tail + 10.0)  # ten pseudo-observations of k = 0.5
+    log_w = checked(log_w).cpu()
+    if len(log_w) < FEWEST or torch.isneginf(log_w).all():
+        return Tail(math.nan, math.inf, math.nan)
+    w = (log_w - log_w.max()).exp()
+    if a is None:
+        return _fit(w, w.sum().item())
+    a = torch.where(w > 0, torch.as_tensor(a).detach().cpu().double(), 0.0)
+    signed = w * (a - (w * a).sum() / w.sum())
+    total = signed.abs().sum().item()
+    if not total > 0 or not math.isfinite(total):
+        return Tail(-math.inf, 0.0, 0.0) if total == 0 else Tail(math.nan, math.inf, math.nan)
+    sides = [_fit(side.clamp_min(0), total) for side in (signed, -signed)]
+    large = [t for t in sides if not t.share < 0.1 * max(s.share for s in sides)]
+    return max(large, key=lambda t: t.k)
+
+
+def pareto_k(log_w: Tensor) -> float:
+    """Return the shape k-hat of the tail of the weights (see `tail`); NaN for fewer than 25 samples or none with weight."""
+    return tail(log_w).k
 
 
 def tail_share(log_w: Tensor) -> float:
-    r"""Share of the total weight that the tail fitted by `pareto_k` carries above its threshold $w_0$.
+    r"""Return the share of the total weight above the threshold of the tail, $\sum_{tail} (w - w_0) / \sum w$ (see `tail`).
 
-    $\sum_{tail} (w - w_0) / \sum w$: what would be missing if the tail ended at its threshold. k-hat describes the form
-    of the tail and not its size; where all weights are nearly equal the form is of no consequence.
+    k-hat describes the form of the tail and not its size; where all weights are nearly equal the form is of no consequence.
 
     >>> tail_share(torch.zeros(1000))
     0.0
     """
-    log_w = checked(log_w)
-    if torch.isneginf(log_w).all():
-        return math.nan
-    total = (log_w - log_w.max()).exp().sum()
-    return (_excess(log_w).sum() / total).item()
+    return tail(log_w).share
 
 
-def _excess(log_w: Tensor) -> Tensor:
-    """The largest weights relative to the maximum, above the largest that is not among them, ascending."""
-    n = len(log_w)
-    tail = max(1, min(n // 5, math.ceil(3 * math.sqrt(n))))
-    top = torch.topk(log_w - log_w.max(), min(tail + 1, n)).values.exp()
-    return (top - top[-1])[: max(1, len(top) - 1)].flip(0)
+def _fit(values: Tensor, total: float) -> Tail:
+    """The tail of non-negative values, whose absolute sum is `total`."""
+    n = len(values)
+    size = max(SMALLEST, min(n // 5, math.ceil(3 * math.sqrt(n))))
+    top = torch.topk(values, min(size + 1, n)).values
+    size = min(size, int((top[:-1] > 0).sum()))
+    if size < SMALLEST:
+        return Tail(-math.inf, 0.0, (top.sum() / total).item() if size else 0.0)
+    share = ((top[:size] - top[size]).sum() / total).item()
+    full = size
+    while size >= 2 * SMALLEST and not _is_one_tail(top, size):
+        size //= 2
+    k, error = _k_hat(top, size)
+    if math.isinf(k):
+        return Tail(k, 0.0, share)
+    # A few large values above the rest may be the first of a cluster as well as of a heavy tail.
+    few = size < full and (size < FEW or not _is_one_tail(top, size))
+    largest = min(OUTLIERS, size // 13)
+    few = few or (largest > 0 and _k_hat(top[largest:], size - largest)[0] < 0.5)
+    return Tail(k, math.inf if k > 0.7 and few else error, share)
 
 
-def _shape(x: Tensor) -> float:
-    """Shape of a generalised Pareto distribution from its ordered samples: posterior mean over a grid of theta."""
+def _k_hat(top: Tensor, size: int) -> tuple[float, float]:
+    """k-hat of the `size` largest of descending values, above the next, with its standard error; -inf where they are equal."""
+    excess = (top[:size] - top[size]).flip(0)
+    if excess[-1] < EQUAL * top[0]:
+        return -math.inf, 0.0
+    k = (size * _shape(excess)[0] + 5.0) / (size + 10.0)  # ten pseudo-observations of k = 0.5
+    return k, max(0.5, 1 + k) / math.sqrt(size + 10)
+
+
+def _is_one_tail(top: Tensor, size: int) -> bool:
+    """Whether a Pareto tail fits, and the smaller tails above it are not much lighter than it says."""
+    k, error = _k_hat(top, size)
+    if math.isinf(k):
+        return True
+    excess = (top[:size] - top[size]).flip(0)
+    if _misfit(excess, *_shape(excess)) > REJECTED:
+        return False
+    if k > 0.5:  # i log(x_i / x_(i+1)) of ordered Pareto values are exponential of mean k (Renyi)
+        spacing = torch.arange(1, size) * (top[: size - 1] / top[1:size]).log() / min(k, 1.5)
+        if (spacing[2:] > math.log(size) + GAP).any():
+            return False
+    part = size // 2
+    while part >= SMALLEST and k > 0.5:
+        lighter, its_error = _k_hat(top, part)
+        if lighter + 2 * its_error < k - 2 * error:
+            return False
+        part //= 2
+    return True
+
+
+def _shape(x: Tensor) -> tuple[float, float]:
+    """Shape and scale of a generalised Pareto distribution from its ordered samples: posterior mean over a grid of theta."""
     m = len(x)
     grid = 30 + int(math.sqrt(m))
     j = torch.arange(1, grid + 1, dtype=x.dtype, device=x.device)
@@ -71,4 +154,16 @@ def _shape(x: Tensor) -> float:
     k = torch.log1p(-theta[:, None] * x).mean(1)
     log_likelihood = m * (torch.log(-theta / k) - k - 1)
     best = (torch.softmax(log_likelihood, 0) * theta).sum()
-    return torch.log1p(-best * x).mean().item()
+    k_best = torch.log1p(-best * x).mean().item()
+    return k_best, -k_best / best.item()
+
+
+def _misfit(x: Tensor, k: float, scale: float) -> float:
+    """Anderson-Darling distance of ordered samples from a generalised Pareto distribution."""
+    m = len(x)
+    z = x / scale
+    survival = torch.exp(-z) if abs(k) < 1e-8 else torch.clamp(1 + k * z, min=0.0) ** (-1 / k)
+    survival = survival.clamp(1e-12, 1 - 1e-12)
+    i = torch.arange(1, m + 1, dtype=x.dtype)
+    # both ends count: of the smallest the distribution, of the largest the survival
+    return (-m - ((2 * i - 1) * (torch.log1p(-survival) + survival.flip(0).log())).sum() / m).item()
