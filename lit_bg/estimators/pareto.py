@@ -12,7 +12,7 @@ from lit_bg.estimators.importance import checked
 
 FEWEST = 25  # samples, below which there is no tail to speak of
 SMALLEST = 5  # points of a tail
-FEW = 25  # points of a tail that was moved up, which may be the first of a cluster as well as of a heavy tail
+FEW = 40  # points of a tail that was moved up, which may be the first of a cluster as well as of a heavy tail
 OUTLIERS = 8  # largest values, at most one in 13, on which alone no heavy tail can rest
 GAP = 6.0  # log of the odds against a gap between neighbours in a Pareto tail, from which it is the edge of a cluster
 REJECTED = 1.6  # Anderson-Darling statistic of a fitted Pareto tail: exceeded by one in a hundred of those that are one
@@ -24,8 +24,8 @@ class Tail(NamedTuple):
 
     Attributes:
         k: shape k-hat; -inf where the largest values are equal, NaN where there are too few.
-        error: its standard error, (1 + k) / sqrt(m) of m points in the tail; inf where no Pareto tail fits the few largest values,
-            which may be the first of a cluster or of a heavy tail.
+        error: its standard error, (1 + k) / sqrt(m) of m points in the tail; inf where it is high by a few values alone, which
+            may be the first of a cluster as well as of a heavy tail.
         share: of the sum that lies above the threshold of the tail: what would be missing if it ended there.
     """
 
@@ -39,12 +39,13 @@ def tail(log_w: Tensor, a: Tensor | None = None) -> Tail:
 
     Below k = 0.5 the variance is finite and error bars hold; above 0.7 importance sampling does not work at this sample
     size, whatever the ESS says. k-hat of the weights alone says nothing of an average whose observable grows where q is thin.
-    Of $w (a - \langle a \rangle)$ the positive and the negative tail are fitted apart, and the one with the larger k-hat among those
-    that hold more than a tenth of the larger share counts.
+    Of $w (a - \langle a \rangle)$ the positive and the negative tail are fitted apart, and the one with the larger k-hat among
+    those that hold more than a tenth of the larger share counts.
 
     The largest $\min(N/5, 3 \sqrt N)$ values are fitted by the empirical Bayes estimate of Zhang and Stephens. Where the fit is
-    rejected (Anderson-Darling), because the tail begins inside a cluster (weights of two values, say), the threshold moves up and
-    the tail is halved, as long as it has ten points: a Pareto tail stays one, a cluster turns out to be bounded.
+    rejected (Anderson-Darling, a gap between neighbours, a much lighter tail further up), because the tail begins below a cluster
+    (weights of two values, say), the threshold moves up and the tail is halved, as long as it has ten points: a Pareto tail
+    stays one, a cluster turns out to be bounded.
 
     Args:
         log_w: log weights, (n,).
@@ -109,7 +110,7 @@ def _fit(values: Tensor, total: float) -> Tail:
         return Tail(k, 0.0, share)
     # A few large values above the rest may be the first of a cluster as well as of a heavy tail.
     few = size < full and (size < FEW or not _is_one_tail(top, size))
-    largest = min(OUTLIERS, size // 13)
+    largest = min(OUTLIERS, max(4, size // 13), size // 2)
     few = few or (largest > 0 and _k_hat(top[largest:], size - largest)[0] < 0.5)
     return Tail(k, math.inf if k > 0.7 and few else error, share)
 
