@@ -1,10 +1,19 @@
 """Pure functions from weighted samples and time series to numbers with error bars."""
 
-from lit_bg.estimators._pending import *
 from lit_bg.estimators.alignment import Moves, aligned
 from lit_bg.estimators.basins import circular_basins
 from lit_bg.estimators.density import density, shell_factor
-from lit_bg.estimators.importance import ess, expectation, forward_ess, log_z
+from lit_bg.estimators.forward import forward_ess_with_error, forward_log_z, unproposed_share
+from lit_bg.estimators.importance import (
+    effective_in,
+    ess,
+    ess_is_known,
+    ess_with_error,
+    expectation,
+    forward_ess,
+    log_z,
+    upper_limit,
+)
 from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_log_weights
 from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
 from lit_bg.estimators.profile import effective_count, profile
@@ -14,13 +23,19 @@ from lit_bg.estimators.wasserstein import geometric_w2, wasserstein
 
 __all__ = [
     "Moves",
+    "Tail",
     "aligned",
     "circular_basins",
     "density",
     "effective_count",
+    "effective_in",
     "ess",
+    "ess_is_known",
+    "ess_with_error",
     "expectation",
     "forward_ess",
+    "forward_ess_with_error",
+    "forward_log_z",
     "geometric_w2",
     "ladder_populations",
     "log_z",
@@ -32,7 +47,10 @@ __all__ = [
     "r_hat",
     "shell_factor",
     "statistical_inefficiency",
+    "tail",
     "tail_share",
+    "unproposed_share",
+    "upper_limit",
     "virial",
     "virial_terms",
     "wasserstein",

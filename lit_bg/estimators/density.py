@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.importance import checked
+from lit_bg.estimators.log_weights import checked
 
 
 def density(a: Tensor, log_w: Tensor | None, edges: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.importance import checked
+from lit_bg.estimators.log_weights import checked
 
 FEWEST = 25  # samples, below which there is no tail to speak of
 SMALLEST = 5  # points of a tail
@@ -43,9 +43,9 @@ def tail(log_w: Tensor, a: Tensor | None = None) -> Tail:
     those that hold more than a tenth of the larger share counts.
 
     The largest $\min(N/5, 3 \sqrt N)$ values are fitted by the empirical Bayes estimate of Zhang and Stephens. Where the fit is
-    rejected (Anderson-Darling, a gap between neighbours, a much lighter tail further up), because the tail begins below a cluster
-    (weights of two values, say), the threshold moves up and the tail is halved, as long as it has ten points: a Pareto tail
-    stays one, a cluster turns out to be bounded.
+    rejected (Anderson-Darling, a gap between neighbours, a much lighter tail further up), because the tail begins below a
+    cluster (weights of two values, say), the threshold moves up and the tail is halved, as long as it has ten points: a Pareto
+    tail stays one, a cluster turns out to be bounded.
 
     Args:
         log_w: log weights, (n,).
@@ -93,30 +93,46 @@ def tail_share(log_w: Tensor) -> float:
     return tail(log_w).share
 
 
-def _fit(values: Tensor, total: float) -> Tail:
-    """The tail of non-negative values, whose absolute sum is `total`."""
+class Selected(NamedTuple):
+    """The values of a tail: `top[:size]` of descending values, above the threshold `top[size]`."""
+
+    top: Tensor
+    size: int
+    full: int  # size before the threshold was moved up
+
+
+def select_tail(values: Tensor) -> Selected | None:
+    """Choose the tail of non-negative values, (n,); None where fewer than five are positive (see `tail`)."""
     n = len(values)
     size = max(SMALLEST, min(n // 5, math.ceil(3 * math.sqrt(n))))
     top = torch.topk(values, min(size + 1, n)).values
-    size = min(size, int((top[:-1] > 0).sum()))
+    size = full = min(size, int((top[:-1] > 0).sum()))
     if size < SMALLEST:
-        return Tail(-math.inf, 0.0, (top.sum() / total).item() if size else 0.0)
-    share = ((top[:size] - top[size]).sum() / total).item()
-    full = size
+        return None
     while size >= 2 * SMALLEST and not _is_one_tail(top, size):
         size //= 2
-    k, error = _k_hat(top, size)
+    return Selected(top, size, full)
+
+
+def _fit(values: Tensor, total: float) -> Tail:
+    """The tail of non-negative values, whose absolute sum is `total`."""
+    selected = select_tail(values)
+    if selected is None:
+        return Tail(-math.inf, 0.0, torch.topk(values, min(SMALLEST, len(values))).values.sum().item() / total)
+    top, size, full = selected
+    share = ((top[:full] - top[full]).sum() / total).item()
+    k, error = k_hat(top, size)
     if math.isinf(k):
         return Tail(k, 0.0, share)
     # A few large values above the rest may be the first of a cluster as well as of a heavy tail.
     few = size < full and (size < FEW or not _is_one_tail(top, size))
     largest = min(OUTLIERS, max(4, size // 13), size // 2)
-    few = few or (largest > 0 and _k_hat(top[largest:], size - largest)[0] < 0.5)
+    few = few or (largest > 0 and k_hat(top[largest:], size - largest)[0] < 0.5)
     return Tail(k, math.inf if k > 0.7 and few else error, share)
 
 
-def _k_hat(top: Tensor, size: int) -> tuple[float, float]:
-    """k-hat of the `size` largest of descending values, above the next, with its standard error; -inf where they are equal."""
+def k_hat(top: Tensor, size: int) -> tuple[float, float]:
+    """Return k-hat of the `size` largest of descending values with its standard error; -inf where they are equal."""
     excess = (top[:size] - top[size]).flip(0)
     if excess[-1] < EQUAL * top[0]:
         return -math.inf, 0.0
@@ -126,7 +142,7 @@ def _k_hat(top: Tensor, size: int) -> tuple[float, float]:
 
 def _is_one_tail(top: Tensor, size: int) -> bool:
     """Whether a Pareto tail fits, and the smaller tails above it are not much lighter than it says."""
-    k, error = _k_hat(top, size)
+    k, error = k_hat(top, size)
     if math.isinf(k):
         return True
     excess = (top[:size] - top[size]).flip(0)
@@ -138,7 +154,7 @@ def _is_one_tail(top: Tensor, size: int) -> bool:
             return False
     part = size // 2
     while part >= SMALLEST and k > 0.5:
-        lighter, its_error = _k_hat(top, part)
+        lighter, its_error = k_hat(top, part)
         if lighter + 2 * its_error < k - 2 * error:
             return False
         part //= 2

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lit_bg.estimators.alignment import Moves, aligned, matched, reordered, surroundings, turned
-from lit_bg.estimators.importance import checked
+from lit_bg.estimators.log_weights import checked
 
 PAIRS = 4096  # of configurations, aligned at a time
 

@@ -1,0 +1,23 @@
+"""What log weights have to be."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def checked(log_w: Tensor) -> Tensor:
+    """Return log weights as a float64 vector without NaN or +inf.
+
+    Raises:
+        ValueError: an empty vector, another shape, or a weight that is not a number.
+    """
+    log_w = torch.as_tensor(log_w).detach().to(torch.float64)
+    if log_w.ndim != 1 or len(log_w) == 0:
+        raise ValueError(f"log weights must be a non-empty vector, got shape {tuple(log_w.shape)}.")
+    if torch.isnan(log_w).any() or torch.isposinf(log_w).any():
+        raise ValueError(
+            f"{int((~(log_w < torch.inf)).sum())} of {len(log_w)} log weights are NaN or +inf: a sample without a "
+            "finite energy has weight zero (-inf), as `Samples.log_w` gives it."
+        )
+    return log_w

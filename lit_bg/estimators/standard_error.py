@@ -1,0 +1,107 @@
+"""Standard errors of weighted sums whose largest terms may not have been seen."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from lit_bg.estimators.pareto import Tail, k_hat, select_tail
+
+HEAVY = 0.9  # k-hat of an average from which no error bar is honest
+LEAST = 0.05  # k-hat below which a tail is as good as bounded
+UNSEEN = 10  # times as many samples as there are would show the largest term that an error bar reckons with
+LARGEST = 10  # weights whose configurations stand for what lies beyond
+
+
+def standard_error(residuals: Tensor, of: Tail | None = None) -> float:
+    r"""Return the standard error of a sum of independent residuals $r_i$ of mean zero.
+
+    It is $t \sqrt{\sum r^2}$ with two corrections for terms that are rare and large. The second moment of either tail is at
+    least that of the generalised Pareto distribution fitted to it, up to what ten times as many samples would show. And t is
+    Student's, with the $\nu = 2 (\sum r^2)^2 / \sum r^4$ degrees of freedom of the variance: the larger of the factors at one
+    and, halved, at two standard errors. Values are never smoothed, only their error.
+
+    Args:
+        residuals: (n,).
+        of: the tail of the average, where it is known already: one too heavy, or high by a few values alone, allows no error
+            bar; of one that is none (-inf, equal values) only rounding is left.
+
+    Returns:
+        the error, infinite where none is honest.
+    """
+    from scipy.special import stdtrit
+
+    squares = residuals.square()
+    total = squares.sum().item()
+    if total == 0 or not math.isfinite(total):
+        return 0.0 if total == 0 else math.inf
+    if of is not None and of.k == -math.inf:
+        return math.sqrt(total)
+    if of is not None and (of.k > HEAVY or (of.k > 0.7 and math.isinf(of.error))):
+        return math.inf
+    variance = total
+    for side in (residuals.clamp_min(0), (-residuals).clamp_min(0)):
+        extra, k = _unseen_variance(side)
+        if k > HEAVY:
+            return math.inf
+        variance += extra
+    dof = max(1.0, 2 * total**2 / squares.square().sum().clamp_min(torch.finfo(squares.dtype).tiny).item())
+    widening = max(stdtrit(dof, 0.8413447), stdtrit(dof, 0.9772499) / 2)
+    return math.sqrt(variance) * float(widening)
+
+
+def _unseen_variance(values: Tensor) -> tuple[float, float]:
+    """By how much the second moment of a tail falls short of its Pareto distribution, and k-hat."""
+    selected = select_tail(values)
+    if selected is None:
+        return 0.0, -math.inf
+    top, size, _ = selected
+    k, _ = k_hat(top, size)
+    if k <= LEAST:
+        return 0.0, k
+    k_, threshold, scale = _generalised_pareto(top, size, k)
+    cut = 1 / (UNSEEN * size)
+    at, slope = threshold - scale / k_, scale / k_  # a quantile is at + slope v^-k, with v uniform above the cut
+    second = at**2 * (1 - cut)
+    second += 2 * at * slope * (1 - cut ** (1 - k_)) / (1 - k_)
+    second += slope**2 * (1 - cut ** (1 - 2 * k_)) / (1 - 2 * k_)
+    return max(0.0, size * second - top[:size].square().sum().item()), k
+
+
+def _generalised_pareto(top: Tensor, size: int, k: float) -> tuple[float, float, float]:
+    """Shape (off the poles of the moments), threshold and scale, which keeps the mean excess."""
+    for pole in (0.5, 1.0):
+        if abs(k - pole) < 1e-3:
+            k = pole + 1.1e-3
+    threshold = top[size].item()
+    return k, threshold, (top[:size] - threshold).mean().item() * max(1 - k, 0.1)
+
+
+def pull_of_tail(w: Tensor, a: Tensor, mean: float) -> float:
+    """Return how far one more sample of the largest weight would move an average, beyond scatter.
+
+    Args:
+        w: normalised weights, (n,).
+        a: observable, (n,).
+        mean: its weighted average.
+    """
+    index = torch.topk(w, min(LARGEST, len(w))).indices
+    beyond = (w[index] * a[index]).sum().item() / w[index].sum().item()
+    width = math.sqrt(max((w * (a - mean) ** 2).sum().item(), 0.0))
+    return _largest_weight(w) * max(0.0, abs(beyond - mean) - width)
+
+
+def _largest_weight(w: Tensor) -> float:
+    """What the largest weight is expected to be, by the Pareto tail of the weights."""
+    selected = select_tail(w)
+    if selected is None:
+        return w.max().item()
+    top, size, _ = selected
+    k, _ = k_hat(top, size)
+    if k <= LEAST:
+        return top[0].item()
+    k, threshold, scale = _generalised_pareto(top, size, k)
+    edge = scale / k * (size**k - 1)  # exceeded once
+    return threshold + edge + (scale + k * edge) / max(1 - k, 0.2)
