@@ -13,11 +13,7 @@ from torchmetrics import MeanMetric
 from lit_bg.callbacks.observer import Observer
 from lit_bg.callbacks.reference import reference_data, target_samples
 from lit_bg.callbacks.wandb_run import alert, log_media, wandb_run
-
-try:
-    from lit_bg.diagnostics.density import density_defect
-except ImportError:
-    density_defect = lambda *a: None
+from lit_bg.diagnostics.density import density_defect
 from lit_bg.diagnostics.findings import Density, Findings, compare_densities, diagnose, tabulate
 from lit_bg.diagnostics.knowledge import Knowledge, Value, collect_knowledge
 from lit_bg.diagnostics.profiles import Profile, find_profiles, reference_curve, save_profiles
@@ -89,7 +85,7 @@ class Diagnose(Observer):
         # A table without rows where there is nothing: every rank takes part in the gathering.
         self._twice.update(densities=torch.empty(0, 2) if evaluation.densities is None else evaluation.densities)
         if reference is None:
-            self._frames.update(**{name: column for name, column in self._frames.columns.items()})
+            self._frames.update(**self._frames.columns)
         else:
             self._frames.update(log_q=reference.log_q, u=reference.u, frame=evaluation.frame, walker=evaluation.walker)
         if evaluation.field_evaluations is not None:

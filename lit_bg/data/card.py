@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -247,6 +247,14 @@ def _problems(card: dict[str, Any]) -> list[str]:
         if None not in (o["exact"], o["mean"]) and abs(o["mean"] - o["exact"]) > MOST_Z * o["error"] + 1 / total
     ]
     return problems
+
+
+def quality(card: dict[str, Any]) -> Literal["pass", "not converged", "refuted"]:
+    """Say what data are worth as evidence: "not converged" where longer is all they need, "refuted" where they are wrong."""
+    verdict = card.get("verdict", "pass")
+    if verdict == "pass":
+        return "pass"
+    return "not converged" if all(problem.startswith("not converged") for problem in verdict) else "refuted"
 
 
 def refusal(card: dict[str, Any]) -> str | None:

@@ -6,14 +6,10 @@ import math
 from dataclasses import dataclass, field
 
 import torch
-
-try:
-    from lit_bg.diagnostics.density import DensityDefect
-except ImportError:
-    from typing import Any as DensityDefect
 from torch import Tensor
 
 from lit_bg.diagnostics.averages import Average, period_of, reweight_average
+from lit_bg.diagnostics.density import DensityDefect
 from lit_bg.diagnostics.independence import Independence, find_repeats, serial_inefficiency
 from lit_bg.diagnostics.knowledge import Knowledge
 from lit_bg.diagnostics.modes import ModeShare, share_modes

@@ -9,16 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-try:
-    from lit_bg.data.card import quality
-except ImportError:
-    quality = lambda card: (
-        "pass"
-        if card.get("verdict", "pass") == "pass"
-        else "not converged"
-        if all(p.startswith("not converged") for p in card["verdict"])
-        else "refuted"
-    )
+from lit_bg.data.card import quality
 from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.averages import circular_mean
 from lit_bg.energies.base import Energy

@@ -15,8 +15,11 @@ class BaseDensity(nn.Module, ABC):
     """A normalised density in the reference measure of the system, with samples (n, *event_shape).
 
     `symmetries` are moves of all particles that leave it as it is, and `exchangeable` says that exchanges of particles of one
-    type do.
+    type do. A class whose density integrates to one says `normalised = True` itself; a subclass does not inherit the word
+    (`is_normalised`).
     """
+
+    normalised: bool = False
 
     symmetries: frozenset[Symmetry] = frozenset()
     exchangeable: bool = False
@@ -32,3 +35,8 @@ class BaseDensity(nn.Module, ABC):
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z), (B,) [nats]."""
+
+
+def is_normalised(base: nn.Module) -> bool:
+    """Say whether the very class of a base declares that its density integrates to one: log Z rests on nothing else."""
+    return vars(type(base)).get("normalised") is True

@@ -34,6 +34,7 @@ class Harmonic(BaseDensity):
     True
     """
 
+    normalised = True
     symmetries: frozenset[Symmetry] = frozenset({"translation", "rotation", "reflection"})
     modes: Tensor
     stiffness: Tensor

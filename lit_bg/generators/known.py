@@ -21,6 +21,7 @@ class Known(BaseDensity):
         ValueError: an energy without exact samples or log Z; from `build`, another shape or symmetry under translations.
     """
 
+    normalised = True
     where: Tensor
 
     def __init__(self, energy: Energy) -> None:

@@ -41,6 +41,7 @@ class Lattice(BaseDensity):
     True
     """
 
+    normalised = True
     sites: Tensor
 
     def __init__(self, width: float = 0.3, sites: list[list[float]] | None = None) -> None:

@@ -31,6 +31,7 @@ class Normal(BaseDensity):
     True
     """
 
+    normalised = True
     exchangeable = True
     where: Tensor
 

@@ -24,6 +24,7 @@ class Prior(nn.Module):
     (torch.Size([5, 3]), torch.Size([5]))
     """
 
+    normalised = True
     linear: Tensor
     log_norm: Tensor
 

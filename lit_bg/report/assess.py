@@ -7,11 +7,7 @@ from typing import NamedTuple
 import torch
 
 from lit_bg.data.dataset import Dataset
-
-try:
-    from lit_bg.diagnostics.density import density_defect
-except ImportError:
-    density_defect = lambda *a: None
+from lit_bg.diagnostics.density import density_defect
 from lit_bg.diagnostics.findings import Findings, compare_densities, diagnose
 from lit_bg.diagnostics.knowledge import Knowledge, Value, collect_knowledge
 from lit_bg.energies.base import Energy
