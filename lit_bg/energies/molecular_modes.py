@@ -32,12 +32,13 @@ def phi_modes(structure: Structure) -> Modes | None:
     "several phi>0". Crossing between them takes the longest in a peptide of L amino acids without proline and glycine.
     None without a backbone.
     """
-    phis = [atoms for name, atoms in structure.backbone_torsions.items() if name.startswith("phi")]
+    named = {name: atoms for name, atoms in structure.backbone_torsions.items() if name.startswith("phi")}
+    phis = list(named.values())
     if not phis:
         return None
     names: tuple[str, ...] = ("phi<0", "phi>0")
     if len(phis) > 1:
-        names = ("phi<0", *(f"phi {k}>0" for k in range(1, len(phis) + 1)), "several phi>0")
+        names = ("phi<0", *(f"{name}>0" for name in named), "several phi>0")
     return Modes(names=names, label=partial(_positive_phi, phis=tuple(phis)))
 
 

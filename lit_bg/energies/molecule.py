@@ -16,6 +16,7 @@ from lit_bg.energies.molecular_modes import find_modes, phi_modes, torsion_modes
 from lit_bg.energies.molecular_observables import observables_of
 from lit_bg.energies.openmm_bridge import OpenMMEvaluator, Potential, choose_platform
 from lit_bg.forces import ForceField, Untranslatable, box_of, translate
+from lit_bg.molecules.chirality import name_centres, sides, stereocentres
 from lit_bg.molecules.coordinates import read_topology
 from lit_bg.molecules.force_field import unconstrained
 from lit_bg.molecules.geometry import distance
@@ -24,6 +25,8 @@ from lit_bg.molecules.rotatable import RotatableBonds, rotatable_bonds
 from lit_bg.molecules.structure import Structure, harmonic_terms
 
 R = 8.31446261815324e-3  # gas constant [kJ/mol/K]
+LONG_BOND = 0.4  # [nm], or twice a bond's own length where that is more: it is broken, by a wrapped molecule, say
+SHORT_BOND = 0.3  # of a bond's own length: its atoms coincide
 COMPILE_AFTER = 2e8  # atom pairs: by then eager evaluation has cost about as much as the compilation will
 
 
@@ -36,7 +39,7 @@ class Molecule(Energy):
 
     The reference measure is the centre-of-mass-free subspace, 3(N - 1) dimensions. The potential does not
     see mirror images: averages are those of the topology file's enantiomer as long as what proposes
-    configurations keeps it (internal coordinates and dynamics do; the observable `P(L)` tells).
+    configurations keeps it (internal coordinates and dynamics do; `in_region` tells).
     Configurations that overlap or are NaN have energy +inf and zero force.
 
     Args:
@@ -260,18 +263,50 @@ class Molecule(Energy):
     def adopt_modes(self, found: dict[str, Any]) -> None:
         self._modes = torsion_modes(self.structure, found["borders"], found["states"])
 
+    @cached_property
+    def _stereocentres(self) -> tuple[tuple[int, int, int, int], ...]:
+        return stereocentres(self.structure)
+
+    def in_region(self, x: Tensor) -> Tensor:
+        """Say which configurations have the hand of the topology file at every stereocentre, (B, N, 3) -> (B,) bool.
+
+        The potential does not see the mirror image, and the target is one enantiomer. Labels of equivalent hydrogens are no
+        matter of it: dynamics and internal coordinates keep those of the topology file, `FoldedFlow` folds onto them, and a
+        generator that proposes other labels as well counts each of them in log Z.
+        """
+        if not self._stereocentres:
+            return torch.ones(len(x), dtype=torch.bool, device=x.device)
+        return ~(sides(x, self.structure, self._stereocentres) < 0).any(-1)  # NaN has no hand, and no finite energy either
+
+    def find_faults(self, x: Tensor) -> dict[str, Tensor]:
+        """Return which configurations cannot be of this molecule in nanometres, (B,) bool, by what is wrong with them."""
+        found: dict[str, Tensor] = {}
+        if self.structure.bonds:
+            own = self.structure.bond_lengths.to(x)
+            length = distance(x, torch.tensor(self.structure.bonds, device=x.device))
+            found[f"a bond longer than {LONG_BOND} nm"] = (length > (2 * own).clamp_min(LONG_BOND)).any(-1)
+            found[f"a bond shorter than {SHORT_BOND:.0%} of its length"] = (length < SHORT_BOND * own).any(-1)
+        if self._stereocentres:
+            names = name_centres(self.structure, self._stereocentres)
+            wrong = sides(x, self.structure, self._stereocentres) < 0
+            found |= {f"the other hand at {name}": wrong[:, k] for k, name in enumerate(names) if wrong[:, k].any()}
+        return found
+
     def check_configurations(self, x: Tensor) -> None:
         """Refuse configurations that are not of this molecule in nanometres, (B, N, 3).
 
         Raises:
-            ValueError: another shape, or bonds of impossible length.
+            ValueError: another shape, or lengths of bonds that say another unit or another order of the atoms.
         """
         if x.shape[1:] != self.event_shape:
             raise ValueError(f"{self.name} has {self.structure.n_atoms} atoms, the configurations have shape {tuple(x.shape)}.")
-        length = float(distance(x, torch.tensor(self.structure.bonds, device=x.device)).median())
-        if not 0.05 < length < 0.4:
+        if not self.structure.bonds or len(x) == 0:
+            return
+        own = self.structure.bond_lengths.to(x)
+        ratio = float((distance(x, torch.tensor(self.structure.bonds, device=x.device)) / own).median())
+        if not 0.5 < ratio < 2:
             raise ValueError(
-                f"the median bond of the configurations is {length:.3g} nm long, a chemical bond 0.07 to 0.25 nm: "
+                f"the median bond of the configurations is {ratio:.3g} times as long as in the molecule: "
                 "give nanometres (1 nm = 10 angstrom) and the atoms in the order of the topology."
             )
 

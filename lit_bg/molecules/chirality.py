@@ -7,9 +7,13 @@ from torch import Tensor
 
 from lit_bg.molecules.structure import Structure
 
+FLAT = 2e-4  # [nm^3] spanned by four substituents; those of a tetrahedron of bonds of 0.1 nm span five times as much
+
 
 def stereocentres(structure: Structure) -> tuple[tuple[int, int, int, int], ...]:
-    """The four substituents of every tetrahedral atom that are all different: CA of amino acids, CB of ILE and THR.
+    """Return the four substituents of every tetrahedral atom that are all different: CA of amino acids, CB of ILE and THR.
+
+    A centre that lies flat in the topology file defines no hand and is left out.
 
     Substituents are alike when the bond graph with its elements looks the same from both (Morgan's refinement:
     the class of an atom is its element, and then again and again its class and those of its neighbours).
@@ -23,11 +27,19 @@ def stereocentres(structure: Structure) -> tuple[tuple[int, int, int, int], ...]
         if max(finer) == max(classes):  # a refinement only ever splits classes
             break
         classes = finer
-    return tuple(
-        (around[0], around[1], around[2], around[3])
-        for around in structure.neighbours
-        if len(around) == 4 and len({classes[i] for i in around}) == 4
-    )
+    found = [n for n in structure.neighbours if len(n) == 4 and len({classes[i] for i in n}) == 4]
+    centres = tuple((n[0], n[1], n[2], n[3]) for n in found)
+    if not centres:
+        return ()
+    volume = _volume(torch.from_numpy(structure.positions)[None], torch.tensor(centres))[0].abs()
+    return tuple(four for four, v in zip(centres, volume.tolist(), strict=True) if v > FLAT)
+
+
+def name_centres(structure: Structure, centres: tuple[tuple[int, int, int, int], ...]) -> tuple[str, ...]:
+    """Return what to call stereocentres, such as "CA of ALA2", in the order of `stereocentres`."""
+    middle = {frozenset(around): i for i, around in enumerate(structure.neighbours)}
+    atoms = [middle[frozenset(four)] for four in centres]
+    return tuple(f"{structure.names[i]} of {structure.residue_labels[structure.residue_of[i]]}" for i in atoms)
 
 
 def is_mirrored(x: Tensor, structure: Structure) -> Tensor:

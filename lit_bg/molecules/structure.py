@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 SIDE_CHAIN = (
     ("CG", "CG1", "OG", "OG1", "SG"),
@@ -79,6 +80,14 @@ class Structure:
             found[j].append(i)
         return tuple(tuple(near) for near in found)
 
+    @cached_property
+    def bond_lengths(self) -> torch.Tensor:
+        """(M,) [nm] length of every bond: the equilibrium of its harmonic term, else as in the topology file."""
+        ends = np.array(self.bonds, dtype=int).reshape(-1, 2)
+        file = np.linalg.norm(self.positions[ends[:, 0]] - self.positions[ends[:, 1]], axis=1)
+        known = [self.harmonic_bonds.get((min(b), max(b)), (None,))[0] for b in self.bonds]
+        return torch.tensor([f if r is None else r for r, f in zip(known, file.tolist(), strict=True)], dtype=torch.float64)
+
     @property
     def residue_labels(self) -> tuple[str, ...]:
         """Name and number of every residue, such as VAL2; counted from 1 where the file's numbers are missing or repeat."""
@@ -87,17 +96,38 @@ class Structure:
             return numbered
         return tuple(f"{name}{k}" for k, name in enumerate(self.residues, 1))
 
-    @property
+    @cached_property
+    def backbone(self) -> tuple[tuple[int, int, int], ...]:
+        """(N, CA, C) of every residue that has them bonded, in the order of the file."""
+        paths = (self.atoms((r, "N"), (r, "CA"), (r, "C")) for r in range(len(self.residues)))
+        return tuple((p[0], p[1], p[2]) for p in paths if p is not None)
+
+    @cached_property
     def backbone_torsions(self) -> dict[str, tuple[int, ...]]:
-        """Atoms of the peptide torsions by name: phi (C-N-CA-C) and psi (N-CA-C-N), numbered if several."""
-        n = range(len(self.residues))
-        phi = [self.atoms((r - 1, "C"), (r, "N"), (r, "CA"), (r, "C")) for r in n]
-        psi = [self.atoms((r, "N"), (r, "CA"), (r, "C"), (r + 1, "N")) for r in n]
-        torsions: dict[str, tuple[int, ...]] = {}
-        for name, quads in (("phi", phi), ("psi", psi)):
-            found = [q for q in quads if q is not None]
-            torsions |= {name if len(found) == 1 else f"{name} {k}": q for k, q in enumerate(found, 1)}
-        return torsions
+        """Atoms of the peptide torsions by name: phi (C-N-CA-C) and psi (N-CA-C-N).
+
+        They follow the peptide bonds and not the order of residues, so that a ring has as many of either as residues. If there
+        are several residues with a backbone, phi k and psi k are those of the k-th.
+        """
+        phi, psi = {}, {}
+        for k, (n, ca, c) in enumerate(self.backbone, 1):
+            before, after = self._peptide_neighbour(n, "C", ca), self._peptide_neighbour(c, "N", ca)
+            if before is not None:
+                phi[k] = (before, n, ca, c)
+            if after is not None:
+                psi[k] = (n, ca, c, after)
+        several = len(self.backbone) > 1
+        return {
+            name if not several else f"{name} {k}": quad
+            for name, quads in (("phi", phi), ("psi", psi))
+            for k, quad in quads.items()
+        }
+
+    def _peptide_neighbour(self, atom: int, name: str, own: int) -> int | None:
+        """The atom on the other side of a peptide bond: called `name`, or else of that element in another residue."""
+        near = [i for i in self.neighbours[atom] if i != own and self.elements[i] == name]
+        near = [i for i in near if self.residue_of[i] != self.residue_of[atom]]
+        return min(near, key=lambda i: (self.names[i] != name, i), default=None)
 
     @property
     def chi_torsions(self) -> dict[str, tuple[int, ...]]:
@@ -122,13 +152,15 @@ class Structure:
 
     @property
     def end_to_end(self) -> tuple[int, int] | None:
-        """The two atoms whose distance tells how stretched a peptide is, None if it is no peptide.
+        """The two atoms whose distance tells how stretched a peptide is, None if it is no peptide or a ring.
 
         The first and the last CA; with a single amino acid the first and the last heavy atom of the backbone, caps
         included: in ACE-ALA-NME the two methyl carbons.
         """
-        paths = [self.atoms((r, "N"), (r, "CA"), (r, "C")) for r in range(len(self.residues))]
-        alpha = [path[1] for path in paths if path is not None]
+        alpha = [ca for _, ca, _ in self.backbone]
+        carbonyls = {c for _, _, c in self.backbone}
+        if alpha and all(carbonyls & set(self.neighbours[n]) for n, _, _ in self.backbone):
+            return None  # a ring has no end
         if len(alpha) == 1:
             alpha = [i for i, name in enumerate(self.names) if name in ("CH3", "N", "CA", "C")]
         return (alpha[0], alpha[-1]) if alpha else None

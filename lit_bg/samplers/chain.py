@@ -14,7 +14,6 @@ from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
 from lit_bg.samplers.base import Info, Progress, Simulator, Trajectory
 from lit_bg.samplers.recorder import Recorder
-from lit_bg.samplers.start import flipped
 
 LONGEST_BLOCK = 50  # steps between two looks at the keyboard, and of the random numbers drawn from one address
 
@@ -110,7 +109,7 @@ class Chain(Simulator):
         trajectory = self.trajectories(energy, recorder, state)
         trajectory.info, trajectory.problems = self.summary(energy, state, state["seconds"].item())
         parts = trajectory.x.transpose(0, 1).reshape(-1, *energy.event_shape).split(100_000)
-        wrong = torch.cat([flipped(energy, part) for part in parts]).reshape(self.walkers, -1).any(1)
+        wrong = torch.cat([~energy.in_region(part) for part in parts]).reshape(self.walkers, -1).any(1)
         if wrong.any():
             trajectory.problems.append(f"{int(wrong.sum())} of {self.walkers} walkers changed the chirality of an amino acid")
         return trajectory

@@ -21,7 +21,7 @@ from lit_bg.samplers.motion import (
     inertia,
     without_drift,
 )
-from lit_bg.samplers.start import flipped, starting_points
+from lit_bg.samplers.start import starting_points
 
 MOST_NOISE = 2**22  # random numbers drawn at a time
 
@@ -125,7 +125,7 @@ class Dynamics(Chain):
             return x
         report("minimising")
         x = centred(minimise(energy, centred(x)))
-        wrong = flipped(energy, x)
+        wrong = ~energy.in_region(x)
         if wrong.all():
             raise ValueError("every start changed the chirality of an amino acid when it was minimised: use start: initial.")
         if wrong.any():  # these walkers begin where others do, and part from them by their noise

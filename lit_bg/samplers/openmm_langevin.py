@@ -23,7 +23,7 @@ from lit_bg.rng import stream
 from lit_bg.samplers.base import Info, Progress, Simulator, Trajectory
 from lit_bg.samplers.hydrogen_mass import check_hydrogen_mass, repartitioned_masses
 from lit_bg.samplers.recorder import Recorder
-from lit_bg.samplers.start import flipped, torsion_starts
+from lit_bg.samplers.start import torsion_starts
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class OpenMMLangevin(Simulator):
         return torsion_starts(energy, self.walkers, seed)
 
     def _check_chirality(self, energy: Molecule, x: Tensor) -> None:
-        wrong = torch.stack([flipped(energy, x[:, w]).any() for w in range(x.shape[1])])
+        wrong = torch.stack([(~energy.in_region(x[:, w])).any() for w in range(x.shape[1])])
         if wrong.any():
             raise ValueError(
                 f"{int(wrong.sum())} of {x.shape[1]} walkers changed the chirality of an amino acid "

@@ -67,11 +67,3 @@ def torsion_starts(energy: Molecule, walkers: int, seed: int) -> Tensor:
         side[atoms] = True
         x = turned(x, torch.tensor([j, k]).expand(walkers, 2), side.expand(walkers, -1), angle)
     return x
-
-
-def flipped(energy: Energy, x: Tensor) -> Tensor:
-    """(B,) bool: configurations in which an amino acid has another chirality than in the topology file."""
-    handed = energy.observables.get("P(L)")
-    if handed is None or energy.initial is None:
-        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    return handed.function(x) != handed.function(energy.initial[:1].to(x))

@@ -68,7 +68,7 @@ def test_one_centre_of_the_other_hand_is_enough():
 
 def test_what_has_no_stereocentre_has_no_mirror_image():
     methane = Structure(
-        positions=torch.eye(5, 3, dtype=torch.float64).numpy(),
+        positions=torch.tensor([[0.0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64).numpy(),
         names=("C", "H1", "H2", "H3", "CL"),
         elements=("C", "H", "H", "H", "Cl"),
         masses=(12.0, 1.0, 1.0, 1.0, 35.0),
@@ -80,3 +80,55 @@ def test_what_has_no_stereocentre_has_no_mirror_image():
     assert not is_mirrored(-torch.randn(4, 5, 3), methane).any()
     bromochlorofluoro = replace(methane, elements=("C", "H", "F", "Br", "Cl"))
     assert len(stereocentres(bromochlorofluoro)) == 1
+
+
+def test_the_target_is_the_enantiomer_of_the_file():
+    energy = molecule("tests/data/T.pdb")
+    x = energy.initial + 0.005 * torch.randn(50, *energy.event_shape)
+    mirror = x * torch.tensor([1.0, -1.0, 1.0])
+    assert energy.in_region(x).all()
+    assert not energy.in_region(mirror).any()
+    assert energy.in_region(torch.full_like(x, torch.nan)).all()  # no hand: they are counted as not finite
+    faults = energy.find_faults(torch.cat([x, mirror[:3]]))
+    assert {name for name, wrong in faults.items() if wrong.any()} == {"the other hand at CA of THR2", "the other hand at CB of THR2"}
+    assert faults["the other hand at CA of THR2"].tolist() == [False] * 50 + [True] * 3
+
+
+def test_a_centre_that_lies_flat_in_the_file_has_no_hand():
+    structure = molecule("tests/data/V.pdb").structure
+    assert stereocentres(replace(structure, positions=structure.positions * [1.0, 1.0, 0.0])) == ()
+
+
+def test_broken_and_crushed_bonds_are_found():
+    energy = molecule("tests/data/V.pdb")
+    x = energy.initial.repeat(4, 1, 1)
+    x[1, :5] += 3.0  # as in a wrapped molecule
+    x[2] *= 10  # angstrom
+    x[3] *= 0.1
+    faults = {name: wrong.tolist() for name, wrong in energy.find_faults(x).items()}
+    assert faults == {
+        "a bond longer than 0.4 nm": [False, True, True, False],
+        "a bond shorter than 30% of its length": [False, False, False, True],
+    }
+    with pytest.raises(ValueError, match="10 times as long"):
+        energy.check_configurations(x[2:3])
+
+
+def test_mirrored_proposals_are_not_trusted_without_any_data():
+    """A generator of mirror images: everything about its weights is perfect, and none of it is this molecule."""
+    from lit_bg.generators import Generator
+    from lit_bg.report.assess import assess
+
+    energy = molecule("tests/data/V.pdb")
+
+    class Mirrored(Generator):
+        def build(self, energy):
+            return self
+
+        def sample(self, n, rng):
+            x = energy.initial + 0.001 * torch.randn(n, *energy.event_shape, generator=rng)
+            return -x, -energy(x)
+
+    verdict = assess(Mirrored(), energy, 2000, torch.Generator().manual_seed(0)).verdict
+    assert verdict.word == "do not trust"
+    assert "2000 of 2000 proposals lie outside the region" in " ".join(verdict.reasons)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from openmm import app, unit
 
+from lit_bg.energies import Molecule
 from lit_bg.molecules.structure import Structure
 
 ALA2 = "experiments/alanine_dipeptide.pdb"
@@ -92,3 +93,15 @@ def test_alanine_has_no_chi_and_everything_can_be_pickled():
     assert read.chi_torsions == {}
     twin = pickle.loads(pickle.dumps(read))
     assert twin.backbone_torsions == read.backbone_torsions == {"phi": (4, 6, 8, 14), "psi": (6, 8, 14, 16)}
+
+
+def test_torsions_of_a_ring_follow_its_bonds():
+    """Cyclo-hexa-alanine: six of either, each of its own residue, and no end."""
+    structure = Molecule("tests/molecules/data/cyclo6.pdb", ["amber14-all.xml"]).structure
+    torsions = structure.backbone_torsions
+    assert list(torsions) == [f"{name} {k}" for name in ("phi", "psi") for k in range(1, 7)]
+    for name, (_, j, k, _) in torsions.items():
+        assert structure.residue_of[j] == structure.residue_of[k] == int(name[-1]) - 1
+    assert structure.residue_of[torsions["phi 1"][0]] == 5
+    assert structure.residue_of[torsions["psi 6"][3]] == 0
+    assert structure.end_to_end is None
