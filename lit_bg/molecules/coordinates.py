@@ -13,6 +13,7 @@ from lit_bg.molecules.force_field import one_line
 PDB = (".pdb", ".ent", ".cif", ".mmcif")
 AMBER = (".inpcrd", ".rst7", ".restrt", ".ncrst")
 CHARMM = (".cor", ".crd")
+PEPTIDE_BOND = 0.16  # [nm] at most
 
 
 class Coordinates(NamedTuple):
@@ -70,8 +71,23 @@ def read_topology(path: str) -> Any:
     if file.suffix.lower() not in PDB:
         raise ValueError(f"topology {path} has the suffix '{file.suffix}': give a .pdb or .cif file.")
     read = parse(file, app.PDBFile if file.suffix.lower() in (".pdb", ".ent") else app.PDBxFile)
+    close_rings(read.topology, _nanometres(read.positions))
     check_bonds(read.topology, _nanometres(read.positions), path)
     return read
+
+
+def close_rings(topology: Any, x: np.ndarray) -> None:
+    """Bond C of the last residue of a chain to N of the first where they are as near as in a peptide: no file needs to say so."""
+    bonded = {frozenset((b[0].index, b[1].index)) for b in topology.bonds()}
+    for chain in topology.chains():
+        residues = list(chain.residues())
+        ends = [next((a for a in r.atoms() if a.name == name), None) for r, name in ((residues[0], "N"), (residues[-1], "C"))]
+        if len(residues) < 2 or None in ends:
+            continue
+        n, c = ends
+        near = np.linalg.norm(x[n.index] - x[c.index]) < PEPTIDE_BOND
+        if near and frozenset((n.index, c.index)) not in bonded:
+            topology.addBond(c, n)
 
 
 def existing(what: str, path: str) -> Path:
