@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,22 +12,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy, Modes, Observable
+from lit_bg.energies.base import Energy, Modes, Observable, Symmetry
 from lit_bg.energies.molecular_modes import find_modes, phi_modes, torsion_modes
 from lit_bg.energies.molecular_observables import observables_of
 from lit_bg.energies.openmm_bridge import OpenMMEvaluator, Potential, choose_platform
 from lit_bg.forces import ForceField, Untranslatable, box_of, translate
+from lit_bg.forces.custom_compound_bond import CustomCompoundBond
+from lit_bg.forces.custom_external import CustomExternal
+from lit_bg.forces.translate import BAROSTATS
 from lit_bg.molecules.chirality import name_centres, sides, stereocentres
 from lit_bg.molecules.coordinates import read_topology
 from lit_bg.molecules.force_field import unconstrained
 from lit_bg.molecules.geometry import distance
 from lit_bg.molecules.inputs import Inputs, read_molecule
+from lit_bg.molecules.invariance import refuse_fields
 from lit_bg.molecules.rotatable import RotatableBonds, rotatable_bonds
-from lit_bg.molecules.structure import Structure, harmonic_terms
+from lit_bg.molecules.structure import NO_ELEMENT, Structure, bonds_of, harmonic_terms, unbound_parts
 
 R = 8.31446261815324e-3  # gas constant [kJ/mol/K]
 LONG_BOND = 0.4  # [nm], or twice a bond's own length where that is more: it is broken, by a wrapped molecule, say
 SHORT_BOND = 0.3  # of a bond's own length: its atoms coincide
+MANY_ATOMS = 300  # from here on only forces that may act on positions in space are asked whether they do
 COMPILE_AFTER = 2e8  # atom pairs: by then eager evaluation has cost about as much as the compilation will
 
 
@@ -74,7 +80,7 @@ class Molecule(Energy):
     """
 
     unit = "kJ/mol"
-    symmetries = frozenset({"translation", "rotation"})
+    symmetries: frozenset[Symmetry]  # translation, and rotation without a box
 
     def __init__(
         self,
@@ -174,6 +180,30 @@ class Molecule(Energy):
                     "at a time (processes: null uses all cores).",
                     stacklevel=3,
                 )
+
+        box = self._box is not None
+        self.symmetries = frozenset[Symmetry]({"translation"} if box else {"translation", "rotation"})
+        refuse_fields(self._by_force(inputs.system), torch.from_numpy(self.structure.positions), box, self.name)
+        for force in inputs.system.getForces():
+            if type(force).__name__ in BAROSTATS:
+                warnings.warn(
+                    f"{self.name}: {type(force).__name__} is left out, so that NPT becomes the fixed box of the System.",
+                    stacklevel=3,
+                )
+        parts = [] if box else unbound_parts(self.structure, inputs.system)
+        if len(parts) > 1:
+            warnings.warn(
+                f"{self.name} has {len(parts)} parts that no bond holds together ({', '.join(parts[:4])}) and no box: a "
+                "cluster in vacuum evaporates, so log Z does not exist and averages are those of as long as it lasts.",
+                stacklevel=3,
+            )
+
+    def _by_force(self, system: Any) -> Callable[[Tensor], dict[str, Tensor]]:
+        """Energies of every force by name, in double precision, and of large systems only those that may be fields."""
+        if self.field is None:
+            return partial(_openmm_by_force, system)
+        few = self.structure.n_atoms <= MANY_ATOMS
+        return partial(self.field.components, of=lambda force: few or isinstance(force, CustomExternal | CustomCompoundBond))
 
     @property
     def name(self) -> str:
@@ -311,6 +341,22 @@ class Molecule(Energy):
             )
 
 
+def _openmm_by_force(system: Any, x: Tensor) -> dict[str, Tensor]:
+    """Energies of every force by name on the Reference platform, (B,) each."""
+    import copy
+
+    import openmm
+
+    grouped, names = copy.deepcopy(system), []
+    for k, force in enumerate(grouped.getForces()):
+        force.setForceGroup(k % 32)  # OpenMM has no more groups
+        names.append(force.getName())
+    evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(grouped), "Reference")
+    found = {" or ".join(dict.fromkeys(names[k::32])): evaluator.energy(x, {k}) for k in range(min(32, len(names)))}
+    evaluator.close()
+    return found
+
+
 def _check_temperature(temperature: float) -> None:
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature} K.")
@@ -337,9 +383,9 @@ def _structure(inputs: Inputs) -> Structure:
     return Structure(
         positions=inputs.positions - inputs.positions.mean(0),
         names=tuple(a.name for a in atoms),
-        elements=tuple(a.element.symbol if a.element is not None else "X" for a in atoms),
+        elements=tuple(a.element.symbol if a.element is not None else NO_ELEMENT for a in atoms),
         masses=tuple(inputs.system.getParticleMass(i)._value for i in range(len(atoms))),
-        bonds=tuple((b[0].index, b[1].index) for b in inputs.topology.bonds()),
+        bonds=bonds_of(inputs.topology, inputs.system),
         residues=tuple(r.name for r in residues),
         residue_of=tuple(a.residue.index for a in atoms),
         residue_numbers=tuple(r.id for r in residues),

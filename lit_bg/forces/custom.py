@@ -9,17 +9,20 @@ from torch import Tensor
 
 from lit_bg.forces.base import Untranslatable
 from lit_bg.forces.expression import Expression
+from lit_bg.forces.expression_operations import Function
 from lit_bg.forces.tabulated import TabulatedFunction, from_openmm
 
 
-def parse(force: Any, text: str, symbols: dict[str, int] | None = None) -> Expression:
-    """An energy expression of a custom force, with the force's tabulated functions.
+def parse(
+    force: Any, text: str, symbols: dict[str, int] | None = None, functions: dict[str, Function] | None = None
+) -> Expression:
+    """Read an energy expression of a custom force, with the force's tabulated functions and those of its kind.
 
     Raises:
         Untranslatable: a function that is not known here (OpenMM has accepted the expression already).
     """
     try:
-        return Expression.parse(text, tables(force), symbols or {})
+        return Expression.parse(text, {**(functions or {}), **tables(force)}, symbols or {})
     except ValueError as error:
         raise Untranslatable(f"{type(force).__name__} ({error})") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,12 +12,50 @@ from lit_bg.forces.base import Force, Frame, System, Untranslatable, total
 from lit_bg.forces.bonded import Angles, Dihedrals, Distances
 from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
 
+
+def _pointdistance(*c: Tensor) -> Tensor:
+    return sum((a - b).square() for a, b in zip(c[:3], c[3:], strict=True)).sqrt()  # type: ignore[union-attr]
+
+
+def _pointangle(*c: Tensor) -> Tensor:
+    u, v = ([a - b for a, b in zip(end, c[3:6], strict=True)] for end in (c[:3], c[6:]))
+    across = sum(w.square() for w in _crossed(u, v)).sqrt()  # type: ignore[union-attr]
+    return torch.atan2(across, _dotted(u, v))
+
+
+def _pointdihedral(*c: Tensor) -> Tensor:
+    a, b, d = ([q - p for p, q in zip(c[3 * k : 3 * k + 3], c[3 * k + 3 : 3 * k + 6], strict=True)] for k in range(3))
+    m, n = _crossed(a, b), _crossed(b, d)
+    return torch.atan2(_dotted(b, b).sqrt() * _dotted(a, n), _dotted(m, n))
+
+
+def _crossed(u: list[Tensor], v: list[Tensor]) -> list[Tensor]:
+    return [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]]
+
+
+def _dotted(u: list[Tensor], v: list[Tensor]) -> Tensor:
+    return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
+
+
+def _of_arity(n: int, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    function.arity = n  # type: ignore[attr-defined]  # what the parser asks of a function
+    return function
+
+
+POINTS = {  # of coordinates, three for each point
+    "pointdistance": _of_arity(6, _pointdistance),
+    "pointangle": _of_arity(9, _pointangle),
+    "pointdihedral": _of_arity(12, _pointdihedral),
+}
 COORDINATES = {"distance": Distances, "angle": Angles, "dihedral": Dihedrals}
 SYMBOLS = {"distance": 2, "angle": 3, "dihedral": 4}
 
 
 class CustomCompoundBond(Force):
-    """OpenMM's CustomCompoundBondForce: an expression in distance(p1,p2), angle(p1,p2,p3), dihedral(...) and x1, y1, ..."""
+    """OpenMM's CustomCompoundBondForce: an expression in distance(p1,p2), angle(p1,p2,p3), dihedral(...) and x1, y1, ...
+
+    pointdistance, pointangle and pointdihedral take coordinates, three for each point.
+    """
 
     letter = "p"  # of the particles in the expression
 
@@ -25,8 +64,10 @@ class CustomCompoundBond(Force):
         bonds = [force.getBondParameters(m) for m in range(force.getNumBonds())]
         members = torch.tensor([b[0] for b in bonds], dtype=torch.long).reshape(len(bonds), -1)
         constants = columns(parameter_names(force, "Bond"), [b[1] for b in bonds]) | global_parameters(force)
-        expression = parse(force, force.getEnergyFunction(), SYMBOLS)
+        expression = parse(force, force.getEnergyFunction(), SYMBOLS, POINTS)
         periodic = force.usesPeriodicBoundaryConditions()
+        if periodic and any(name in force.getEnergyFunction() for name in POINTS):
+            raise Untranslatable(f"{type(force).__name__} with points in a periodic box")
         self.names = list(expression.calls)
         self.coordinates = nn.ModuleList()
         for function, arguments in expression.calls.values():

@@ -22,6 +22,7 @@ class CustomNonbonded(Force):
 
     needs_pairs = True
     kept: Tensor  # (N, N, 1) bool
+    times: Tensor | None  # (N, N, 1) how often a pair counts, where there are interaction groups
 
     def __init__(self, force: Any, system: System) -> None:
         super().__init__()
@@ -39,12 +40,17 @@ class CustomNonbonded(Force):
             value = parse(force, text).bind(single | shared, [])({})
             single[name] = value.expand(n, 1)
         self.expression = parse(force, force.getEnergyFunction()).bind(shared | of_both(single), ["r"])
-        self.register_buffer("kept", _kept(force, n)[:, :, None], persistent=False)
+        times = _times(force, n)
+        self.register_buffer("kept", (times > 0)[:, :, None], persistent=False)
+        several = times[:, :, None] if (times > 1).any() else None
+        self.register_buffer("times", several, persistent=False)
 
     def energy(self, frame: Frame) -> Tensor:
         terms = within(self.expression, {}, frame.distance, self.kept, self.cutoff)
         if self.switch is not None and self.cutoff is not None:
             terms = terms * switching(frame.distance, self.switch, self.cutoff)
+        if self.times is not None:
+            terms = terms * self.times
         return 0.5 * total(terms)
 
 
@@ -61,16 +67,18 @@ def of_both(single: dict[str, Any]) -> dict[str, Any]:
     return {name + side: of_pair(value) for name, value in single.items() for side, of_pair in sides}
 
 
-def _kept(force: Any, n: int) -> Tensor:
-    """(N, N) bool: pairs that interact."""
-    kept = torch.ones(n, n, dtype=torch.bool)
+def _times(force: Any, n: int) -> Tensor:
+    """(N, N) float64: how often a pair interacts, once for every interaction group that it is in."""
+    times = torch.ones(n, n, dtype=torch.float64)
     if force.getNumInteractionGroups():
-        kept[:] = False
+        times[:] = 0
         for k in range(force.getNumInteractionGroups()):
             first, second = (torch.tensor(list(group), dtype=torch.long) for group in force.getInteractionGroupParameters(k))
-            kept[first[:, None], second] = True
-            kept[second[:, None], first] = True
-    return kept & ~excluded(force, n)
+            inside = torch.zeros(n, n, dtype=torch.bool)
+            inside[first[:, None], second] = True
+            inside[second[:, None], first] = True
+            times += inside
+    return times * ~excluded(force, n)
 
 
 def excluded(force: Any, n: int) -> Tensor:

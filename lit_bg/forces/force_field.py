@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -99,9 +99,9 @@ class ForceField:
             forces.append(torch.where(fine[:, None, None], -gradient, 0.0))
         return torch.cat(energies), torch.cat(forces)
 
-    def components(self, x: Tensor) -> dict[str, Tensor]:
-        """Energy of every force by its name, each (B,) float64; forces of one name are added."""
-        return self._table(x, [f.name for f in self.exact.forces])
+    def components(self, x: Tensor, of: Callable[[Force], bool] = lambda force: True) -> dict[str, Tensor]:
+        """Return the energy of every force asked for by its name, each (B,) float64; forces of one name are added."""
+        return self._table(x, [f.name if of(f) else None for f in self.exact.forces])  # type: ignore[arg-type]
 
     def by_group(self, x: Tensor) -> dict[int, Tensor]:
         """Energy of every force group, each (B,) float64."""
@@ -109,12 +109,13 @@ class ForceField:
 
     def _table(self, x: Tensor, keys: list[Any]) -> dict[Any, Tensor]:
         own = self.fitted(x)
-        table = {key: x.new_zeros(len(x), dtype=torch.float64) for key in keys}
+        table = {key: x.new_zeros(len(x), dtype=torch.float64) for key in keys if key is not None}
         with torch.no_grad():
             for rows in torch.arange(len(x)).split(self.chunk(x)):
                 frame = own.frame(_batch_last(x[rows]))
                 for key, force in zip(keys, own.forces, strict=True):
-                    table[key][rows] += force.energy(frame)  # type: ignore[operator]
+                    if key is not None:
+                        table[key][rows] += force.energy(frame)  # type: ignore[operator]
         return table
 
     def chunk(self, x: Tensor) -> int:

@@ -38,7 +38,13 @@ FORCES: dict[str, Callable[[Any, System], Force]] = {
     "CustomCompoundBondForce": CustomCompoundBond,
     "CustomCentroidBondForce": CustomCentroidBond,
 }
-NO_ENERGY = {"CMMotionRemover", "AndersenThermostat", "MonteCarloBarostat", "MonteCarloAnisotropicBarostat"}
+BAROSTATS = {
+    "MonteCarloBarostat",
+    "MonteCarloAnisotropicBarostat",
+    "MonteCarloMembraneBarostat",
+    "MonteCarloFlexibleBarostat",
+}
+NO_ENERGY = {"CMMotionRemover", "AndersenThermostat", *BAROSTATS}
 
 
 def translate(system: Any) -> ForceField:

@@ -115,13 +115,24 @@ def unconstrained(system: Any, source: str, way_out: str) -> Any:
         way_out: how to get one without constraints.
 
     Raises:
-        ValueError: virtual sites, or constraints in place of bonds.
+        ValueError: virtual sites, particles of mass 0 or Drude particles, or constraints in place of bonds.
     """
     import openmm
 
+    if any(type(force).__name__ == "DrudeForce" for force in system.getForces()):
+        raise ValueError(
+            f"{source} has Drude particles, which follow their atoms and are no coordinates at this temperature: use a force "
+            "field without polarisation."
+        )
     virtual = sum(system.isVirtualSite(i) for i in range(system.getNumParticles()))
     if virtual:
         raise ValueError(f"{source} has {virtual} virtual sites, which have no density of their own: use a model without.")
+    frozen = sum(system.getParticleMass(i)._value == 0 for i in range(system.getNumParticles()))
+    if frozen:
+        raise ValueError(
+            f"{source} has {frozen} atoms of mass 0, which OpenMM holds in place, and here every coordinate is free: give them "
+            "their masses."
+        )
     n = system.getNumConstraints()
     if n == 0:
         return system

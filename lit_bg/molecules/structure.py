@@ -20,6 +20,7 @@ SIDE_CHAIN = (
 )
 """The last atom of chi1, chi2, ...: N-CA-CB-x and so on outwards, by IUPAC-IUB (1970) where the chain forks"""
 
+NO_ELEMENT = "X"  # the symbol of an atom that has none, such as a bead of a coarse-grained model
 Neighbours = tuple[tuple[int, ...], ...]  # of every atom
 
 
@@ -182,14 +183,72 @@ def harmonic_terms(
     """Equilibrium value and force constant of every harmonic bond [nm, kJ/mol/nm^2] and angle [rad, kJ/mol/rad^2]."""
     import openmm
 
-    bonds, angles = {}, {}
+    bonds: dict[tuple[int, int], tuple[float, float]] = {}
+    angles: dict[tuple[int, int, int], tuple[float, float]] = {}
     for force in system.getForces():
         if isinstance(force, openmm.HarmonicBondForce):
             for n in range(force.getNumBonds()):
                 i, j, r0, k = force.getBondParameters(n)
-                bonds[min(i, j), max(i, j)] = (float(r0._value), float(k._value))
+                _add(bonds, (min(i, j), max(i, j)), float(r0._value), float(k._value))
         elif isinstance(force, openmm.HarmonicAngleForce):
             for n in range(force.getNumAngles()):
                 i, j, k, theta, stiffness = force.getAngleParameters(n)
-                angles[min(i, k), j, max(i, k)] = (float(theta._value), float(stiffness._value))
+                _add(angles, (min(i, k), j, max(i, k)), float(theta._value), float(stiffness._value))
     return bonds, angles
+
+
+def _add(terms: dict[Any, tuple[float, float]], key: tuple[int, ...], centre: float, k: float) -> None:
+    """Two harmonic terms of the same atoms are one, of the sum of their constants."""
+    old_centre, old_k = terms.get(key, (centre, 0.0))
+    total = old_k + k
+    terms[key] = ((old_k * old_centre + k * centre) / total if total > 0 else centre, total)
+
+
+def bonds_of(topology: Any, system: Any) -> tuple[tuple[int, int], ...]:
+    """Return the bonds of a topology; where it has none, those of the System: its harmonic and custom bond terms."""
+    import openmm
+
+    bonds = tuple((b[0].index, b[1].index) for b in topology.bonds())
+    if bonds:
+        return bonds
+    found: dict[tuple[int, int], None] = {}
+    for force in system.getForces():
+        if isinstance(force, openmm.HarmonicBondForce | openmm.CustomBondForce):
+            for n in range(force.getNumBonds()):
+                i, j = force.getBondParameters(n)[:2]
+                found[min(i, j), max(i, j)] = None
+    return tuple(found)
+
+
+def unbound_parts(structure: Structure, system: Any) -> list[str]:
+    """Return the parts of a molecule that no bond and no term between few atoms holds together, by their first residue."""
+    group = list(range(structure.n_atoms))
+
+    def root(i: int) -> int:
+        while group[i] != i:
+            group[i] = group[group[i]]
+            i = group[i]
+        return i
+
+    for i, j in structure.bonds:
+        group[root(i)] = root(j)
+    for force in system.getForces():  # restraints between parts, and whatever else ties a few atoms or their centres together
+        for atoms in _tied(force):
+            for i in atoms[1:]:
+                group[root(i)] = root(atoms[0])
+    first = dict.fromkeys(root(i) for i in range(structure.n_atoms))
+    return [structure.residue_labels[structure.residue_of[i]] for i in first]
+
+
+def _tied(force: Any) -> list[tuple[int, ...]]:
+    """Atoms of the terms of forces that hold few atoms together."""
+    import openmm
+
+    if isinstance(force, openmm.HarmonicBondForce | openmm.CustomBondForce):
+        return [tuple(force.getBondParameters(n)[:2]) for n in range(force.getNumBonds())]
+    if isinstance(force, openmm.CustomCompoundBondForce):
+        return [tuple(force.getBondParameters(n)[0]) for n in range(force.getNumBonds())]
+    if isinstance(force, openmm.CustomCentroidBondForce):
+        members = [force.getGroupParameters(g)[0] for g in range(force.getNumGroups())]
+        return [tuple(i for g in force.getBondParameters(n)[0] for i in members[g]) for n in range(force.getNumBonds())]
+    return []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from lit_bg.files import atomic
+from lit_bg.molecules.structure import NO_ELEMENT
 
 if TYPE_CHECKING:
     from mdtraj import Topology
@@ -26,12 +27,19 @@ def mdtraj_topology(structure: Structure) -> Topology:
     chain = topology.add_chain()
     residues = [topology.add_residue(name, chain, resSeq=k + 1) for k, name in enumerate(structure.residues)]
     atoms = [
-        topology.add_atom(name, mdtraj.element.get_by_symbol(symbol), residues[r])
+        topology.add_atom(name, _element(symbol), residues[r])
         for name, symbol, r in zip(structure.names, structure.elements, structure.residue_of, strict=True)
     ]
     for i, j in structure.bonds:
         topology.add_bond(atoms[i], atoms[j])
     return topology
+
+
+def _element(symbol: str) -> Any:
+    """What mdtraj calls an element; a bead without one is a virtual site to it."""
+    import mdtraj
+
+    return mdtraj.element.virtual if symbol == NO_ELEMENT else mdtraj.element.get_by_symbol(symbol)
 
 
 def save_structures(energy: Molecule, x: Tensor, path: str | Path) -> None:

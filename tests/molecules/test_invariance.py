@@ -1,0 +1,157 @@
+"""What a System is invariant under is found, and what it is not is refused."""
+
+import openmm
+import pytest
+import torch
+from openmm import app
+
+from lit_bg.energies import Molecule
+
+PDB = app.PDBFile("experiments/alanine_dipeptide.pdb")
+FORCE_FIELD = app.ForceField("amber96.xml")
+
+
+def system(*forces):
+    made = FORCE_FIELD.createSystem(PDB.topology, constraints=None, rigidWater=False)
+    for force in forces:
+        made.addForce(force)
+    return made
+
+
+def external(expression, atom=4):
+    force = openmm.CustomExternalForce(expression)
+    force.addParticle(atom, [])
+    return force
+
+
+def compound(expression, n):
+    force = openmm.CustomCompoundBondForce(n, expression)
+    force.addBond(list(range(4, 4 + n)), [])
+    return force
+
+
+@pytest.mark.parametrize("backend", ["torch", "openmm"])
+@pytest.mark.parametrize(
+    "force",
+    [
+        lambda: external("25*((x-0.5)^2+(y-0.5)^2+(z-0.5)^2)"),
+        lambda: external("100*max(0,abs(z)-3)^2"),  # zero wherever the molecule is now
+        lambda: external("1e-4*x"),
+        lambda: compound("10*pointdistance(x1,y1,z1,0,0,0)^2", 1),
+    ],
+    ids=["spring", "wall", "field", "point"],
+)
+def test_a_field_is_refused_by_name(force, backend):
+    with pytest.raises(ValueError, match=r"Custom\w+ of .* holds atoms at points in space"):
+        Molecule.from_system(system(force()), PDB, backend=backend)
+
+
+@pytest.mark.parametrize("expression", ["5*(z1-z2)", "(x1-x2)^2"])
+def test_a_force_on_the_orientation_is_refused(expression):
+    with pytest.raises(ValueError, match="depends on the orientation"):
+        Molecule.from_system(system(compound(expression, 2)), PDB)
+
+
+@pytest.mark.parametrize(
+    ("expression", "n"),
+    [
+        ("10*pointdistance(x1,y1,z1,x2,y2,z2)^2", 2),
+        ("pointangle(x1,y1,z1,x2,y2,z2,x3,y3,z3)", 3),
+        ("sin(pointdihedral(x1,y1,z1,x2,y2,z2,x3,y3,z3,x4,y4,z4)+0.3)", 4),
+    ],
+)
+def test_points_of_atoms_are_translated_and_no_field(expression, n):
+    ours = Molecule.from_system(system(compound(expression, n)), PDB)
+    theirs = Molecule.from_system(system(compound(expression, n)), PDB, backend="openmm", platform="Reference")
+    x = (ours.initial.double() + 0.01 * torch.randn(3, 22, 3, dtype=torch.float64)).requires_grad_()
+    energies = [m.potential(x) for m in (ours, theirs)]
+    torch.testing.assert_close(*energies, rtol=1e-9, atol=1e-6)
+    torch.testing.assert_close(*(torch.autograd.grad(e.sum(), x)[0] for e in energies), rtol=1e-7, atol=1e-4)
+
+
+def test_atoms_without_mass_are_refused():
+    made = system()
+    for atom in (1, 2, 3):
+        made.setParticleMass(atom, 0.0)
+    with pytest.raises(ValueError, match="3 atoms of mass 0, which OpenMM holds in place"):
+        Molecule.from_system(made, PDB)
+
+
+def test_drude_particles_are_refused():
+    with pytest.raises(ValueError, match="Drude particles"):
+        Molecule.from_system(system(openmm.DrudeForce()), PDB)
+
+
+BAROSTATS = {
+    "MonteCarloBarostat": lambda: openmm.MonteCarloBarostat(1.0, 300.0),
+    "MonteCarloAnisotropicBarostat": lambda: openmm.MonteCarloAnisotropicBarostat(openmm.Vec3(1, 1, 1), 300.0),
+    "MonteCarloMembraneBarostat": lambda: openmm.MonteCarloMembraneBarostat(
+        1.0, 0.0, 300.0, openmm.MonteCarloMembraneBarostat.XYIsotropic, openmm.MonteCarloMembraneBarostat.ZFree
+    ),
+    "MonteCarloFlexibleBarostat": lambda: openmm.MonteCarloFlexibleBarostat(1.0, 300.0),
+}
+
+
+@pytest.mark.parametrize("kind", BAROSTATS)
+def test_a_barostat_becomes_the_fixed_box(kind):
+    with pytest.warns(UserWarning, match=f"{kind} is left out, so that NPT becomes the fixed box"):
+        molecule = Molecule.from_system(system(BAROSTATS[kind]()), PDB)
+    assert molecule.field is not None
+
+
+def argon(n=3, box=False):
+    topology, made = app.Topology(), openmm.System()
+    chain = topology.addChain()
+    force = openmm.NonbondedForce()
+    for _ in range(n):
+        topology.addAtom("Ar", app.Element.getBySymbol("Ar"), topology.addResidue("AR", chain))
+        made.addParticle(39.9)
+        force.addParticle(0.0, 0.34, 1.0)
+    if box:
+        made.setDefaultPeriodicBoxVectors(*(3 * openmm.Vec3(*(float(i == k) for i in range(3))) for k in range(3)))
+        force.setNonbondedMethod(force.CutoffPeriodic)
+        force.setCutoffDistance(1.0)
+        force.setUseDispersionCorrection(False)
+    made.addForce(force)
+    positions = [openmm.Vec3(0.38 * k, 0.1 * k**2, 0) for k in range(n)]
+    read = type("Read", (), {"topology": topology, "positions": positions * openmm.unit.nanometer})
+    return made, read
+
+
+def test_a_cluster_in_vacuum_has_no_finite_partition_function():
+    with pytest.warns(UserWarning, match="3 parts that no bond holds together"):
+        molecule = Molecule.from_system(*argon())
+    molecule.check_configurations(molecule.initial)
+    assert molecule.find_faults(molecule.initial) == {}
+    assert molecule.in_region(molecule.initial).all()
+
+
+def test_in_a_box_only_translations_are_a_symmetry(recwarn):
+    molecule = Molecule.from_system(*argon(box=True))
+    assert molecule.symmetries == {"translation"}
+    assert not any("no bond" in str(w.message) for w in recwarn)
+
+
+def test_bonds_are_those_of_the_system_where_the_topology_has_none():
+    made, read = argon()
+    bonds = openmm.HarmonicBondForce()
+    for _ in range(2):  # two terms of one pair are one of twice the constant
+        bonds.addBond(0, 1, 0.38, 100.0)
+    bonds.addBond(2, 1, 0.38, 100.0)
+    made.addForce(bonds)
+    structure = Molecule.from_system(made, read).structure
+    assert structure.bonds == ((0, 1), (1, 2))
+    assert structure.harmonic_bonds[0, 1] == (pytest.approx(0.38), 200.0)
+
+
+@pytest.mark.parametrize("groups", [[([0], [1])], [([0], [1])] * 2, [([0], [1]), ([1], [0])], [([0, 1], [0, 1]), ([0], [1])]])
+def test_a_pair_counts_once_for_every_interaction_group(groups):
+    made, read = argon(2)
+    force = openmm.CustomNonbondedForce("r^2")
+    for _ in range(2):
+        force.addParticle([])
+    for first, second in groups:
+        force.addInteractionGroup(first, second)
+    made.addForce(force)
+    ours, theirs = (Molecule.from_system(made, read, backend=b, platform="Reference") for b in ("torch", "openmm"))
+    torch.testing.assert_close(ours.potential(ours.initial.double()), theirs.potential(ours.initial.double()))
