@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lit_bg.data.checks import compare_gradient, find_bad_frames
 from lit_bg.energies.base import Energy, Observable
 from lit_bg.estimators.multistate import ladder_populations
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
@@ -24,6 +25,8 @@ MOST_Z = 4.0  # a virial further from its exact value than this many errors, and
 MOST_DEVIATION = 0.01  # by more than this fraction (a finite time step may cost less), refutes the data
 MOST_R_HAT = 1.1
 FEWEST_EFFECTIVE = 100
+CORRELATED = 2.0  # frames per independent frame, from which one walker is a walk and not a set of independent frames
+FEWEST_FRAMES = 20  # per walker, of which R-hat compares halves
 MOST_FREE_ENERGY_ERROR = 1.0  # [kT]
 FEWEST_WALKERS = 8  # so many give an error bar of their own
 CHUNK = 50_000  # configurations in memory at a time beside the data
@@ -96,6 +99,7 @@ def make_card(
         observables[name] = {"mean": mean, "error": error, "exact": observable.exact, "unit": observable.unit}
     g = {name: max(statistical_inefficiency(s) for s in parts) for name, parts in series.items()}
     spread = {name: max(r_hat(s) for s in parts) for name, parts in series.items()}
+    gradient = compare_gradient(energy, x.transpose(0, 1).reshape(-1, *energy.event_shape))
     found = energy.find_modes(x) if energy.finds_modes else None
     if found is not None:
         energy.adopt_modes(found)
@@ -116,6 +120,8 @@ def make_card(
         "effective_samples": frames * walkers / max(g.values()),
         "r_hat": spread,
         "virial": _virial(energy, x),
+        "gradient": None if gradient is None else {**gradient._asdict(), "frame": gradient.frame % frames},
+        "bad_frames": find_bad_frames(energy, x, u),
         "observables": observables,
         "found_modes": found,
         "modes": modes,
@@ -189,7 +195,15 @@ def _modes(
     populations, differences = {}, {}
     for i, name in enumerate(modes.names):
         p, error = plain[i] if weighted is None else (weighted[0][i].item(), weighted[1][i, i].sqrt().item())
-        populations[name] = {"p": p, "error": error, "exact": None if exact is None else exact[i], "in_frames": plain[i][0]}
+        never = p in (0, 1) or not error > 0  # nobody has crossed: no error, but a limit by the rule of three
+        independent = label.numel() / statistical_inefficiency((label == i).double()) if never else math.inf
+        populations[name] = {
+            "p": p,
+            "error": None if never else error,
+            "upper": min(p + 3 / min(independent, label.shape[1] * len(label)), 1.0) if never else None,
+            "exact": None if exact is None else exact[i],
+            "in_frames": plain[i][0],
+        }
     first, *rest = modes.names
     for i, name in enumerate(rest, 1):
         p_a, p_b = populations[first]["p"], populations[name]["p"]
@@ -217,8 +231,17 @@ def _by_ladder(ladder: Ladder | None, states: int) -> tuple[Tensor, Tensor] | No
 
 def _problems(card: dict[str, Any]) -> list[str]:
     """What keeps the data from being a reference, in sentences."""
-    problems = []
+    problems = _refutations(card)
     v = card["virial"]
+    if card["frames"] < FEWEST_FRAMES:
+        problems.append(
+            f"not converged: only {card['frames']} frames per walker, and at least {FEWEST_FRAMES} show whether walkers agree"
+        )
+    if card["walkers"] < 2 and max(card["statistical_inefficiency"].values()) > CORRELATED:
+        problems.append("not converged: a single walker cannot disagree with another: simulate several")
+    unknown = [name for name in ("u",) if not math.isfinite(card["r_hat"][name])]
+    if unknown and card["frames"] >= FEWEST_FRAMES:
+        problems.append("not converged: R-hat of u could not be computed, since u does not vary")
     if v is not None and abs(v["z"]) > MOST_Z:
         problems.append(f"the virial is {v['value']:.4g} +- {v['error']:.2g} kT instead of {v['exact']}")
     if v is not None and v["error"] > 0.2 * v["exact"]:
@@ -257,8 +280,29 @@ def quality(card: dict[str, Any]) -> Literal["pass", "not converged", "refuted"]
     return "not converged" if all(problem.startswith("not converged") for problem in verdict) else "refuted"
 
 
+def _refutations(card: dict[str, Any]) -> list[str]:
+    """What shows that data are wrong, and not only too short, apart from the virial."""
+    found = []
+    for what, bad in card.get("bad_frames", {}).items():
+        total = card["frames"] * card["walkers"]
+        way_out = ": make molecules whole" if "longer than" in what else ""
+        found.append(
+            f"{bad['count']} of {total} frames have {what}, the first is frame {bad['frame']} of walker {bad['walker']}"
+            + way_out
+        )
+    g = card.get("gradient")
+    if g is not None:
+        found.append(
+            f"the gradient is not that of the energy: along a direction at frame {g['frame']} it is {g['gradient']:.5g} kT and "
+            f"the energies say {g['difference']:.5g} kT ({g['share']:.0%} of the comparisons disagree)"
+        )
+    return found
+
+
 def refusal(card: dict[str, Any]) -> str | None:
-    """Why the data must not be used at all, or None. Poor mixing alone is a warning (`verdict`), not a refusal."""
+    """Say why the data must not be used at all, or None. Poor mixing alone is a warning (`verdict`), not a refusal."""
+    if wrong := _refutations(card):
+        return wrong[0]
     v = card["virial"]
     if v is None or v["z"] is None or v["value"] is None:
         return None

@@ -89,7 +89,7 @@ class Dataset:
                 f"there is no data file {path}: make it with `python -m lit_bg.simulate -c <the yaml>`, "
                 "or give another data.path."
             )
-        arrays = read_arrays(path) if path.suffix == ".npz" else {"x": read_trajectory(path, energy).numpy()}
+        arrays = read_arrays(path) if path.suffix in (".npz", ".npy") else {"x": read_trajectory(path, energy).numpy()}
         if "card" in arrays:
             data = cls._ours(arrays, energy, path)
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,28 +13,41 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.samplers.base import Trajectory
 
+if TYPE_CHECKING:
+    from lit_bg.molecules.structure import Structure
+
+HDF5 = (".h5", ".hdf5", ".lh5")
+NAMED = (".pdb", ".ent", ".gro")  # formats that name their atoms
+
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file; nothing in it is executed.
+    """Read the arrays of an npz file, or the one of an npy file as `x`, in the byte order of this machine; nothing is executed.
 
     Raises:
-        ValueError: not an npz file with an array `x`.
+        ValueError: not such a file, no array `x`, or one that holds no numbers.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        archive = np.load(path, allow_pickle=False)
+        arrays = {"x": archive} if isinstance(archive, np.ndarray) else {name: archive[name] for name in archive.files}
     except Exception as error:  # numpy raises whatever the damage suggests
-        raise ValueError(f"{path} is no readable npz file ({error}).") from error
+        raise ValueError(f"{path} is no readable {path.suffix[1:]} file ({error}).") from error
     if "x" not in arrays:
         raise ValueError(f"{path} has no array `x` but {sorted(arrays)}: save configurations under the name x.")
-    return arrays
+    if arrays["x"].dtype.kind not in "fiu":
+        raise ValueError(f"x in {path} has the type {arrays['x'].dtype}, which are no numbers: save coordinates as float32.")
+    if "card" not in arrays:
+        arrays["x"] = arrays["x"].astype(np.float32 if arrays["x"].dtype.itemsize <= 4 else np.float64)
+    return {name: a.astype(a.dtype.newbyteorder("=")) for name, a in arrays.items()}
 
 
 def read_trajectory(path: Path, energy: Energy) -> Tensor:
-    """Frames of any MD format mdtraj reads, (T, N, 3) [nm]; the topology is that of the energy.
+    """Read frames of any MD format mdtraj reads, (T, N, 3) [nm]; the topology is that of the energy.
+
+    Frames of files that name their atoms (PDB, GRO) are put into the order of the topology, and molecules that a periodic box
+    has cut are made whole where the file has its cell.
 
     Raises:
-        ValueError: an energy without a topology, another number of atoms, or a file mdtraj cannot read.
+        ValueError: an energy without a topology, another number of atoms or other names, or a file mdtraj cannot read.
     """
     structure = getattr(energy, "structure", None)
     if structure is None:
@@ -44,13 +59,54 @@ def read_trajectory(path: Path, energy: Energy) -> Tensor:
 
     from lit_bg.molecules.writing import mdtraj_topology
 
+    if path.suffix in HDF5 and importlib.util.find_spec("tables") is None:
+        raise ValueError(f"{path} is an HDF5 file, which mdtraj reads with PyTables: pip install tables, or convert it to xtc.")
+    topology = mdtraj_topology(structure)
     try:
-        x = mdtraj.load(str(path), top=mdtraj_topology(structure)).xyz
+        if path.suffix in NAMED:
+            frames = _in_order(mdtraj.load(str(path), standard_names=False), structure, path)
+            frames.topology = topology
+        else:
+            frames = mdtraj.load(str(path), top=topology)
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise _unreadable(path, energy, error) from error
     except Exception as error:  # one class per format
+        raise _unreadable(path, energy, error) from error
+    if frames.unitcell_vectors is not None and structure.bonds:
+        frames = frames.make_molecules_whole()
+    return torch.from_numpy(np.ascontiguousarray(frames.xyz))
+
+
+def _unreadable(path: Path, energy: Energy, error: Exception) -> ValueError:
+    return ValueError(
+        f"mdtraj cannot read {path} with the {energy.event_shape[0]} atoms of {getattr(energy, 'name', '')} ({error})."
+    )
+
+
+def _in_order(frames: Any, structure: Structure, path: Path) -> Any:
+    """Frames with their atoms in the order of the topology, by residue and name.
+
+    Raises:
+        ValueError: another number of atoms, or a name that the other side does not have.
+    """
+    theirs = [(atom.residue.index, atom.name) for atom in frames.topology.atoms]
+    ours = list(zip(structure.residue_of, structure.names, strict=True))
+    if len(theirs) != len(ours):
+        raise ValueError(f"{path} has {len(theirs)} atoms and the topology {len(ours)}: they must be of one molecule.")
+    if len(set(ours)) < len(ours) or theirs == ours:
+        return frames  # names that repeat order nothing
+    place = {key: i for i, key in enumerate(theirs)}
+    missing = next((key for key in ours if key not in place), None)
+    if missing is not None:
+        residue = structure.residue_labels[missing[0]]
+        there = ", ".join(name for r, name in theirs if r == missing[0])
         raise ValueError(
-            f"mdtraj cannot read {path} with the {energy.event_shape[0]} atoms of {energy.name} ({error})."
-        ) from error
-    return torch.from_numpy(np.ascontiguousarray(x))
+            f"{path} has no atom {missing[1]} in residue {residue} (there: {there or 'no such residue'}): name its atoms as "
+            "the topology does, or give frames in the order of the topology in a format without names (xtc, dcd, npz)."
+        )
+    return frames.atom_slice([place[key] for key in ours])
 
 
 def as_trajectory(x: Tensor, energy: Energy, path: Path) -> Trajectory:

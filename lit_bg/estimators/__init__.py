@@ -14,7 +14,7 @@ from lit_bg.estimators.importance import (
     log_z,
     upper_limit,
 )
-from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_log_weights
+from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_covariance, mbar_log_weights
 from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
 from lit_bg.estimators.profile import effective_count, profile
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
@@ -40,6 +40,7 @@ __all__ = [
     "ladder_populations",
     "log_z",
     "mbar",
+    "mbar_covariance",
     "mbar_log_weights",
     "mean_with_error",
     "pareto_k",

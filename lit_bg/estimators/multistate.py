@@ -7,20 +7,23 @@ from torch import Tensor
 
 FEWEST_GROUPS = 16  # of a jackknife
 MOST_SAMPLES = 100_000  # more are thinned evenly: frames close in time say the same
-STEPS = 100
+ROUNDS = 20  # of the self-consistent equation, from a start however bad
+STEPS = 200
+CONVERGED = 1e-12  # of the number of samples: what a state may have too many or too few
 FEWEST_SHARED = 1e-3  # samples that tie two groups of states together
 
 
 def mbar(u: Tensor, counts: Tensor, start: Tensor | None = None) -> Tensor:
-    r"""Free energies of K states from samples of all of them, the multistate Bennett acceptance ratio.
+    r"""Return the free energies of K states from samples of all of them, the multistate Bennett acceptance ratio.
 
-    $f_k = -\ln Z_k$ with $f_1 = 0$ solves $f_k = -\ln \sum_n e^{-u_k(x_n)} / \sum_j N_j e^{f_j - u_j(x_n)}$. That is the
-    minimum of the convex $\sum_n \ln \sum_k N_k e^{f_k - u_k(x_n)} - \sum_k N_k f_k$, found by Newton's method with a
-    step that is halved until the function falls.
+    $f_k = -\ln Z_k$ with $f_1 = 0$ solves $f_k = -\ln \sum_n e^{-u_k(x_n)} / \sum_j N_j e^{f_j - u_j(x_n)}$. For the states
+    with samples that is the minimum of the convex $\sum_n \ln \sum_k N_k e^{f_k - u_k(x_n)} - \sum_k N_k f_k$. From a start by
+    a few rounds of the equation itself it is found by Newton's method, where a step that does not lower the function is
+    damped (Levenberg and Marquardt) until it does. States without samples follow from the others.
 
     Args:
         u: reduced energies of all samples in all states, (K, N); which state a sample came from does not matter.
-        counts: samples from every state, (K,), their sum is N.
+        counts: samples from every state, (K,), their sum is N; 0 for states that were not sampled.
         start: a guess of f, (K,).
 
     Returns:
@@ -33,36 +36,100 @@ def mbar(u: Tensor, counts: Tensor, start: Tensor | None = None) -> Tensor:
         Shirts, Chodera, J. Chem. Phys. 129, 124105 (2008), doi:10.1063/1.2978177.
     """
     u, counts = u.double(), counts.double()
-    if u.ndim != 2 or counts.shape != u.shape[:1] or counts.sum() != u.shape[1] or not (counts > 0).all():
+    if u.ndim != 2 or counts.shape != u.shape[:1] or counts.sum() != u.shape[1] or not (counts >= 0).all() or len(u.T) == 0:
         raise ValueError(
-            f"MBAR needs energies (K, N) and K positive counts that add up to N, got {tuple(u.shape)} and {counts.tolist()}."
+            f"MBAR needs energies (K, N) and K counts that add up to N, got {tuple(u.shape)} and {counts.tolist()}."
         )
     if not torch.isfinite(u).all():
         raise ValueError(f"{int((~torch.isfinite(u)).sum())} of {u.numel()} reduced energies are not finite.")
-    f = torch.zeros_like(counts) if start is None else start.double() - start[0]
+    offset = u.min(1).values  # large constants of a state cost digits
+    sampled = counts > 0
+    own, n = u[sampled] - offset[sampled, None], counts[sampled]
+    guess = torch.zeros_like(n) if start is None else start.double()[sampled] - offset[sampled]
+    f = _solve(own, n, guess - guess[0])
+    log_norm = torch.logsumexp((n.log() + f)[:, None] - own, 0)  # of the mixture, at every sample
+    every = -torch.logsumexp(offset[:, None] - u - log_norm, 1) + offset
+    return every - every[0]
+
+
+def _solve(u: Tensor, counts: Tensor, f: Tensor) -> Tensor:
+    """f of states that all have samples, the first zero."""
+    log_n, total = counts.log(), counts.sum()
 
     def evaluated(f: Tensor) -> tuple[Tensor, Tensor]:
         """The function and, for every sample, the probability that it is of state k, (K, N)."""
-        logits = (counts.log() + f)[:, None] - u
+        logits = (log_n + f)[:, None] - u
         log_sum = torch.logsumexp(logits, 0)
         return log_sum.sum() - counts @ f, (logits - log_sum).exp_()
 
+    for _ in range(ROUNDS):
+        f = -torch.logsumexp(-u - torch.logsumexp((log_n + f)[:, None] - u, 0), 1)
+        f = f - f[0]
     now, p = evaluated(f)
+    damping = 1e-3
     for _ in range(STEPS):
-        gradient = p.sum(1) - counts
-        hessian = torch.diag(p.sum(1)) - p @ p.T
-        # The first free energy is the zero of all; a little ridge keeps a step finite where states do not overlap.
-        step = torch.linalg.solve(hessian[1:, 1:] + 1e-10 * counts.sum() * torch.eye(len(f) - 1), gradient[1:])
-        step = torch.cat([step.new_zeros(1), step])
-        if gradient.abs().max() < 1e-8 * counts.sum():
-            if torch.linalg.eigvalsh(hessian)[1] > FEWEST_SHARED:  # without overlap any f solves the equations
-                return f
+        gradient = (p.sum(1) - counts)[1:]
+        if gradient.abs().max() < CONVERGED * total if len(gradient) else True:
             break
-        size = 1.0
-        while (new := evaluated(f - size * step))[0] > now + 1e-12 * now.abs() and size > 1e-6:
-            size /= 2
-        f, (now, p) = f - size * step, new
-    raise ValueError("MBAR has no answer: the samples of some states say nothing of the others, they do not overlap.")
+        hessian = (torch.diag(p.sum(1)) - p @ p.T)[1:, 1:]
+        scale = torch.diag(hessian).clamp_min(1e-12 * total)
+        while damping < 1e12:
+            step = torch.linalg.solve(hessian + damping * torch.diag(scale), gradient)
+            trial = torch.cat([f[:1], f[1:] - step])
+            value, q = evaluated(trial)
+            if value <= now + 1e-13 * now.abs():
+                f, now, p, damping = trial, value, q, damping / 10
+                break
+            damping *= 4
+        else:
+            break  # no step lowers the function: it is as low as its digits allow
+    _refuse_apart(p, counts)
+    return f
+
+
+def _refuse_apart(p: Tensor, counts: Tensor) -> None:
+    """Refuse states that fall into groups which share no sample: any difference between them would solve the equations.
+
+    Raises:
+        ValueError: the states of one such group.
+    """
+    shared = p @ p.T / counts.sqrt()[:, None] / counts.sqrt()
+    joined = shared > FEWEST_SHARED / counts.min()
+    reached = torch.zeros(len(counts), dtype=torch.bool)
+    reached[0] = True
+    for _ in range(len(counts)):
+        reached = reached | joined[reached].any(0)
+    if not reached.all():
+        apart = torch.nonzero(~reached).flatten().tolist()
+        raise ValueError(
+            f"MBAR has no answer: the samples of states {apart} and of the others say nothing of each other, they do not "
+            "overlap."
+        )
+
+
+def mbar_covariance(u: Tensor, counts: Tensor, f: Tensor) -> Tensor:
+    r"""Return the asymptotic covariance of f relative to the first state, (K, K), for independent samples.
+
+    With $W_{nk} = e^{f_k - u_k(x_n)} / \sum_j N_j e^{f_j - u_j(x_n)}$ it is $\Theta = W^T (1 - W N W^T)^+ W$, by the singular
+    values of W; the covariance of differences is $\Theta_{ij} - \Theta_{i1} - \Theta_{1j} + \Theta_{11}$.
+
+    Args:
+        u, counts: as for `mbar`.
+        f: from `mbar`.
+
+    References:
+        Shirts, Chodera, as for `mbar`, Eq. 8 and appendix D.
+    """
+    u, counts, f = u.double(), counts.double(), f.double()
+    used = counts > 0
+    log_norm = torch.logsumexp((counts[used].log() + f[used])[:, None] - u[used], 0)
+    w = (f[:, None] - u - log_norm).exp()  # (K, N)
+    values, vectors = torch.linalg.eigh(w @ w.T)
+    root = values.clamp_min(0).sqrt()
+    v = vectors * root  # W = U S V^T, W^T W = V S^2 V^T
+    inner = torch.eye(len(f), dtype=torch.float64) - v.T @ torch.diag(counts) @ v
+    theta = v @ torch.linalg.pinv(inner, rtol=1e-10, hermitian=True) @ v.T
+    return theta - theta[:1] - theta[:, :1] + theta[0, 0]
 
 
 def mbar_log_weights(u: Tensor, target: Tensor, counts: Tensor, f: Tensor) -> Tensor:
@@ -74,7 +141,8 @@ def mbar_log_weights(u: Tensor, target: Tensor, counts: Tensor, f: Tensor) -> Te
         counts: (K,).
         f: from `mbar`.
     """
-    return -target.double() - torch.logsumexp(counts.double().log()[:, None] + f[:, None] - u.double(), 0)
+    used = counts > 0
+    return -target.double() - torch.logsumexp(counts[used].double().log()[:, None] + f[used, None] - u[used].double(), 0)
 
 
 def ladder_populations(u: Tensor, beta: Tensor, label: Tensor, states: int) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,6 @@
 """The numbers that observers report, against exact answers and against the gathered samples."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -202,9 +201,7 @@ def test_a_collapse_of_the_ess_is_told_once(tmp_path):
             if trainer.current_epoch == 1:
                 pl_module.generator.loc.data += 6.0
 
-    module, data, trainer = assemble(
-        tmp_path, TwoWells(0.0), GaussianProposal(), [Diagnose(0.1), Push()], max_epochs=4
-    )
+    module, data, trainer = assemble(tmp_path, TwoWells(0.0), GaussianProposal(), [Diagnose(0.1), Push()], max_epochs=4)
     with pytest.warns(UserWarning, match="ESS has collapsed") as caught:
         trainer.fit(module, data)
     assert sum("collapsed" in str(w.message) for w in caught) == 1

@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from lit_bg.estimators import ladder_populations, mbar, mbar_log_weights
+from lit_bg.estimators import ladder_populations, mbar, mbar_covariance, mbar_log_weights
 
 # Two harmonic wells in D dimensions, well b GAP above well a and softer: everything is known at every temperature.
 D, GAP, SOFTER = 10, 7.0, 1.2
@@ -84,3 +85,59 @@ def test_refusals():
         mbar(torch.tensor([[0.0, math.nan], [0.0, 1.0]]), torch.tensor([1, 1]))
     with pytest.raises(ValueError, match="too few for an error bar"):
         ladder_populations(torch.zeros(3, 2, 4), BETA, torch.zeros(3, 2, 4), 2)
+
+
+@pytest.fixture(scope="module")
+def pymbar():
+    import logging
+
+    logging.disable(logging.WARNING)
+    yield pytest.importorskip("pymbar")
+    logging.disable(logging.NOTSET)
+
+
+def gamma_ladder(rungs, n=500, dim=60, seed=0):
+    """Energies of a harmonic system of `dim` dimensions on a ladder that exchanges every fourth time."""
+    rng = np.random.default_rng(seed)
+    kT = 8.0 * 1.322 ** np.arange(rungs)
+    U = rng.gamma(dim / 2, size=(rungs, n)) * kT[:, None]
+    return torch.from_numpy(U.flatten()[None] / kT[:, None]), torch.full((rungs,), float(n)), -dim / 2 * np.log(kT / kT[0])
+
+
+@pytest.mark.parametrize("rungs", [2, 4, 8, 15])
+def test_mbar_solves_ordinary_ladders_from_nothing(rungs, pymbar):
+    u, counts, exact = gamma_ladder(rungs)
+    f = mbar(u, counts)
+    theirs = pymbar.MBAR(u.numpy(), counts.numpy(), solver_protocol="robust")
+    assert np.abs(f.numpy() - (theirs.f_k - theirs.f_k[0])).max() < 1e-8
+    sigma = mbar_covariance(u, counts, f).diagonal().sqrt().numpy()
+    assert (np.abs(f.numpy() - exact)[1:] < 4 * sigma[1:]).all()
+    expected = theirs.compute_free_energy_differences()["dDelta_f"][0]
+    np.testing.assert_allclose(sigma[1:], expected[1:], rtol=1e-4)
+
+
+def test_states_without_samples_follow_from_the_others(pymbar):
+    u, _, _ = gamma_ladder(4)
+    keep = torch.ones(u.shape[1], dtype=torch.bool)
+    keep[500:1000] = False  # those of the second state
+    part, n = u[:, keep], torch.tensor([500.0, 0.0, 500.0, 500.0])
+    f = mbar(part, n)
+    theirs = pymbar.MBAR(part.numpy(), n.numpy(), solver_protocol="robust").f_k
+    assert np.abs(f.numpy() - (theirs - theirs[0])).max() < 1e-8
+
+
+def test_constants_and_orders_do_not_matter():
+    u, counts, _ = gamma_ladder(5)
+    f = mbar(u, counts)
+    shift = torch.tensor([0.0, 1e6, -3e5, 20.0, 1e4])
+    torch.testing.assert_close(mbar(u + shift[:, None], counts), f + shift, rtol=0, atol=1e-6)
+    order = torch.randperm(u.shape[1], generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mbar(u[:, order], counts), f, rtol=0, atol=1e-9)
+    torch.testing.assert_close(mbar(u.flip(0), counts).flip(0), f - f[-1], rtol=0, atol=1e-8)
+
+
+def test_groups_of_states_that_share_nothing_are_named():
+    x = torch.cat([torch.randn(200), torch.randn(200) + 1, torch.randn(200) + 1000])
+    u = 0.5 * (x - torch.tensor([0.0, 1.0, 1000.0])[:, None]) ** 2
+    with pytest.raises(ValueError, match=r"states \[2\] and of the others"):
+        mbar(u, torch.full((3,), 200.0))

@@ -90,7 +90,10 @@ def test_the_target_is_the_enantiomer_of_the_file():
     assert not energy.in_region(mirror).any()
     assert energy.in_region(torch.full_like(x, torch.nan)).all()  # no hand: they are counted as not finite
     faults = energy.find_faults(torch.cat([x, mirror[:3]]))
-    assert {name for name, wrong in faults.items() if wrong.any()} == {"the other hand at CA of THR2", "the other hand at CB of THR2"}
+    assert {name for name, wrong in faults.items() if wrong.any()} == {
+        "the other hand at CA of THR2",
+        "the other hand at CB of THR2",
+    }
     assert faults["the other hand at CA of THR2"].tolist() == [False] * 50 + [True] * 3
 
 

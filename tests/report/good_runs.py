@@ -1,6 +1,6 @@
 """Good generators, judged many times: how often is one called bad, and how often trusted? Run it to print the table.
 
-    python tests/report/good_runs.py --runs 300
+python tests/report/good_runs.py --runs 300
 """
 
 from __future__ import annotations
@@ -213,8 +213,8 @@ def two_normals(at: float, right: float, width: tuple[float, float], along: floa
 class Turned(Generator):
     """Planar particles: a mixture in the frame of one direction, turned at random; the density is that of both.
 
-    In an orthonormal basis without a centre of mass the first pair of coordinates is r (cos t, sin t); the mixture is of log r and
-    of the other pairs turned back by t, so that q = mixture / (2 pi r^2).
+    In an orthonormal basis without a centre of mass the first pair of coordinates is r (cos t, sin t); the mixture is of log r
+    and of the other pairs turned back by t, so that q = mixture / (2 pi r^2).
     """
 
     def __init__(self, mixture: Mixture, basis: Tensor):

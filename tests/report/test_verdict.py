@@ -155,7 +155,13 @@ def test_an_exact_value_that_is_the_same_in_all_modes_is_no_witness():
 
 def test_an_exact_value_that_differs_between_modes_vouches_for_their_probabilities():
     words = {c.name: c.word for c in judge(found(), Knowledge(exact={"a": EXACT})).claims}
-    assert words == {"log Z": "unchecked", "<a>": "trust", "P(left)": "trust", "P(right)": "trust", "F(right) - F(left)": "trust"}
+    assert words == {
+        "log Z": "unchecked",
+        "<a>": "trust",
+        "P(left)": "trust",
+        "P(right)": "trust",
+        "F(right) - F(left)": "trust",
+    }
 
 
 def test_log_z_alone_vouches_for_no_average():
@@ -201,7 +207,9 @@ def test_a_k_hat_within_its_error_of_the_limit_accuses_nobody():
 
 def test_a_rare_mode_that_few_proposals_cannot_hold_is_unchecked():
     few = Independence(300, 300, 1.0)
-    known = replace(KNOWN, log_Z=None, exact={}, populations={"left": Value(0.97, 0.0, "exact"), "right": Value(0.03, 0.0, "exact")})
+    known = replace(
+        KNOWN, log_Z=None, exact={}, populations={"left": Value(0.97, 0.0, "exact"), "right": Value(0.03, 0.0, "exact")}
+    )
     shares = {
         "left": replace(LEFT, value=1.0, error=0.004, effective=270.0, unit=0.004),
         "right": replace(RIGHT, value=0.0, error=math.inf, upper=0.011, effective=0.0, unit=0.004),
@@ -216,4 +224,7 @@ def test_contradictions_that_an_unseen_rare_mode_explains_are_unchecked():
     shares = {"left": replace(LEFT, value=1.0), "right": replace(RIGHT, value=0.0, error=math.inf, effective=0.0)}
     run = found(independence=few, modes=shares, **average(value=0.99))
     assert "300 proposals cannot tell" in judge(run, KNOWN).of("<a>").reason
-    assert judge(replace(run, independence=Independence(10_000, 10_000, 1.0), modes={**shares, "right": RIGHT}), KNOWN).word != "trust"
+    assert (
+        judge(replace(run, independence=Independence(10_000, 10_000, 1.0), modes={**shares, "right": RIGHT}), KNOWN).word
+        != "trust"
+    )
