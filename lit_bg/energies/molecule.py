@@ -60,6 +60,7 @@ class Molecule(Energy):
         system: a serialized System (XML), instead of `forcefield`.
         coordinates: file with the starting configuration, where the topology has none.
         implicit_solvent: HCT, OBC1, OBC2, GBn or GBn2, for prmtop and psf; elsewhere it is a force-field file.
+        defines: names for `#ifdef` of a GROMACS topology with their values, such as {FLEXIBLE: ""}.
         modes: the metastable states. "phi": the signs of the phi torsions of a peptide; "basins": those of the free energy
             along all torsions, found in the reference data; or borders [rad] by torsion, {phi: [0, 2.15]}. None: "phi",
             or "basins" for a molecule without.
@@ -93,6 +94,7 @@ class Molecule(Energy):
         system: str | None = None,
         coordinates: str | None = None,
         implicit_solvent: str | None = None,
+        defines: dict[str, str] | None = None,
         modes: Literal["phi", "basins"] | dict[str, list[float]] | None = None,
         backend: Literal["torch", "openmm"] = "torch",
         compile: bool | None = None,
@@ -112,11 +114,13 @@ class Molecule(Energy):
             cutoff,
             constraints=constraints,
             implicit_solvent=implicit_solvent,
+            defines=defines,
         )
         # what tells one target from another is kept under its name, for the cards of data sets
         self.topology_path: str | None = topology
         self.forcefield = forcefield
         self.nonbonded, self.cutoff, self.implicit_solvent = nonbonded, cutoff, implicit_solvent
+        self.defines = defines
         self._set_up(inputs, modes, backend, compile, platform, processes)
 
     @classmethod

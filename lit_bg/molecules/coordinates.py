@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from lit_bg.molecules.force_field import one_line
 
 PDB = (".pdb", ".ent", ".cif", ".mmcif")
 AMBER = (".inpcrd", ".rst7", ".restrt", ".ncrst")
 CHARMM = (".cor", ".crd")
+BROKEN = 0.4  # [nm], from where a bond three times as long as the median one is cut by a periodic box
+COINCIDENT = 0.03  # [nm] between atoms in one place
 PEPTIDE_BOND = 0.16  # [nm] at most
 
 
@@ -156,6 +159,26 @@ def check_bonds(topology: Any, x: np.ndarray, path: str) -> None:
             f"the median bond of {path} is {length:.3g} nm long, a chemical bond 0.07 to 0.25 nm: such files hold coordinates "
             f"in {unit}, with the atoms in the order of the topology."
         )
+    atoms = list(topology.atoms())
+    each = np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=-1)
+    worst = int(each.argmax())
+    if each[worst] > max(BROKEN, 3 * length):
+        i, j = pairs[worst]
+        raise ValueError(
+            f"the bond {_name(atoms[i])} - {_name(atoms[j])} of {path} is {each[worst]:.3g} nm long: make the molecule whole, "
+            "as it is on one side of a periodic box."
+        )
+    close = sorted(cKDTree(x).query_pairs(COINCIDENT))
+    if close:
+        i, j = close[0]
+        raise ValueError(
+            f"{_name(atoms[i])} and {_name(atoms[j])} of {path} are {np.linalg.norm(x[i] - x[j]):.2g} nm apart: no two atoms can "
+            "be in one place, so mend the coordinates."
+        )
+
+
+def _name(atom: Any) -> str:
+    return f"{atom.name} of {atom.residue.name}{atom.residue.id}"
 
 
 def _nanometres(positions: Any) -> np.ndarray:

@@ -8,6 +8,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+RESIDUES = """ALA ARG ASN ASP ASH CYS CYX GLN GLU GLH GLY HIS HID HIE HIP ILE LEU LYS LYN MET PHE PRO SER THR TRP TYR VAL
+ACE NME NHE HOH WAT A C G U DA DC DG DT"""
+STANDARD = frozenset(RESIDUES.split())
+"""Names of residues that OpenMM makes bonds for by itself"""
+
 
 def one_line(error: Exception) -> str:
     """The message of an error of OpenMM, without line breaks and the full stop."""
@@ -61,13 +66,31 @@ def system_from_force_field(topology: Any, files: list[str], nonbonded: str = "N
         unknown = re.match(r"No template found for residue (\d+)", str(error))
         if unknown is None:
             raise ValueError(f"the force field {', '.join(files)} cannot make a System: {one_line(error)}.") from error
-        residue = list(topology.residues())[int(unknown[1])]
-        raise ValueError(f"the force field {', '.join(files)} {_unknown_residue(residue, str(error))}.") from error
+        residues = list(topology.residues())
+        residue = _odd_one(residues[int(unknown[1])], topology, force_field)
+        raise ValueError(f"the force field {', '.join(files)} {_unknown_residue(residue, str(error), force_field)}.") from error
 
 
-def _unknown_residue(residue: Any, said: str) -> str:
+def _odd_one(residue: Any, topology: Any, force_field: Any) -> Any:
+    """The residue itself, or its neighbour in the chain whose name is unknown and whose missing bonds it suffers from."""
+    known = set(force_field._templates) | STANDARD
+    if residue.name not in known:
+        return residue
+    near = [r for r in topology.residues() if r.chain.index == residue.chain.index and abs(r.index - residue.index) == 1]
+    return next((r for r in near if r.name not in known), residue)
+
+
+def _unknown_residue(residue: Any, said: str, force_field: Any) -> str:
     """What is wrong with a residue that has no template, and the way out."""
     elements = [atom.element.symbol for atom in residue.atoms() if atom.element is not None]
+    bonds = list(residue.internal_bonds())
+    if residue.name not in force_field._templates and len(elements) > 1 and not bonds:
+        return (
+            f"does not know residue {residue.name} {residue.id}, and no bonds were made for it: rename it to its parent, or "
+            "give CONECT records and a force-field file that describes it"
+        )
+    if residue.name not in set(force_field._templates) | STANDARD and "H" not in elements:
+        return f"does not know residue {residue.name} {residue.id}: no template fits {residue.name}, add a force-field file"
     guess = re.search(r"\)\.\s+(The .*?)\.(?:\s|$)", said, re.DOTALL)
     diagnosis = " ".join(guess[1].split()) if guess else ""
     diagnosis = diagnosis[:1].lower() + diagnosis[1:]

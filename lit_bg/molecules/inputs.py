@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ class Request(NamedTuple):
     nonbonded: str
     cutoff: float  # [nm]
     implicit_solvent: str | None
+    defines: dict[str, str]
 
 
 def read_molecule(
@@ -45,6 +47,7 @@ def read_molecule(
     cutoff: float = 1.0,
     constraints: str | None = None,
     implicit_solvent: str | None = None,
+    defines: dict[str, str] | None = None,
 ) -> Inputs:
     """Topology, positions and an unconstrained System from the files of the usual programs, by the topology's suffix.
 
@@ -68,6 +71,7 @@ def read_molecule(
         cutoff: of all but NoCutoff [nm].
         constraints: only None. Constrained coordinates have no density.
         implicit_solvent: HCT, OBC1, OBC2, GBn or GBn2.
+        defines: names for `#ifdef` of a GROMACS topology with their values, such as {FLEXIBLE: ""}.
 
     Raises:
         ValueError: files that are missing, unreadable or of different molecules, atoms or residues that the force
@@ -78,12 +82,14 @@ def read_molecule(
     read = _reader(file)
     if read is None:
         raise ValueError(f"topology {topology} has the suffix '{file.suffix}', known are {', '.join([*PDB, *FORMATS])}.")
+    if defines and read is not _gromacs:
+        raise ValueError(f"defines={defines} are for GROMACS topologies, and {topology} is none: leave them out.")
     if coordinates is None and read is not _pdb:
         raise ValueError(f"topology {topology} holds no positions: give coordinates=, such as its .rst7, .gro, .crd or .pdb.")
     if system is not None and (forcefield is not None or implicit_solvent is not None):
         raise ValueError(f"system {system} holds its own force field and solvent: leave forcefield and implicit_solvent out.")
     found = read_coordinates(coordinates or topology, amber=read is _amber)
-    atoms, create = read(Request(file, found.box, forcefield, nonbonded, cutoff, implicit_solvent))
+    atoms, create = read(Request(file, found.box, forcefield, nonbonded, cutoff, implicit_solvent, defines or {}))
     check_atoms(atoms, found, topology, coordinates or topology)
     if system is not None:
         made = read_system(system, atoms.getNumAtoms())
@@ -137,12 +143,41 @@ def _gromacs(request: Request) -> tuple[Any, Callable[[], Any]]:
             )
         include = request.forcefield[0]
     try:
-        read = parse(request.file, app.GromacsTopFile, periodicBoxVectors=request.box, includeDir=include)
+        options = {"defines": dict(request.defines)} if request.defines else {}
+        read = parse(request.file, app.GromacsTopFile, periodicBoxVectors=request.box, includeDir=include, **options)
     except ValueError as error:
         if "#include" not in str(error):
             raise
         raise ValueError(f"{str(error)[:-1]}; set forcefield: [directory that holds it] or GMXDATA.") from error
+    left_out = _left_out(request)
+    if left_out:
+        warnings.warn(
+            f"{request.file} has {', '.join(f'[ {name} ]' for name in left_out)}, which OpenMM leaves out of the energy: what "
+            "they restrain is free here.",
+            stacklevel=4,
+        )
     return read.topology, lambda: _create(request, read.createSystem)
+
+
+RESTRAINTS = ("position_restraints", "distance_restraints", "dihedral_restraints", "orientation_restraints", "angle_restraints")
+
+
+def _left_out(request: Request) -> list[str]:
+    """Directives of a GROMACS topology that are not in the energy; those behind an `#ifdef` only where it is defined."""
+    found, active = [], [True]
+    for line in request.file.read_text(errors="replace").splitlines():
+        words = line.split(";")[0].replace("[", " [ ").replace("]", " ] ").split()
+        if not words:
+            continue
+        if words[0] in ("#ifdef", "#ifndef"):
+            active.append((words[-1] in request.defines) == (words[0] == "#ifdef"))
+        elif words[0] == "#else" and len(active) > 1:
+            active[-1] = not active[-1]
+        elif words[0] == "#endif" and len(active) > 1:
+            active.pop()
+        elif words[0] == "[" and len(words) > 1 and words[1] in RESTRAINTS and all(active):
+            found.append(words[1])
+    return list(dict.fromkeys(found))
 
 
 def _charmm(request: Request) -> tuple[Any, Callable[[], Any]]:
