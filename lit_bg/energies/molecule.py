@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,16 +16,15 @@ from lit_bg.energies.base import Energy, Modes, Observable, Symmetry
 from lit_bg.energies.molecular_modes import find_modes, phi_modes, torsion_modes
 from lit_bg.energies.molecular_observables import observables_of
 from lit_bg.energies.openmm_bridge import OpenMMEvaluator, Potential, choose_platform
+from lit_bg.energies.openmm_terms import energies_by_force
 from lit_bg.forces import ForceField, Untranslatable, box_of, translate
-from lit_bg.forces.custom_compound_bond import CustomCompoundBond
-from lit_bg.forces.custom_external import CustomExternal
 from lit_bg.forces.translate import BAROSTATS
 from lit_bg.molecules.chirality import name_centres, sides, stereocentres
 from lit_bg.molecules.coordinates import read_topology
 from lit_bg.molecules.force_field import unconstrained
 from lit_bg.molecules.geometry import distance
 from lit_bg.molecules.inputs import Inputs, read_molecule
-from lit_bg.molecules.invariance import refuse_fields
+from lit_bg.molecules.invariance import Term, refuse_fields
 from lit_bg.molecules.rotatable import RotatableBonds, rotatable_bonds
 from lit_bg.molecules.structure import NO_ELEMENT, Structure, bonds_of, harmonic_terms, unbound_parts
 
@@ -202,12 +201,12 @@ class Molecule(Energy):
                 stacklevel=3,
             )
 
-    def _by_force(self, system: Any) -> Callable[[Tensor], dict[str, Tensor]]:
-        """Energies of every force by name, in double precision, and of large systems only those that may be fields."""
-        if self.field is None:
-            return partial(_openmm_by_force, system)
-        few = self.structure.n_atoms <= MANY_ATOMS
-        return partial(self.field.components, of=lambda force: few or isinstance(force, CustomExternal | CustomCompoundBond))
+    def _by_force(self, system: Any) -> Callable[[Tensor], Iterable[Term]]:
+        """Energies of every force in double precision, and of large systems only of those that may be fields."""
+        field, few = self.field, self.structure.n_atoms <= MANY_ATOMS
+        if field is None:
+            return lambda x: energies_by_force(system, x, all_kinds=few)
+        return lambda x: [Term(*term) for term in field.components(x, lambda f: few or f.sees_positions).items()]
 
     @property
     def name(self) -> str:
@@ -343,22 +342,6 @@ class Molecule(Energy):
                 f"the median bond of the configurations is {ratio:.3g} times as long as in the molecule: "
                 "give nanometres (1 nm = 10 angstrom) and the atoms in the order of the topology."
             )
-
-
-def _openmm_by_force(system: Any, x: Tensor) -> dict[str, Tensor]:
-    """Energies of every force by name on the Reference platform, (B,) each."""
-    import copy
-
-    import openmm
-
-    grouped, names = copy.deepcopy(system), []
-    for k, force in enumerate(grouped.getForces()):
-        force.setForceGroup(k % 32)  # OpenMM has no more groups
-        names.append(force.getName())
-    evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(grouped), "Reference")
-    found = {" or ".join(dict.fromkeys(names[k::32])): evaluator.energy(x, {k}) for k in range(min(32, len(names)))}
-    evaluator.close()
-    return found
 
 
 def _check_temperature(temperature: float) -> None:

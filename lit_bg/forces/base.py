@@ -57,6 +57,7 @@ class Force(nn.Module, ABC):
     """
 
     needs_pairs: bool = False  # whether `energy` uses Frame.pairs
+    sees_positions: bool = False  # whether it may depend on positions in space, and not on distances and angles alone
     group: int = 0  # force group, for energies by group
     name: str = ""
 

@@ -74,6 +74,7 @@ class CustomCompoundBond(Force):
             self.coordinates.append(COORDINATES[function](members[:, [self._index(a) for a in arguments]], system.n, periodic))
         positions = sorted(v for v in expression.variables if v[0] in "xyz" and v[1:].isdigit() and v not in constants)
         self.positions = [(v, "xyz".index(v[0]), int(v[1:]) - 1) for v in positions]
+        self.sees_positions = bool(positions)
         self.register_buffer("members", members, persistent=False)
         self.expression = expression.bind(constants, [*self.names, *positions])
         self.empty = len(bonds) == 0

@@ -35,6 +35,7 @@ class CustomGB(Force):
         of_pair = shared | of_both(single)
 
         def for_atoms(expression: Expression, known: list[str]) -> nn.Module:
+            self.sees_positions |= not {"x", "y", "z"}.isdisjoint(expression.variables)
             return expression.bind(single | shared, [*known, "x", "y", "z"])
 
         self.names: list[str] = []  # of the values computed so far

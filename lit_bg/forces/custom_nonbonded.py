@@ -16,13 +16,14 @@ class CustomNonbonded(Force):
     """OpenMM's CustomNonbondedForce: an expression in the distance r and the parameters of both atoms.
 
     Exclusions, interaction groups, cutoff, switching function and computed values are OpenMM's. The expression may have
-    any value where a pair is excluded or beyond the cutoff: r is set to 1 nm there before it is evaluated. Of one that is not
-    symmetric in the two atoms, where OpenMM takes any order, the mean of both counts.
+    any value where a pair is excluded or beyond the cutoff: r is set to 1 nm there before it is evaluated. In interaction
+    groups the first atom is that of the first set. Without them, of an expression that is not symmetric in the two atoms,
+    where OpenMM takes any order, the mean of both counts.
     """
 
     needs_pairs = True
     kept: Tensor  # (N, N, 1) bool
-    times: Tensor | None  # (N, N, 1) how often a pair counts, where there are interaction groups
+    times: Tensor | None  # (N, N, 1) how often an ordered pair counts, where there are interaction groups
 
     def __init__(self, force: Any, system: System) -> None:
         super().__init__()
@@ -42,16 +43,14 @@ class CustomNonbonded(Force):
         self.expression = parse(force, force.getEnergyFunction()).bind(shared | of_both(single), ["r"])
         times = _times(force, n)
         self.register_buffer("kept", (times > 0)[:, :, None], persistent=False)
-        several = times[:, :, None] if (times > 1).any() else None
+        several = times[:, :, None] if (times[times > 0] != 0.5).any() else None
         self.register_buffer("times", several, persistent=False)
 
     def energy(self, frame: Frame) -> Tensor:
         terms = within(self.expression, {}, frame.distance, self.kept, self.cutoff)
         if self.switch is not None and self.cutoff is not None:
             terms = terms * switching(frame.distance, self.switch, self.cutoff)
-        if self.times is not None:
-            terms = terms * self.times
-        return 0.5 * total(terms)
+        return 0.5 * total(terms) if self.times is None else total(terms * self.times)
 
 
 def within(expression: nn.Module, values: dict[str, Tensor], r: Tensor, kept: Tensor, cutoff: float | None) -> Tensor:
@@ -68,17 +67,25 @@ def of_both(single: dict[str, Any]) -> dict[str, Any]:
 
 
 def _times(force: Any, n: int) -> Tensor:
-    """(N, N) float64: how often a pair interacts, once for every interaction group that it is in."""
-    times = torch.ones(n, n, dtype=torch.float64)
+    """(N, N) float64: how often an ordered pair counts, half for either order, or once for every group that it is in.
+
+    A pair of which both atoms are in both sets of a group counts once, the lower atom first, as in OpenMM.
+    """
+    times = torch.full((n, n), 0.5, dtype=torch.float64)
     if force.getNumInteractionGroups():
         times[:] = 0
         for k in range(force.getNumInteractionGroups()):
-            first, second = (torch.tensor(list(group), dtype=torch.long) for group in force.getInteractionGroupParameters(k))
-            inside = torch.zeros(n, n, dtype=torch.bool)
-            inside[first[:, None], second] = True
-            inside[second[:, None], first] = True
-            times += inside
+            first, second = (_members(group, n) for group in force.getInteractionGroupParameters(k))
+            inside = first[:, None] & second
+            times += inside & ~(inside & inside.T).tril()
     return times * ~excluded(force, n)
+
+
+def _members(atoms: Any, n: int) -> Tensor:
+    """(N,) bool."""
+    mask = torch.zeros(n, dtype=torch.bool)
+    mask[list(atoms)] = True
+    return mask
 
 
 def excluded(force: Any, n: int) -> Tensor:

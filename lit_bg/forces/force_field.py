@@ -111,9 +111,10 @@ class ForceField:
     def _table(self, x: Tensor, keys: list[Any]) -> dict[Any, Tensor]:
         own = self.fitted(x)
         table = {key: x.new_zeros(len(x), dtype=torch.float64) for key in keys if key is not None}
+        any_pairs = any(f.needs_pairs for key, f in zip(keys, own.forces, strict=True) if key is not None)
         with torch.no_grad():
             for rows in torch.arange(len(x)).split(self.chunk(x)):
-                frame = own.frame(_batch_last(x[rows]))
+                frame = Frame(_batch_last(x[rows]), own.box, any_pairs)
                 for key, force in zip(keys, own.forces, strict=True):
                     if key is not None:
                         table[key][rows] += force.energy(frame)  # type: ignore[operator]

@@ -30,20 +30,69 @@ def compound(expression, n):
     return force
 
 
+def field_of_born_radii():
+    force = openmm.CustomGBForce()
+    force.addComputedValue("I", "exp(-r)", force.ParticlePair)  # OpenMM wants a first one of pairs
+    force.addComputedValue("B", "I+0.1*x", force.SingleParticle)
+    force.addEnergyTerm("B", force.SingleParticle)
+    for _ in range(22):
+        force.addParticle([])
+    return force
+
+
 @pytest.mark.parametrize("backend", ["torch", "openmm"])
 @pytest.mark.parametrize(
     "force",
     [
         lambda: external("25*((x-0.5)^2+(y-0.5)^2+(z-0.5)^2)"),
         lambda: external("100*max(0,abs(z)-3)^2"),  # zero wherever the molecule is now
+        lambda: external("100*max(0,-x-30)^2"),
+        lambda: external("100*max(0,y-30)^2"),
         lambda: external("1e-4*x"),
         lambda: compound("10*pointdistance(x1,y1,z1,0,0,0)^2", 1),
+        field_of_born_radii,
     ],
-    ids=["spring", "wall", "field", "point"],
+    ids=["spring", "wall", "left wall", "upper wall", "field", "point", "radii"],
 )
 def test_a_field_is_refused_by_name(force, backend):
     with pytest.raises(ValueError, match=r"Custom\w+ of .* holds atoms at points in space"):
         Molecule.from_system(system(force()), PDB, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["torch", "openmm"])
+def test_a_field_is_not_hidden_by_another_force_of_its_name(backend):
+    with pytest.raises(ValueError, match="holds atoms at points in space"):
+        Molecule.from_system(system(external("x^2"), external("0*x")), PDB, backend=backend)
+
+
+@pytest.mark.parametrize("kind", [external, lambda text: compound(text, 1)])
+def test_large_systems_are_asked_for_their_fields_too(kind, monkeypatch):
+    monkeypatch.setattr("lit_bg.energies.molecule.MANY_ATOMS", 10)
+    text = "100*max(0,-{})^2".format("z" if kind is external else "z1-30")
+    for backend in ("torch", "openmm"):
+        with pytest.raises(ValueError, match="holds atoms at points in space"):
+            Molecule.from_system(system(kind(text)), PDB, backend=backend)
+        Molecule.from_system(system(), PDB, backend=backend)
+
+
+def test_a_collective_variable_is_asked_for_what_it_sees():
+    field, shape = openmm.CustomCVForce("3*a"), openmm.CustomCVForce("300*a^2")
+    field.addCollectiveVariable("a", external("x^2"))
+    shape.addCollectiveVariable("a", openmm.RMSDForce(PDB.positions, list(range(10))))
+    with (
+        pytest.warns(UserWarning, match="CustomCVForce has no translation"),
+        pytest.raises(ValueError, match="CustomCVForce of"),
+    ):
+        Molecule.from_system(system(field), PDB)
+    with pytest.warns(UserWarning, match="CustomCVForce has no translation"):
+        Molecule.from_system(system(shape), PDB)
+
+
+@pytest.mark.parametrize("method", ["PME", "LJPME", "Ewald"])
+def test_the_mesh_of_a_lattice_sum_is_no_field(method):
+    files = {"topology": "tests/molecules/data/ala2.prmtop", "coordinates": "tests/molecules/data/ala2.gro"}
+    with pytest.warns(UserWarning, match="has no translation to torch"):
+        Molecule(**files, nonbonded=method, cutoff=1.2)
 
 
 @pytest.mark.parametrize("expression", ["5*(z1-z2)", "(x1-x2)^2"])
@@ -144,12 +193,15 @@ def test_bonds_are_those_of_the_system_where_the_topology_has_none():
     assert structure.harmonic_bonds[0, 1] == (pytest.approx(0.38), 200.0)
 
 
-@pytest.mark.parametrize("groups", [[([0], [1])], [([0], [1])] * 2, [([0], [1]), ([1], [0])], [([0, 1], [0, 1]), ([0], [1])]])
+@pytest.mark.parametrize(
+    "groups", [[([0], [1])], [([0], [1])] * 2, [([0], [1]), ([1], [0])], [([0, 1], [0, 1]), ([0], [1])], [([1], [0])]]
+)
 def test_a_pair_counts_once_for_every_interaction_group(groups):
     made, read = argon(2)
-    force = openmm.CustomNonbondedForce("r^2")
-    for _ in range(2):
-        force.addParticle([])
+    force = openmm.CustomNonbondedForce("a1*r^2+a2")
+    force.addPerParticleParameter("a")
+    for a in (1.0, 3.0):
+        force.addParticle([a])
     for first, second in groups:
         force.addInteractionGroup(first, second)
     made.addForce(force)
