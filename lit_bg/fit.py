@@ -6,7 +6,6 @@ import difflib
 import os
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -115,6 +114,7 @@ def prepare(cli: CLI) -> Any:
 
     from lit_bg.callbacks.checkpoints import Interrupted
     from lit_bg.loggers import MetricsFile, wandb_logger, wandb_mode
+    from lit_bg.run import read_checkpoint
     from lit_bg.run_folder import RunFolder, find_checkpoint
 
     config = cli.config
@@ -164,22 +164,6 @@ def prepare(cli: CLI) -> Any:
         trainer.test(module, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
 
     return job
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, read without running any code in it.
-
-    Raises:
-        ValueError: it is not a checkpoint.
-    """
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"'{path}' cannot be read as a checkpoint ({type(error).__name__}): resume from another one."
-        ) from error
 
 
 def with_observers(given: list[Callback]) -> list[Callback]:

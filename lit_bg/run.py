@@ -68,7 +68,7 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Run:
 
     Raises:
         FileNotFoundError: the folder, its configuration or its checkpoint is missing.
-        ValueError: the checkpoint is of another configuration.
+        ValueError: the checkpoint is cut off or damaged, or of another configuration.
     """
     import yaml
 
@@ -79,10 +79,10 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Run:
     if not path.is_file():
         have = ", ".join(sorted(p.stem for p in folder.checkpoints.glob("*.ckpt"))) or "none"
         raise FileNotFoundError(f"no checkpoint '{checkpoint}' in '{folder.checkpoints}' (there: {have}).")
+    content = read_checkpoint(path)
     config = yaml.safe_load(folder.config.read_text())
     energy = build(Energy, _with_inputs(config["model"]["energy"], folder))
     generator = build(Generator, config["model"]["generator"]).build(energy)
-    content = torch.load(path, map_location="cpu", weights_only=True)
     prefix = "averaged." if any(k.startswith("averaged.") for k in content["state_dict"]) else "generator."
     state = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
     try:
@@ -91,6 +91,24 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Run:
         raise ValueError(f"'{path}' does not hold the generator that '{folder.config}' describes: {error}") from error
     generator.requires_grad_(False).eval()
     return Run(energy.to(device), generator.to(device), folder.path, int(content["global_step"]))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what a checkpoint holds, without running any code in it.
+
+    Raises:
+        ValueError: it is cut off, damaged, or no checkpoint of a run.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        problem, cause = "it holds no weights", None
+    except Exception as error:  # what is wrong with bytes may be anything from EOFError to KeyError
+        content, problem, cause = None, type(error).__name__, error
+    if not isinstance(content, dict) or not {"state_dict", "global_step"} <= content.keys():
+        raise ValueError(
+            f"'{path}' cannot be read as a checkpoint ({problem}): it was cut off or damaged, so take another one."
+        ) from cause
+    return content
 
 
 def _find(run: Path) -> RunFolder:
