@@ -37,18 +37,23 @@ def energies_by_force(system: Any, x: Tensor, all_kinds: bool = True) -> list[Te
     """
     import openmm
 
-    system = copy.deepcopy(system)
-    forces = [f for f in system.getForces() if type(f).__name__ not in NO_ENERGY]
-    forces = [f for f in forces if all_kinds or type(f).__name__ not in WITHIN]
+    asked = [
+        k
+        for k, force in enumerate(system.getForces())
+        if type(force).__name__ not in NO_ENERGY and (all_kinds or type(force).__name__ not in WITHIN)
+    ]
     terms: list[Term] = []
-    for start in range(0, len(forces), GROUPS - 1):
-        asked = forces[start : start + GROUPS - 1]
-        for force in system.getForces():
-            force.setForceGroup(0)
-        for group, force in enumerate(asked, 1):
+    for start in range(0, len(asked), GROUPS):
+        some = asked[start : start + GROUPS]
+        part = copy.deepcopy(system)
+        for k in reversed(range(part.getNumForces())):  # the others cost time to set up
+            if k not in some:
+                part.removeForce(k)
+        for group, force in enumerate(part.getForces()):
             force.setForceGroup(group)
-        evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(system), "Reference")
-        terms += [Term(f.getName(), evaluator.energy(x, {group}), _tolerance(f)) for group, f in enumerate(asked, 1)]
+        evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(part), "Reference")
+        for group, force in enumerate(part.getForces()):
+            terms.append(Term(force.getName(), evaluator.energy(x, {group}), _tolerance(force)))
         evaluator.close()
     return terms
 

@@ -127,8 +127,6 @@ def _amber(request: Request) -> tuple[Any, Callable[[], Any]]:
 
 
 def _gromacs(request: Request) -> tuple[Any, Callable[[], Any]]:
-    from openmm import app
-
     if request.implicit_solvent is not None:
         raise ValueError(
             f"implicit_solvent={request.implicit_solvent} is for Amber and CHARMM files, and OpenMM reads none from "
@@ -144,40 +142,43 @@ def _gromacs(request: Request) -> tuple[Any, Callable[[], Any]]:
         include = request.forcefield[0]
     try:
         options = {"defines": dict(request.defines)} if request.defines else {}
-        read = parse(request.file, app.GromacsTopFile, periodicBoxVectors=request.box, includeDir=include, **options)
+        read = parse(request.file, _gromacs_reader(), periodicBoxVectors=request.box, includeDir=include, **options)
     except ValueError as error:
         if "#include" not in str(error):
             raise
         raise ValueError(f"{str(error)[:-1]}; set forcefield: [directory that holds it] or GMXDATA.") from error
-    left_out = _left_out(request)
-    if left_out:
+    if read.left_out:
         warnings.warn(
-            f"{request.file} has {', '.join(f'[ {name} ]' for name in left_out)}, which OpenMM leaves out of the energy: what "
-            "they restrain is free here.",
+            f"{request.file} has {', '.join(f'[ {name} ]' for name in read.left_out)}, which OpenMM leaves out of the energy: "
+            "what they hold is free here.",
             stacklevel=4,
         )
     return read.topology, lambda: _create(request, read.createSystem)
 
 
-RESTRAINTS = ("position_restraints", "distance_restraints", "dihedral_restraints", "orientation_restraints", "angle_restraints")
+READ = """atoms bonds pairs angles dihedrals exclusions constraints settles cmap virtual_sites dummies
+moleculetype molecules system"""
+"""Directives of a molecule in a GROMACS topology that OpenMM reads"""
 
 
-def _left_out(request: Request) -> list[str]:
-    """Directives of a GROMACS topology that are not in the energy; those behind an `#ifdef` only where it is defined."""
-    found, active = [], [True]
-    for line in request.file.read_text(errors="replace").splitlines():
-        words = line.split(";")[0].replace("[", " [ ").replace("]", " ] ").split()
-        if not words:
-            continue
-        if words[0] in ("#ifdef", "#ifndef"):
-            active.append((words[-1] in request.defines) == (words[0] == "#ifdef"))
-        elif words[0] == "#else" and len(active) > 1:
-            active[-1] = not active[-1]
-        elif words[0] == "#endif" and len(active) > 1:
-            active.pop()
-        elif words[0] == "[" and len(words) > 1 and words[1] in RESTRAINTS and all(active):
-            found.append(words[1])
-    return list(dict.fromkeys(found))
+def _gromacs_reader() -> Any:
+    """OpenMM's reader of GROMACS topologies, which also notes the directives that it passes over, in `left_out`."""
+    from openmm import app
+
+    class Noting(app.GromacsTopFile):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            self.left_out: dict[str, None] = {}  # in their order; all lines are read by the constructor
+            super().__init__(*args, **options)
+
+        def _processLine(self, line: str, file: str) -> None:  # of every line of every included file
+            super()._processLine(line, file)
+            category = self._currentCategory
+            if category is None or not all(self._ifStack) or self._currentMoleculeType is None:
+                return
+            if category.rstrip("234n") not in READ.split() and not category.endswith("types"):
+                self.left_out[category] = None
+
+    return Noting
 
 
 def _charmm(request: Request) -> tuple[Any, Callable[[], Any]]:

@@ -205,19 +205,29 @@ def _add(terms: dict[Any, tuple[float, float]], key: tuple[int, ...], centre: fl
 
 
 def bonds_of(topology: Any, system: Any) -> tuple[tuple[int, int], ...]:
-    """Return the bonds of a topology; where it has none, those of the System: its harmonic and custom bond terms."""
+    """Return the bonds of a topology; of atoms that it leaves without any, those of the System's terms of two atoms.
+
+    Terms between the ends of an angle that are no side of another (Urey-Bradley) are no bonds.
+    """
     import openmm
 
-    bonds = tuple((b[0].index, b[1].index) for b in topology.bonds())
-    if bonds:
-        return bonds
+    bonds = [(b[0].index, b[1].index) for b in topology.bonds()]
+    bare = set(range(topology.getNumAtoms())).difference(*bonds)
     found: dict[tuple[int, int], None] = {}
+    ends: set[tuple[int, int]] = set()
+    sides: set[tuple[int, int]] = set()
     for force in system.getForces():
         if isinstance(force, openmm.HarmonicBondForce | openmm.CustomBondForce):
             for n in range(force.getNumBonds()):
                 i, j = force.getBondParameters(n)[:2]
-                found[min(i, j), max(i, j)] = None
-    return tuple(found)
+                if not bare.isdisjoint((i, j)):
+                    found[min(i, j), max(i, j)] = None
+        elif isinstance(force, openmm.HarmonicAngleForce | openmm.CustomAngleForce):
+            for n in range(force.getNumAngles()):
+                i, j, k = force.getAngleParameters(n)[:3]
+                ends.add((min(i, k), max(i, k)))
+                sides |= {(min(i, j), max(i, j)), (min(j, k), max(j, k))}
+    return (*bonds, *(pair for pair in found if pair in sides or pair not in ends))
 
 
 def unbound_parts(structure: Structure, system: Any) -> list[str]:

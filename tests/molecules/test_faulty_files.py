@@ -71,6 +71,13 @@ def test_restraints_of_a_gromacs_topology_are_said_to_be_left_out(tmp_path, recw
         Molecule(top(tmp_path, *RESTRAINTS), coordinates=GRO, defines={"POSRES": ""})
 
 
+@pytest.mark.parametrize("directive", ["position_restraints", "dihedral_restraints", "distance_restraints", "polarization"])
+def test_restraints_are_found_behind_defines_and_in_included_files(tmp_path, directive):
+    (tmp_path / "more.itp").write_text(f"[{directive}]\n  2  1  1000 1000 1000\n")
+    with pytest.warns(UserWarning, match=rf"has \[ {directive} \], which OpenMM leaves out of the energy"):
+        Molecule(top(tmp_path, "#define HELD", "#ifdef HELD", '#include "more.itp"', "#endif"), coordinates=GRO)
+
+
 def test_defines_choose_among_parts_of_a_topology(tmp_path):
     other = ["#ifdef STIFF", "[ bonds ]", "  2  1  1  0.109  1000000", "#endif"]
     path = top(tmp_path, *other)

@@ -181,6 +181,30 @@ def test_in_a_box_only_translations_are_a_symmetry(recwarn):
     assert not any("no bond" in str(w.message) for w in recwarn)
 
 
+def test_a_urey_bradley_term_is_no_bond_and_a_ring_of_three_has_three():
+    for ring in (False, True):
+        made, read = argon()
+        bonds, angles = openmm.HarmonicBondForce(), openmm.HarmonicAngleForce()
+        for pair in ((0, 1), (1, 2), (2, 0)):
+            bonds.addBond(*pair, 0.38, 100.0)
+        for angle in ((0, 1, 2), (1, 2, 0), (2, 0, 1))[: 3 if ring else 1]:
+            angles.addAngle(*angle, 1.0, 10.0)
+        made.addForce(bonds)
+        made.addForce(angles)
+        assert Molecule.from_system(made, read).structure.bonds == (((0, 1), (1, 2), (0, 2)) if ring else ((0, 1), (1, 2)))
+
+
+def test_an_atom_that_the_topology_leaves_bare_takes_the_bonds_of_the_system():
+    made, read = argon()
+    atoms = list(read.topology.atoms())
+    read.topology.addBond(atoms[0], atoms[1])
+    bonds = openmm.HarmonicBondForce()
+    for pair in ((0, 1), (1, 2)):
+        bonds.addBond(*pair, 0.38, 100.0)
+    made.addForce(bonds)
+    assert Molecule.from_system(made, read).structure.bonds == ((0, 1), (1, 2))
+
+
 def test_bonds_are_those_of_the_system_where_the_topology_has_none():
     made, read = argon()
     bonds = openmm.HarmonicBondForce()
