@@ -21,7 +21,7 @@ from lit_bg.forces import ForceField, Untranslatable, box_of, translate
 from lit_bg.forces.translate import BAROSTATS
 from lit_bg.molecules.chirality import name_centres, sides, stereocentres
 from lit_bg.molecules.coordinates import read_topology
-from lit_bg.molecules.force_field import unconstrained
+from lit_bg.molecules.force_field import remove_forces, unconstrained
 from lit_bg.molecules.geometry import distance
 from lit_bg.molecules.inputs import Inputs, read_molecule
 from lit_bg.molecules.invariance import Term, refuse_fields
@@ -167,6 +167,13 @@ class Molecule(Energy):
             raise ValueError(f"backend={backend} is unknown: use torch, or openmm for comparison.")
         choose_platform(inputs.system, platform)  # so that a wrong name is refused here
         self.structure = _structure(inputs)
+        for kind in remove_forces(
+            inputs.system, {*BAROSTATS, "AndersenThermostat"}
+        ):  # else they would act in OpenMM's dynamics
+            if kind in BAROSTATS:
+                warnings.warn(
+                    f"{self.name}: {kind} is left out, so that NPT becomes the fixed box of the System.", stacklevel=3
+                )
         self._modes = None if modes == "basins" else self._known_modes(modes)
         self.finds_modes = self._modes is None
         self._box = box_of(inputs.system)
@@ -187,12 +194,6 @@ class Molecule(Energy):
         box = self._box is not None
         self.symmetries = frozenset[Symmetry]({"translation"} if box else {"translation", "rotation"})
         refuse_fields(self._by_force(inputs.system), torch.from_numpy(self.structure.positions), box, self.name)
-        for force in inputs.system.getForces():
-            if type(force).__name__ in BAROSTATS:
-                warnings.warn(
-                    f"{self.name}: {type(force).__name__} is left out, so that NPT becomes the fixed box of the System.",
-                    stacklevel=3,
-                )
         parts = [] if box else unbound_parts(self.structure, inputs.system)
         if len(parts) > 1:
             warnings.warn(

@@ -84,10 +84,9 @@ def close_rings(topology: Any, x: np.ndarray) -> None:
     bonded = {frozenset((b[0].index, b[1].index)) for b in topology.bonds()}
     for chain in topology.chains():
         residues = list(chain.residues())
-        ends = [next((a for a in r.atoms() if a.name == name), None) for r, name in ((residues[0], "N"), (residues[-1], "C"))]
-        if len(residues) < 2 or None in ends:
+        n, c = (next((a for a in r.atoms() if a.name == name), None) for r, name in ((residues[0], "N"), (residues[-1], "C")))
+        if len(residues) < 2 or n is None or c is None:
             continue
-        n, c = ends
         near = np.linalg.norm(x[n.index] - x[c.index]) < PEPTIDE_BOND
         if near and frozenset((n.index, c.index)) not in bonded:
             topology.addBond(c, n)
@@ -144,23 +143,28 @@ def check_atoms(topology: Any, found: Coordinates, path: str, coordinates: str) 
 
 
 def check_bonds(topology: Any, x: np.ndarray, path: str) -> None:
-    """Bonds are as long as bonds are.
+    """Check that bonds are as long as bonds are, and that no two atoms are in one place.
 
     Raises:
-        ValueError: positions in another unit, or in another order than the topology's.
+        ValueError: positions in another unit, or in another order than the topology's, a broken bond, coincident atoms.
     """
+    atoms = list(topology.atoms())
     pairs = np.array([(b[0].index, b[1].index) for b in topology.bonds()]).reshape(-1, 2)
-    if not len(pairs):
-        return
-    length = float(np.median(np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=-1)))
-    if not 0.05 < length < 0.4:
+    if len(pairs):
+        _check_lengths(atoms, pairs, x, path)
+    _check_overlaps(atoms, x, path)
+
+
+def _check_lengths(atoms: list[Any], pairs: np.ndarray, x: np.ndarray, path: str) -> None:
+    each = np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=-1)
+    length = float(np.median(each))
+    chemical = all(atoms[i].element is not None for i in pairs.ravel())  # bonds of beads are of any length
+    if chemical and not 0.05 < length < 0.4:
         unit = "nanometres" if Path(path).suffix.lower() == ".gro" else "angstrom"
         raise ValueError(
             f"the median bond of {path} is {length:.3g} nm long, a chemical bond 0.07 to 0.25 nm: such files hold coordinates "
             f"in {unit}, with the atoms in the order of the topology."
         )
-    atoms = list(topology.atoms())
-    each = np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=-1)
     worst = int(each.argmax())
     if each[worst] > max(BROKEN, 3 * length):
         i, j = pairs[worst]
@@ -168,12 +172,17 @@ def check_bonds(topology: Any, x: np.ndarray, path: str) -> None:
             f"the bond {_name(atoms[i])} - {_name(atoms[j])} of {path} is {each[worst]:.3g} nm long: make the molecule whole, "
             "as it is on one side of a periodic box."
         )
-    close = sorted(cKDTree(x).query_pairs(COINCIDENT))
+
+
+def _check_overlaps(atoms: list[Any], x: np.ndarray, path: str) -> None:
+    """Two atoms, or two beads, are not in one place; a virtual site or Drude particle, without an element, is by its atom."""
+    close = sorted(cKDTree(x).query_pairs(COINCIDENT)) if np.isfinite(x).all() else []
+    close = [(i, j) for i, j in close if (atoms[i].element is None) == (atoms[j].element is None)]
     if close:
         i, j = close[0]
         raise ValueError(
-            f"{_name(atoms[i])} and {_name(atoms[j])} of {path} are {np.linalg.norm(x[i] - x[j]):.2g} nm apart: no two atoms can "
-            "be in one place, so mend the coordinates."
+            f"{_name(atoms[i])} and {_name(atoms[j])} of {path} are {np.linalg.norm(x[i] - x[j]):.2g} nm apart: no two atoms "
+            "can be in one place, so mend the coordinates."
         )
 
 

@@ -175,3 +175,12 @@ def unconstrained(system: Any, source: str, way_out: str) -> Any:
         system.removeConstraint(c)
     warnings.warn(f"{source} has {n} constraints, which are dropped: its bonds vibrate instead.", stacklevel=3)
     return system
+
+
+def remove_forces(system: Any, kinds: set[str]) -> list[str]:
+    """Take the forces of some classes of OpenMM out of a System, in place, and return the classes that were there."""
+    there = [(k, type(force).__name__) for k, force in enumerate(system.getForces())]
+    found = [(k, kind) for k, kind in there if kind in kinds]
+    for k, _ in reversed(found):
+        system.removeForce(k)
+    return [kind for _, kind in found]

@@ -1,5 +1,6 @@
 """What is wrong with a file is said in one sentence, of the right residue, bond or directive."""
 
+import openmm
 import pytest
 
 from lit_bg.energies import Molecule
@@ -51,6 +52,36 @@ def test_atoms_in_one_place_are_named(tmp_path):
     moved = at["HG21"][:30] + target[30:54] + at["HG21"][54:]
     with pytest.raises(ValueError, match=r"HG11 of VAL2 and HG21 of VAL2 .* no two atoms can be in one place"):
         Molecule(spoiled(tmp_path, VALINE, lambda s: moved if s == at["HG21"] else s), ["amber14-all.xml"])
+
+
+def write_beads(path, spacing, step):
+    """Five atoms without an element, `spacing` [angstrom] apart and the last two by `step`."""
+    places = [0, spacing, 2 * spacing, 3 * spacing, 3 * spacing + step]
+    rows = [f"HETATM{k:5d}  X{k}  CGB A   1    {x:8.3f}   0.000   0.000  1.00  0.00" for k, x in enumerate(places, 1)]
+    path.write_text("\n".join([*rows, *(f"CONECT{k:5d}{k + 1:5d}" for k in range(1, 5)), "END", ""]))
+
+
+def write_chain(path):
+    system, bonds = openmm.System(), openmm.HarmonicBondForce()
+    for k in range(5):
+        system.addParticle(72.0)
+        if k:
+            bonds.addBond(k - 1, k, 0.47, 1250.0)
+    system.addForce(bonds)
+    path.write_text(openmm.XmlSerializer.serialize(system))
+
+
+def test_bonds_of_beads_are_of_any_length_and_broken_ones_are_named(tmp_path):
+    pdb, xml = tmp_path / "cg.pdb", tmp_path / "cg.xml"
+    write_chain(xml)
+    write_beads(pdb, 4.7, 4.7)
+    assert len(Molecule(str(pdb), system=str(xml)).bonds) == 4
+    write_beads(pdb, 4.7, 0.0)
+    with pytest.raises(ValueError, match=r"X4 of CGB1 and X5 of CGB1 .* no two atoms can be in one place"):
+        Molecule(str(pdb), system=str(xml))
+    write_beads(pdb, 4.7, 30.0)
+    with pytest.raises(ValueError, match=r"the bond X4 of CGB1 - X5 of CGB1 of .* is 3 nm long"):
+        Molecule(str(pdb), system=str(xml))
 
 
 def top(tmp_path, *extra):

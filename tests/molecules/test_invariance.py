@@ -146,6 +146,7 @@ def test_a_barostat_becomes_the_fixed_box(kind):
     with pytest.warns(UserWarning, match=f"{kind} is left out, so that NPT becomes the fixed box"):
         molecule = Molecule.from_system(system(BAROSTATS[kind]()), PDB)
     assert molecule.field is not None
+    assert kind not in molecule.evaluator.system  # OpenMM's dynamics would change the box
 
 
 def argon(n=3, box=False):
