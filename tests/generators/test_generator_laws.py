@@ -84,20 +84,25 @@ def make(case, dtype=torch.float64):
     return generator.to(dtype)
 
 
-def cases():
-    found = []
-    for cls in concrete():
-        for arguments in SMALL.get(cls.__name__, [{}]):
-            for where, energy in ENERGIES.items():
-                try:
-                    cls(**copy.deepcopy(arguments)).build(energy)
-                except ValueError:
-                    continue  # refused, with a sentence; that it fits somewhere is a test below
-                found.append((cls, arguments, where))
-    return found
+LINES_ONLY = {"ContinuousFlow", "Diffusion", "ReverseDiffusion"}
 
 
-CASES = cases()
+def refused(cls, arguments, where):
+    """The sentence with which a generator is expected to refuse a system, None where it must build."""
+    if (ENERGIES[where].domain.kinds == LINE).all():
+        return None
+    if cls.__name__ in LINES_ONLY:
+        return f"{cls.__name__} lives on lines, and Space has coordinates on circles or intervals: use CouplingFlow"
+    if arguments.get("transform") == "affine":
+        return "Affine maps the real line, and .* coordinates are bounded or circular: use 'transform: spline'"
+    return None
+
+
+ALL = [(cls, a, where) for cls in concrete() for a in SMALL.get(cls.__name__, [{}]) for where in ENERGIES]
+REFUSED = [case for case in ALL if refused(*case) is not None]
+
+
+CASES = [case for case in ALL if refused(*case) is None]
 PLANAR = [c for c in CASES if c[0].log_prob is not Generator.log_prob and ENERGIES[c[2]].dim <= 2]
 
 
@@ -118,6 +123,13 @@ def rng(seed=0):
 def test_every_exported_generator_is_under_law():
     elsewhere = {name for name, arguments in SMALL.items() if not arguments}
     assert {c.__name__ for c in concrete()} == {cls.__name__ for cls, _, _ in CASES} | elsewhere
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=named)
+def test_what_does_not_fit_is_refused_in_a_sentence(case):
+    cls, arguments, where = case
+    with pytest.raises(ValueError, match=refused(*case)):
+        cls(**copy.deepcopy(arguments)).build(ENERGIES[where])
 
 
 @every
