@@ -74,7 +74,7 @@ def tail(log_w: Tensor, a: Tensor | None = None) -> Tail:
         return Tail(-math.inf, 0.0, 0.0) if total == 0 else Tail(math.nan, math.inf, math.nan)
     sides = [_fit(side.clamp_min(0), total) for side in (signed, -signed)]
     large = [t for t in sides if not t.share < 0.1 * max(s.share for s in sides)]
-    return max(large, key=lambda t: t.k)
+    return max(large, key=lambda t: -math.inf if math.isnan(t.k) else t.k)
 
 
 def pareto_k(log_w: Tensor) -> float:
@@ -102,13 +102,12 @@ class Selected(NamedTuple):
 
 
 def select_tail(values: Tensor) -> Selected | None:
-    """Choose the tail of non-negative values, (n,); None where fewer than five are positive (see `tail`)."""
-    n = len(values)
-    size = max(SMALLEST, min(n // 5, math.ceil(3 * math.sqrt(n))))
-    top = torch.topk(values, min(size + 1, n)).values
-    size = full = min(size, int((top[:-1] > 0).sum()))
-    if size < SMALLEST:
+    """Choose the tail of non-negative values, (n,); None where fewer than 25 are positive (see `tail`)."""
+    n, positive = len(values), int((values > 0).sum())
+    if positive < FEWEST:
         return None
+    size = full = max(SMALLEST, min(positive // 5, math.ceil(3 * math.sqrt(n))))
+    top = torch.topk(values, size + 1).values
     while size >= 2 * SMALLEST and not _is_one_tail(top, size):
         size //= 2
     return Selected(top, size, full)
@@ -118,7 +117,7 @@ def _fit(values: Tensor, total: float) -> Tail:
     """The tail of non-negative values, whose absolute sum is `total`."""
     selected = select_tail(values)
     if selected is None:
-        return Tail(-math.inf, 0.0, torch.topk(values, min(SMALLEST, len(values))).values.sum().item() / total)
+        return Tail(math.nan, math.inf, values.sum().item() / total)
     top, size, full = selected
     share = ((top[:full] - top[full]).sum() / total).item()
     k, error = k_hat(top, size)
