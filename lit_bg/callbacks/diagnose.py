@@ -84,7 +84,7 @@ class Diagnose(Observer):
         self._drawn.update(**proposals._asdict(), **tabulate(module.energy, proposals.x))
         # A table without rows where there is nothing: every rank takes part in the gathering.
         self._twice.update(densities=torch.empty(0, 2) if evaluation.densities is None else evaluation.densities)
-        if reference is None:
+        if reference is None or evaluation.frame is None or evaluation.walker is None:
             self._frames.update(**self._frames.columns)
         else:
             self._frames.update(log_q=reference.log_q, u=reference.u, frame=evaluation.frame, walker=evaluation.walker)

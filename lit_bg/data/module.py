@@ -151,8 +151,8 @@ class Data(LightningDataModule):
         pick = pick[self.rank :: self.world_size][index :: len(self.chunks(stage))]
         if len(pick) == 0:
             return None
-        columns = (self.held.x, self.held.u)
-        return Frames(*(c[pick].to(device) for c in columns), pick.to(device), self.held.walker[pick].to(device))
+        x, u, walker = (column[pick].to(device) for column in (self.held.x, self.held.u, self.held.walker))
+        return Frames(x, u, pick.to(device), walker)
 
     def train_dataloader(self) -> DataLoader:
         return _counter(self.steps_per_epoch)

@@ -80,10 +80,10 @@ def _differences(own: Transport | ContinuousFlow, energy: Energy, rng: torch.Gen
         log_p = own.prior.log_prob(z)
     if isinstance(own, FoldedFlow):
         log_q = log_q - own.folding.log_order  # q is the same in every copy of a sample
-    jacobian = _jacobian(own, z)
-    if jacobian is None:
+    found = _jacobian(own, z)
+    if found is None:
         return None
-    image, jacobian = jacobian
+    image, jacobian = found
     basis = _basis(energy).to(image)
     inner = jacobian if z.ndim == 2 else jacobian @ basis
     inner = basis.T @ inner

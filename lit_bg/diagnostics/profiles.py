@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ def reference_curve(a: Tensor, observable: Observable, bins: int, mean: Mean) ->
 
 def save_profiles(profiles: dict[str, Profile], path: Path) -> None:
     """Write one npz: for each observable the bin edges, and F and error [kT] of each curve."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, p in profiles.items():
         arrays[f"{name}/edges"] = p.edges.numpy()
         for label in ("raw", "reweighted", "reference"):
