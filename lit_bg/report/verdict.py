@@ -17,6 +17,7 @@ Word = Literal["trust", "do not trust", "unchecked"]
 
 PARETO_K = 0.7  # above it importance sampling does not work at this sample size,
 SHARP = 0.1  # standard error of k-hat from which the limit gives way by two: few samples must not be accused by chance
+LARGE_SHARE = 0.1  # of the sum in the tail, below which a k-hat above the limit must be so by two of its errors
 TAIL_SHARE = 0.01  # unless the tail holds less of the sum: nearly equal weights have a tail of any form and no size
 EFFECTIVE = 100  # effective samples below which error bars are guesses
 POOR_ESS = 1 / 3  # of a generator whose few effective samples are its own fault; above it more draws are all it needs
@@ -83,9 +84,9 @@ def judge(found: Findings, known: Knowledge) -> Verdict:
 
 def find_faults(found: Findings, known: Knowledge) -> Iterator[str]:
     """Name what speaks against the run as a whole, one sentence each."""
+    yield from _misplaced(found)
     yield from _few(found)
     yield from _dependent(found)
-    yield from _misplaced(found)
     yield from _wrong_density(found)
     if found.lost:
         yield f"the generator has lost mode{'s' * (len(found.lost) > 1)} {', '.join(found.lost)}."
@@ -380,7 +381,8 @@ def _scarce(found: Findings, known: Knowledge) -> str | None:
 
 def _heavy(t: Tail, what: str) -> str | None:
     """The sentence on a tail that is certainly heavy, and large enough to matter."""
-    if t.k > PARETO_K + 2 * max(0.0, t.error - SHARP) and t.share > TAIL_SHARE:
+    slack = 2 * max(0.0, t.error - SHARP) if t.share >= LARGE_SHARE else 2 * t.error
+    if t.k > PARETO_K + slack and t.share > TAIL_SHARE:
         return f"k-hat of {what} is {t.k:.2f} (below {PARETO_K} is needed) in a tail that holds {t.share:.1%} of the sum."
     return None
 
