@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.estimators.log_weights import checked
-from lit_bg.estimators.pareto import tail
+from lit_bg.estimators.pareto import Tail, tail
 from lit_bg.estimators.standard_error import pull_of_tail, standard_error
 
 ROUNDING = 1e-6  # of an average: an observable that varies less is constant in float32
@@ -165,21 +165,21 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     if not math.isfinite(value):
         return value, math.inf
     if ((a == 0) | (a == 1)).all():
-        return value, _error_of_event(a, w, residual)
+        return value, _error_of_event(a, w, residual, tail(log_w, a))
     if residual.abs().sum() <= ROUNDING * abs(value):
         return value, residual.norm().item()  # a constant
     pull = pull_of_tail(w, a, value)
     return value, math.hypot(standard_error(residual, tail(log_w, a)), pull)
 
 
-def _error_of_event(a: Tensor, w: Tensor, residual: Tensor) -> float:
+def _error_of_event(a: Tensor, w: Tensor, residual: Tensor, of: Tail) -> float:
     parts = (torch.where(a == 1, w, 0.0), torch.where(a == 0, w, 0.0))
     tiny = torch.finfo(w.dtype).tiny
     counts = [part.sum() ** 2 / (part**2).sum().clamp_min(tiny) for part in parts]
     if min(counts) < FEWEST * (1 - 1e-9):
         return math.inf
     unseen = torch.minimum(*(unseen_weight(part.max(), c, w.max()) for part, c in zip(parts, counts, strict=True))).item()
-    seen, all_of_it = residual.square().sum().item(), standard_error(residual)
+    seen, all_of_it = residual.square().sum().item(), standard_error(residual, of)
     return math.sqrt(0.5 * (seen + all_of_it**2) + unseen**2) if math.isfinite(all_of_it) else math.inf
 
 

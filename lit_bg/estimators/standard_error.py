@@ -10,6 +10,7 @@ from torch import Tensor
 from lit_bg.estimators.pareto import Tail, k_hat, select_tail
 
 HEAVY = 0.9  # k-hat of an average from which no error bar is honest
+NEGLIGIBLE = 0.01  # share of the sum in a tail that does not matter
 LEAST = 0.05  # k-hat below which a tail is as good as bounded
 UNSEEN = 10  # times as many samples as there are would show the largest term that an error bar reckons with
 LARGEST = 10  # weights whose configurations stand for what lies beyond
@@ -39,14 +40,15 @@ def standard_error(residuals: Tensor, of: Tail | None = None) -> float:
         return 0.0 if total == 0 else math.inf
     if of is not None and of.k == -math.inf:
         return math.sqrt(total)
-    if of is not None and (of.k > HEAVY or (of.k > 0.7 and math.isinf(of.error))):
+    matters = of is None or not of.share <= NEGLIGIBLE  # a tail of no size, whatever its form, leaves the error as it is
+    if of is not None and matters and (of.k > HEAVY or (of.k > 0.7 and math.isinf(of.error))):
         return math.inf
     variance = total
     for side in (residuals.clamp_min(0), (-residuals).clamp_min(0)):
         extra, k = _unseen_variance(side)
-        if k > HEAVY:
+        if k > HEAVY and of is None:
             return math.inf
-        variance += extra
+        variance += extra if matters else 0.0
     dof = max(1.0, 2 * total**2 / squares.square().sum().clamp_min(torch.finfo(squares.dtype).tiny).item())
     widening = max(stdtrit(dof, 0.8413447), stdtrit(dof, 0.9772499) / 2)
     return math.sqrt(variance) * float(widening)
@@ -61,7 +63,7 @@ def _unseen_variance(values: Tensor) -> tuple[float, float]:
     k, _ = k_hat(top, size)
     if k <= LEAST:
         return 0.0, k
-    k_, threshold, scale = _generalised_pareto(top, size, k)
+    k_, threshold, scale = _generalised_pareto(top, size, min(k, HEAVY))
     cut = 1 / (UNSEEN * size)
     at, slope = threshold - scale / k_, scale / k_  # a quantile is at + slope v^-k, with v uniform above the cut
     second = at**2 * (1 - cut)
@@ -102,6 +104,6 @@ def _largest_weight(w: Tensor) -> float:
     k, _ = k_hat(top, size)
     if k <= LEAST:
         return top[0].item()
-    k, threshold, scale = _generalised_pareto(top, size, k)
+    k, threshold, scale = _generalised_pareto(top, size, min(k, HEAVY))
     edge = scale / k * (size**k - 1)  # exceeded once
     return threshold + edge + (scale + k * edge) / max(1 - k, 0.2)

@@ -59,7 +59,10 @@ def statistical_inefficiency(series: Tensor) -> float:
 
 
 def mean_with_error(series: Tensor) -> tuple[float, float]:
-    r"""Mean of correlated frames and its standard error, $\sigma \sqrt{g / (T W)}$.
+    r"""Return the mean of correlated frames and its standard error, $t\, \sigma \sqrt{g / (T W)}$.
+
+    t is Student's factor for as many degrees of freedom as there are independent frames but one. A series of nothing but 0, or nothing but 1, is an event that nobody has left or entered: its error is infinite. Any other
+    constant has error 0. How often the errors cover the truth is measured in docs/verdict.md.
 
     Args:
         series: (T,) frames of one walker or (T, W) of several; (1, W) is W independent values.
@@ -67,13 +70,18 @@ def mean_with_error(series: Tensor) -> tuple[float, float]:
     Raises:
         ValueError: not a series, or entries that are not finite.
 
-    >>> mean_with_error(torch.tensor([1.0, 1.0, 1.0]))
-    (1.0, 0.0)
+    >>> mean_with_error(torch.tensor([2.0, 2.0, 2.0])), mean_with_error(torch.tensor([1.0, 1.0, 1.0]))
+    ((2.0, 0.0), (1.0, inf))
     """
+    from scipy.special import stdtrit
+
     a = checked(series)
-    if a.numel() == 1:
-        return a.item(), math.inf
-    return a.mean().item(), a.std().item() * math.sqrt(statistical_inefficiency(a) / a.numel())
+    if a.numel() == 1 or (a.min() == a.max() and a[0, 0] in (0, 1)):
+        return a.mean().item(), math.inf
+    g = statistical_inefficiency(a)
+    dof = max(1.0, a.numel() / g - 1)
+    t = float(max(stdtrit(dof, 0.8413447), stdtrit(dof, 0.9772499) / 2))
+    return a.mean().item(), t * a.std().item() * math.sqrt(g / a.numel())
 
 
 def r_hat(series: Tensor) -> float:

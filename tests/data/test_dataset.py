@@ -257,7 +257,8 @@ class TestAverages:
         values = data.walker.double()  # constant in each walker: ten independent values
         mean, error = data.mean(values)
         assert mean == pytest.approx(4.5)
-        assert error == pytest.approx(values.std().item() / math.sqrt(10), rel=0.01)
+        student = 2.2622 / 2  # at 95 % of nine degrees of freedom
+        assert error == pytest.approx(values.std().item() / math.sqrt(10) * student, rel=0.05)
 
     def test_mean_of_independent_frames(self, data):
         mean, error = data.mean(data.u)
