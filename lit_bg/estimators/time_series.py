@@ -61,8 +61,9 @@ def statistical_inefficiency(series: Tensor) -> float:
 def mean_with_error(series: Tensor) -> tuple[float, float]:
     r"""Return the mean of correlated frames and its standard error, $t\, \sigma \sqrt{g / (T W)}$.
 
-    t is Student's factor for as many degrees of freedom as there are independent frames but one. A series of nothing but 0, or nothing but 1, is an event that nobody has left or entered: its error is infinite. Any other
-    constant has error 0. How often the errors cover the truth is measured in docs/verdict.md.
+    t is Student's factor for as many degrees of freedom as there are independent frames but one. A series of nothing but 0, or
+    nothing but 1, is an event that nobody has left or entered: its error is infinite. Any other constant has error 0. How
+    often the errors cover the truth is measured in docs/verdict.md.
 
     Args:
         series: (T,) frames of one walker or (T, W) of several; (1, W) is W independent values.
