@@ -132,7 +132,7 @@ def diagnose(
     distinct = ~find_repeats(proposals.x)
     kept = torch.nonzero(distinct).flatten().to(proposals.x.device)
     g = serial_inefficiency(proposals.x[kept], proposals.u[kept], proposals.log_q[kept])
-    independence = Independence(len(log_w), int(distinct.sum()), g)
+    independence = Independence(len(log_w), int(distinct.sum()), g, energy.dim)
     log_w = log_w[distinct]
     a, label = table["a"].cpu()[distinct], table["label"].cpu()[distinct]
     weights = weigh(log_w, g)

@@ -27,11 +27,13 @@ class Independence:
         drawn: proposals as they came.
         distinct: of them, those that repeat no other.
         inefficiency: draws per independent draw, from their correlation in the order of drawing; 1 where there is none.
+        coordinates: of a configuration; of a single one chance repeats some values.
     """
 
     drawn: int
     distinct: int
     inefficiency: float
+    coordinates: int = 2
 
     @property
     def left(self) -> float:

@@ -8,7 +8,8 @@ from typing import Any
 from lit_bg.diagnostics.findings import Findings
 from lit_bg.diagnostics.knowledge import Knowledge, Value
 from lit_bg.diagnostics.modes import ModeShare
-from lit_bg.report.verdict import Verdict, describe_tail
+from lit_bg.report.tails import describe_tail
+from lit_bg.report.verdict import Verdict
 
 
 def summarise(found: Findings, known: Knowledge, verdict: Verdict) -> dict[str, Any]:

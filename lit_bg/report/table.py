@@ -8,7 +8,7 @@ from typing import Any
 
 from lit_bg.estimators import Tail
 from lit_bg.report.notation import count, with_error
-from lit_bg.report.verdict import describe_tail
+from lit_bg.report.tails import describe_tail
 
 MOST_MODES = 12  # rows; a system with more shows the missing ones and the most probable
 HEADER = ("", "raw", "reweighted", "effective", "k-hat", "reference", "exact", "claim")

@@ -12,7 +12,8 @@ from lit_bg.diagnostics.knowledge import Knowledge, Value
 from lit_bg.diagnostics.modes import ModeShare
 from lit_bg.diagnostics.weights import Forward, Weights
 from lit_bg.estimators import Tail
-from lit_bg.report.verdict import describe_tail, judge
+from lit_bg.report.tails import describe_tail
+from lit_bg.report.verdict import judge
 
 FINE = Tail(0.2, 0.05, 0.1)
 HEAVY = Tail(1.1, 0.1, 0.3)
