@@ -9,7 +9,9 @@ from torch import Tensor
 
 from lit_bg.estimators.pareto import Tail, k_hat, select_tail
 
-HEAVY = 0.9  # k-hat of an average from which no error bar is honest
+HEAVY = 0.7  # k-hat of an average from which no error bar is honest,
+DOUBT = 0.5  # once it is above by this many of its standard errors: few samples scatter about it
+STEEPEST = 0.9  # shape that an unseen tail is reckoned with at most
 NEGLIGIBLE = 0.01  # share of the sum in a tail that does not matter
 LEAST = 0.05  # k-hat below which a tail is as good as bounded
 UNSEEN = 10  # times as many samples as there are would show the largest term that an error bar reckons with
@@ -41,12 +43,12 @@ def standard_error(residuals: Tensor, of: Tail | None = None) -> float:
     if of is not None and of.k == -math.inf:
         return math.sqrt(total)
     matters = of is None or not of.share <= NEGLIGIBLE  # a tail of no size, whatever its form, leaves the error as it is
-    if of is not None and matters and (of.k > HEAVY or (of.k > 0.7 and math.isinf(of.error))):
+    if of is not None and matters and of.k > HEAVY and (math.isinf(of.error) or of.k - DOUBT * of.error > HEAVY):
         return math.inf
     variance = total
     for side in (residuals.clamp_min(0), (-residuals).clamp_min(0)):
-        extra, k = _unseen_variance(side)
-        if k > HEAVY and of is None:
+        extra, certain = _unseen_variance(side)
+        if certain > HEAVY and of is None:
             return math.inf
         variance += extra if matters else 0.0
     dof = max(1.0, 2 * total**2 / squares.square().sum().clamp_min(torch.finfo(squares.dtype).tiny).item())
@@ -55,21 +57,21 @@ def standard_error(residuals: Tensor, of: Tail | None = None) -> float:
 
 
 def _unseen_variance(values: Tensor) -> tuple[float, float]:
-    """By how much the second moment of a tail falls short of its Pareto distribution, and k-hat."""
+    """By how much the second moment of a tail falls short of its Pareto distribution, and what k-hat is at least."""
     selected = select_tail(values)
     if selected is None:
         return 0.0, -math.inf
     top, size, _ = selected
-    k, _ = k_hat(top, size)
+    k, error = k_hat(top, size)
     if k <= LEAST:
         return 0.0, k
-    k_, threshold, scale = _generalised_pareto(top, size, min(k, HEAVY))
+    k_, threshold, scale = _generalised_pareto(top, size, min(k, STEEPEST))
     cut = 1 / (UNSEEN * size)
     at, slope = threshold - scale / k_, scale / k_  # a quantile is at + slope v^-k, with v uniform above the cut
     second = at**2 * (1 - cut)
     second += 2 * at * slope * (1 - cut ** (1 - k_)) / (1 - k_)
     second += slope**2 * (1 - cut ** (1 - 2 * k_)) / (1 - 2 * k_)
-    return max(0.0, size * second - top[:size].square().sum().item()), k
+    return max(0.0, size * second - top[:size].square().sum().item()), k - DOUBT * error
 
 
 def _generalised_pareto(top: Tensor, size: int, k: float) -> tuple[float, float, float]:
@@ -104,6 +106,6 @@ def _largest_weight(w: Tensor) -> float:
     k, _ = k_hat(top, size)
     if k <= LEAST:
         return top[0].item()
-    k, threshold, scale = _generalised_pareto(top, size, min(k, HEAVY))
+    k, threshold, scale = _generalised_pareto(top, size, min(k, STEEPEST))
     edge = scale / k * (size**k - 1)  # exceeded once
     return threshold + edge + (scale + k * edge) / max(1 - k, 0.2)

@@ -1,6 +1,6 @@
 """How often error bars of correlated frames cover the truth; run it to print the table of docs/verdict.md.
 
-python tests/estimators/coverage_of_series.py --repeats 1000
+python tests/estimators/series_coverage.py --repeats 1000
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How often error bars of importance sampling cover the truth; run it to print the table of docs/verdict.md.
 
-    python tests/estimators/coverage.py --repeats 1000
+    python tests/estimators/error_bar_coverage.py --repeats 1000
 
 Proposals are standard normal numbers z (and others, independent of the weights, y); the weights are lognormal,
 ln w = s z - s^2 / 2 with s^2 = -ln ESS, so that the target is a normal density about s, or have a Pareto tail, w = U^-k.
