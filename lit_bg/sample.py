@@ -43,6 +43,7 @@ def sample(run: str, n: int, out: str, seed: int, batch_size: int, checkpoint: s
     from lit_bg.energies import Molecule
     from lit_bg.files import atomic
     from lit_bg.molecules import save_structures
+    from lit_bg.report.notation import with_error
 
     trained = load(run, checkpoint, device)
     if suffix in STRUCTURES and not isinstance(trained.energy, Molecule):
@@ -59,7 +60,7 @@ def sample(run: str, n: int, out: str, seed: int, batch_size: int, checkpoint: s
     value, error = estimators.log_z(s.log_w)
     return (
         f"{n} samples in {out}: ESS {estimators.ess(s.log_w):.3f}, k-hat {estimators.pareto_k(s.log_w):.2f}, "
-        f"log Z {value:.4f} +- {error:.4f}"
+        f"log Z {with_error(value, error)}"
     )
 
 
