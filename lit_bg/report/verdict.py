@@ -193,6 +193,8 @@ def _population(name: str, found: Findings, known: Knowledge, guards: Witnesses)
 def _why_unchecked(found: Findings, known: Knowledge) -> Iterator[str]:
     if found.effective < EFFECTIVE:
         yield f"{found.effective:.3g} effective samples of {found.n:.0f} cannot tell: draw more."
+    if scarce := _scarce(found, known):
+        yield scarce
     blind = [c.name for _, c in _claims(found, known) if "cannot see a lost mode" in c.reason]
     if blind:
         yield f"what is known exactly ({', '.join(blind)}) cannot see a lost mode."

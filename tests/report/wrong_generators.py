@@ -392,6 +392,7 @@ CASES = [
         lambda: Wells("populations", right=0.03),
         lambda: Faulty(right=0.0),
         ("unchecked", "do not trust"),
+        "300 proposals cannot tell",
         n=300,
     ),
     Case("3 % in a lost well", "populations", lambda: Wells("populations", right=0.03), lambda: Faulty(right=0.0), NO, "lost"),
