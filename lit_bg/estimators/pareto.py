@@ -12,7 +12,7 @@ from lit_bg.estimators.log_weights import checked
 
 FEWEST = 25  # samples, below which there is no tail to speak of
 SMALLEST = 5  # points of a tail
-FEW = 40  # points of a tail that was moved up, which may be the first of a cluster as well as of a heavy tail
+FEW = 40  # points of a tail: fewer may be the first of a cluster as well as of a heavy tail
 OUTLIERS = 8  # largest values, at most one in 13, on which alone no heavy tail can rest
 GAP = 6.0  # log of the odds against a gap between neighbours in a Pareto tail, from which it is the edge of a cluster
 REJECTED = 1.6  # Anderson-Darling statistic of a fitted Pareto tail: exceeded by one in a hundred of those that are one
@@ -124,7 +124,7 @@ def _fit(values: Tensor, total: float) -> Tail:
     if math.isinf(k):
         return Tail(k, 0.0, share)
     # A few large values above the rest may be the first of a cluster as well as of a heavy tail.
-    few = size < full and (size < FEW or not _is_one_tail(top, size))
+    few = size < FEW or (size < full and not _is_one_tail(top, size))
     largest = min(OUTLIERS, max(4, size // 13), size // 2)
     few = few or (largest > 0 and k_hat(top[largest:], size - largest)[0] < 0.5)
     return Tail(k, math.inf if k > 0.7 and few else error, share)
