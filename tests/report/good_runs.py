@@ -348,7 +348,7 @@ def main() -> None:
             words, reasons, ess = good.words(n, arguments.runs)
             shares = [f"{100 * words[w] / arguments.runs:.1f} %" for w in ("trust", "unchecked", "do not trust")]
             because = "; ".join(f"{times} x {reason}" for reason, times in reasons.most_common(2))
-            print(f"| {good.name} | {n} | {ess:.2f} | {' | '.join(shares)} | {because} |", flush=True)
+            print(f"| {good.name.replace('<', '&lt;')} | {n} | {ess:.2f} | {' | '.join(shares)} | {because} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -607,7 +607,8 @@ def main() -> None:
     for case in CASES:
         verdict = case.judged().verdict
         because = verdict.reasons[0] if verdict.reasons else "; ".join(f"{c.name}: {c.word}" for c in verdict.claims)
-        print(f"| {case.wrong} | {case.known} | {verdict.word} | {because} |")
+        cells = (case.wrong, case.known, verdict.word, because)
+        print(f"| {' | '.join(cell.replace('|', chr(92) + '|').replace('<', '&lt;') for cell in cells)} |")
 
 
 if __name__ == "__main__":
