@@ -64,7 +64,11 @@ def test_weights_without_a_mean_have_no_error_bar():
     assert sum(map(math.isinf, found)) >= 45
 
 
-@pytest.mark.parametrize("series", [s for s in SERIES if s.frames == 200 and s.time == 2.0], ids=str)
+def named(series):
+    return f"{series.name}, {series.frames} frames of {series.walkers} walkers, time {series.time}"
+
+
+@pytest.mark.parametrize("series", [s for s in SERIES if s.frames == 200 and s.time == 2.0], ids=named)
 def test_errors_of_series_cover(series):
     """200 repeats; within 3 sigma of 60 to 76 % and at least 90 %."""
     one, two, _ = series.coverage(200)
@@ -73,7 +77,7 @@ def test_errors_of_series_cover(series):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("series", SERIES, ids=str)
+@pytest.mark.parametrize("series", SERIES, ids=named)
 def test_errors_of_series_cover_in_every_cell(series):
     one, two, _ = series.coverage(1000)
     assert 0.6 - 3 * 0.015 < one < 0.76 + 3 * 0.015

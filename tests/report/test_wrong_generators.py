@@ -20,6 +20,6 @@ def test_the_verdict_is_right(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [c for c in CASES if c.words == ("do not trust",)], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if c.words == ("do not trust",)], ids=lambda c: f"{c.wrong} / {c.known}")
 def test_the_verdict_does_not_hang_on_the_seed(case):
     assert all(case.judged(seed).verdict.word == "do not trust" for seed in (10, 11, 12))
