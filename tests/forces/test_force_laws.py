@@ -239,3 +239,23 @@ def test_a_protein_of_892_atoms(files):
     torch.testing.assert_close(forces, their_forces, rtol=1e-6, atol=1e-6 * float(their_forces.abs().max()))
     single, _ = field.energy_and_forces(x.float())
     torch.testing.assert_close(single, field.energy(x.float().double()), rtol=0, atol=1e-4 * len(x0))
+
+
+def test_what_rounding_may_move_is_allowed_where_forces_cancel_and_no_more():
+    """In single precision against double, on configurations near a minimum, where a relative comparison would fail."""
+    from lit_bg.energies import Molecule
+    from lit_bg.forces.force_field import _batch_last, _with_gradient, rounding_of_forces
+    from lit_bg.samplers.minimise import minimise
+
+    molecule = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
+    x = minimise(molecule, molecule.initial.double().repeat(4, 1, 1))
+    field = molecule.field
+    gradient = {
+        d: _with_gradient(field.fitted(x.to(d)), _batch_last(x.to(d)))[1].double() for d in (torch.float32, torch.float64)
+    }
+    off = (gradient[torch.float32] - gradient[torch.float64]).flatten(0, 1).norm(dim=0)
+    allowed = rounding_of_forces(field.fitted(x.float()), _batch_last(x.float()))
+    assert (off < allowed).all()
+    thermal = x + 0.005 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+    size = _with_gradient(field.fitted(thermal), _batch_last(thermal))[1].flatten(0, 1).norm(dim=0)
+    assert (allowed < 0.1 * size).all()  # wrong forces are a tenth of them and more
