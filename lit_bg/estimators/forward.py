@@ -27,8 +27,9 @@ def forward_log_z(log_w: Tensor) -> tuple[float, float]:
     largest = (-log_w).max().item()
     if math.isinf(largest):
         return math.inf, math.inf  # q reaches none of the frames
-    mean, error = mean_with_error((-log_w - largest).exp())
-    return -largest - math.log(mean), error / mean
+    scaled = 0.5 * (-log_w - largest).exp()  # not 0 and 1 alone, which would be taken for an event
+    mean, error = mean_with_error(scaled)
+    return -largest - math.log(2 * mean), error / mean
 
 
 def forward_ess_with_error(log_w: Tensor) -> tuple[float, float]:
