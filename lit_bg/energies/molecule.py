@@ -19,7 +19,7 @@ from lit_bg.energies.openmm_bridge import OpenMMEvaluator, Potential, choose_pla
 from lit_bg.energies.openmm_terms import energies_by_force
 from lit_bg.forces import ForceField, Untranslatable, box_of, translate
 from lit_bg.forces.translate import BAROSTATS
-from lit_bg.molecules.chirality import name_centres, sides, stereocentres
+from lit_bg.molecules.chirality import Chirality
 from lit_bg.molecules.coordinates import read_topology
 from lit_bg.molecules.force_field import remove_forces, unconstrained
 from lit_bg.molecules.geometry import distance
@@ -298,32 +298,34 @@ class Molecule(Energy):
         self._modes = torsion_modes(self.structure, found["borders"], found["states"])
 
     @cached_property
-    def _stereocentres(self) -> tuple[tuple[int, int, int, int], ...]:
-        return stereocentres(self.structure)
+    def chirality(self) -> Chirality:
+        """The hand of every stereocentre, as the topology file has it."""
+        return Chirality(self.structure)
 
     def in_region(self, x: Tensor) -> Tensor:
         """Say which configurations have the hand of the topology file at every stereocentre, (B, N, 3) -> (B,) bool.
 
         The potential does not see the mirror image, and the target is one enantiomer. Labels of equivalent hydrogens are no
         matter of it: dynamics and internal coordinates keep those of the topology file, `FoldedFlow` folds onto them, and a
-        generator that proposes other labels as well counts each of them in log Z.
+        generator that proposes other labels as well counts each of them in log Z. Configurations that are flat or NaN have no
+        hand; of the latter there is no finite energy either.
         """
-        if not self._stereocentres:
-            return torch.ones(len(x), dtype=torch.bool, device=x.device)
-        return ~(sides(x, self.structure, self._stereocentres) < 0).any(-1)  # NaN has no hand, and no finite energy either
+        return ~self.chirality.is_mirrored(x)
 
     def find_faults(self, x: Tensor) -> dict[str, Tensor]:
-        """Return which configurations cannot be of this molecule in nanometres, (B,) bool, by what is wrong with them."""
+        """Return which configurations cannot be of this molecule in nanometres, (B,) bool, by what is wrong with them.
+
+        Atoms that no bond ties may be at any distance: their energy tells.
+        """
         found: dict[str, Tensor] = {}
         if self.structure.bonds:
             own = self.structure.bond_lengths.to(x)
             length = distance(x, torch.tensor(self.structure.bonds, device=x.device))
             found[f"a bond longer than {LONG_BOND} nm"] = (length > (2 * own).clamp_min(LONG_BOND)).any(-1)
             found[f"a bond shorter than {SHORT_BOND:.0%} of its length"] = (length < SHORT_BOND * own).any(-1)
-        if self._stereocentres:
-            names = name_centres(self.structure, self._stereocentres)
-            wrong = sides(x, self.structure, self._stereocentres) < 0
-            found |= {f"the other hand at {name}": wrong[:, k] for k, name in enumerate(names) if wrong[:, k].any()}
+        wrong = self.chirality.find_wrong(x)
+        for k in wrong.any(0).nonzero().flatten().tolist():
+            found[f"the other hand at {self.chirality.names[k]}"] = wrong[:, k]
         return found
 
     def check_configurations(self, x: Tensor) -> None:

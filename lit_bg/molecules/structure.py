@@ -81,6 +81,15 @@ class Structure:
             found[j].append(i)
         return tuple(tuple(near) for near in found)
 
+    def bonds_between(self, atom: int, reach: int | None = None) -> dict[int, int]:
+        """Number of bonds from an atom to every other that hangs together with it, up to `reach` bonds away."""
+        found, edge, steps = {atom: 0}, [atom], 0
+        while edge and steps != reach:
+            steps += 1
+            edge = list(dict.fromkeys(j for i in edge for j in self.neighbours[i] if j not in found))
+            found |= dict.fromkeys(edge, steps)
+        return found
+
     @cached_property
     def bond_lengths(self) -> torch.Tensor:
         """(M,) [nm] length of every bond: the equilibrium of its harmonic term, else as in the topology file."""
@@ -153,18 +162,22 @@ class Structure:
 
     @property
     def end_to_end(self) -> tuple[int, int] | None:
-        """The two atoms whose distance tells how stretched a peptide is, None if it is no peptide or a ring.
+        """The two atoms whose distance tells how stretched a peptide is, None if it is no peptide, a ring or several chains.
 
-        The first and the last CA; with a single amino acid the first and the last heavy atom of the backbone, caps
-        included: in ACE-ALA-NME the two methyl carbons.
+        CA of the two ends of the chain, whatever the order of residues in the file; with a single amino acid the two atoms
+        of its backbone, carbons of the caps included, that are farthest apart along bonds: in ACE-ALA-NME the two methyls.
+        Several chains, and branches with a backbone of their own, have more ends than two.
         """
-        alpha = [ca for _, ca, _ in self.backbone]
-        carbonyls = {c for _, _, c in self.backbone}
-        if alpha and all(carbonyls & set(self.neighbours[n]) for n, _, _ in self.backbone):
-            return None  # a ring has no end
-        if len(alpha) == 1:
-            alpha = [i for i, name in enumerate(self.names) if name in ("CH3", "N", "CA", "C")]
-        return (alpha[0], alpha[-1]) if alpha else None
+        if len(self.backbone) == 1:
+            centre = self.backbone[0][1]
+            main = [i for i in sorted(self.bonds_between(centre)) if self.names[i] in ("CH3", "N", "CA", "C")]
+            pairs = [(self.bonds_between(i)[j], -i, -j) for i, j in itertools.combinations(main, 2)]
+            _, i, j = max(pairs)
+            return -i, -j
+        carbonyls, nitrogens = {c for _, _, c in self.backbone}, {n for n, _, _ in self.backbone}
+        first = [ca for n, ca, _ in self.backbone if carbonyls.isdisjoint(self.neighbours[n])]
+        last = [ca for _, ca, c in self.backbone if nitrogens.isdisjoint(self.neighbours[c])]
+        return (first[0], last[0]) if len(first) == len(last) == 1 else None
 
     @property
     def chiral_centres(self) -> tuple[tuple[int, ...], ...]:
