@@ -164,20 +164,19 @@ class Structure:
     def end_to_end(self) -> tuple[int, int] | None:
         """The two atoms whose distance tells how stretched a peptide is, None if it is no peptide, a ring or several chains.
 
-        CA of the two ends of the chain, whatever the order of residues in the file; with a single amino acid the two atoms
+        CA of the two ends of the chain, whatever the order of residues in the file; of a chain of one amino acid the two atoms
         of its backbone, carbons of the caps included, that are farthest apart along bonds: in ACE-ALA-NME the two methyls.
         Several chains, and branches with a backbone of their own, have more ends than two.
         """
-        if len(self.backbone) == 1:
-            centre = self.backbone[0][1]
-            main = [i for i in sorted(self.bonds_between(centre)) if self.names[i] in ("CH3", "N", "CA", "C")]
-            pairs = [(self.bonds_between(i)[j], -i, -j) for i, j in itertools.combinations(main, 2)]
-            _, i, j = max(pairs)
-            return -i, -j
         carbonyls, nitrogens = {c for _, _, c in self.backbone}, {n for n, _, _ in self.backbone}
         first = [ca for n, ca, _ in self.backbone if carbonyls.isdisjoint(self.neighbours[n])]
         last = [ca for _, ca, c in self.backbone if nitrogens.isdisjoint(self.neighbours[c])]
-        return (first[0], last[0]) if len(first) == len(last) == 1 else None
+        if not len(first) == len(last) == 1:
+            return None
+        if first != last:
+            return first[0], last[0]
+        chain = [i for i in sorted(self.bonds_between(first[0])) if self.names[i] in ("CH3", "N", "CA", "C")]
+        return max(itertools.combinations(chain, 2), key=lambda pair: self.bonds_between(pair[0])[pair[1]])
 
     @property
     def chiral_centres(self) -> tuple[tuple[int, ...], ...]:
