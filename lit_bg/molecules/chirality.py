@@ -9,14 +9,7 @@ from lit_bg.molecules.isomers import BondedComponent, bonded_components
 from lit_bg.molecules.structure import NO_ELEMENT, Structure
 
 FLAT = 2e-4  # [nm^3] spanned by four substituents; those of a tetrahedron of bonds of 0.1 nm span five times as much
-PYRAMIDAL = (
-    "P",
-    "S",
-    "As",
-    "Se",
-    "Sb",
-    "Te",
-)  # a lone pair is their fourth neighbour, unlike nitrogen's it does not swing over
+PYRAMIDAL = ("P", "S", "As", "Se", "Sb", "Te")  # a lone pair is their fourth neighbour; it does not swing over as nitrogen's does
 
 Corners = tuple[int, int, int, int]
 
@@ -40,12 +33,12 @@ class Chirality:
     """
 
     def __init__(self, structure: Structure) -> None:
-        corners = _pyramids(structure)
+        corners = find_pyramids(structure)
         volume = dict(zip(corners, _file_volumes(structure, tuple(corners.values())), strict=True))
         self.centres: tuple[int, ...] = ()
         self._achiral: list[list[int]] = []  # columns of the centres of each molecule that is its own mirror image
         for atoms in bonded_components(structure):
-            hands = {i: 1 if volume[a] > 0 else -1 for i, a in enumerate(atoms) if abs(volume.get(a, 0.0)) > FLAT}
+            hands = {i: 1 if volume[a] > 0 else -1 for i, a in enumerate(atoms) if a in volume}
             if not hands:
                 continue
             component = BondedComponent(structure, atoms)
@@ -78,6 +71,22 @@ class Chirality:
     def is_mirrored(self, x: Tensor) -> Tensor:
         """Say which configurations have a stereocentre of the other hand, (B, N, 3) -> (B,) bool."""
         return self.find_wrong(x).any(-1)
+
+
+def find_pyramids(structure: Structure) -> dict[int, Corners]:
+    """Return the four corners around every atom that no motion turns inside out: its neighbours, or three of them and itself.
+
+    Those that lie flat in the topology file tell nothing and are left out.
+    """
+    found: dict[int, Corners] = {}
+    for i, near in enumerate(structure.neighbours):
+        element = structure.elements[i]
+        if len(near) == 4 and element != NO_ELEMENT:
+            found[i] = (near[0], near[1], near[2], near[3])
+        elif len(near) == 3 and element in PYRAMIDAL:
+            found[i] = (near[0], near[1], near[2], i)
+    volume = _file_volumes(structure, tuple(found.values()))
+    return {i: corners for (i, corners), v in zip(found.items(), volume, strict=True) if abs(v) > FLAT}
 
 
 def is_mirrored(x: Tensor, structure: Structure) -> Tensor:
@@ -122,18 +131,6 @@ def sides(x: Tensor, structure: Structure, centres: tuple[Corners, ...]) -> Tens
     atoms = torch.tensor(centres, dtype=torch.long, device=x.device).reshape(-1, 4)
     file = torch.from_numpy(structure.positions)[None].to(x.device, x.dtype)
     return (_volume(x, atoms) * _volume(file, atoms)).sign()
-
-
-def _pyramids(structure: Structure) -> dict[int, Corners]:
-    """Corners of every atom that may have a hand, neighbours in the order of the bonds."""
-    found: dict[int, Corners] = {}
-    for i, near in enumerate(structure.neighbours):
-        element = structure.elements[i]
-        if len(near) == 4 and element != NO_ELEMENT:
-            found[i] = (near[0], near[1], near[2], near[3])
-        elif len(near) == 3 and element in PYRAMIDAL:
-            found[i] = (near[0], near[1], near[2], i)
-    return found
 
 
 def _names(structure: Structure, atoms: tuple[int, ...]) -> tuple[str, ...]:

@@ -7,18 +7,19 @@ import math
 import torch
 from torch import Tensor
 
-from lit_bg.molecules.chirality import sides
+from lit_bg.molecules.chirality import Corners, find_pyramids, sides
 from lit_bg.molecules.structure import Structure
 
 
 class Folding:
     """R, where the neighbours of every atom with four lie as in the topology file, labels of hydrogens included.
 
-    No motion at temperatures of interest leaves R. Two kinds of moves that a potential does not see lead back to it: the
-    mirror image of the molecule, and the exchange of two end atoms of one element on a common centre (two hydrogens of a
-    methyl). A centre with such ends is put right by their exchange; the others (CA of most amino acids, CB of valine) only all
-    at once, by the mirror image. Together the moves are a group. Of the configurations that it makes of one, exactly one lies
-    in R if the centres without such ends agree, and none if they contradict each other.
+    Of a pyramid (a sulfoxide) the three do; what lies flat in the file may lie on either side. No motion at temperatures of
+    interest leaves R. Two kinds of moves that a potential does not see lead back to it: the mirror image of the molecule,
+    and the exchange of two end atoms of one element on a common centre (two hydrogens of a methyl). A centre with such ends
+    is put right by their exchange; the others (CA of most amino acids, CB of valine) only all at once, by the mirror image.
+    Together the moves are a group. Of the configurations that it makes of one, exactly one lies in R if the centres without
+    such ends agree, and none if they contradict each other.
 
     Attributes:
         types: (N,) long: end atoms of one element on a common centre are of one type.
@@ -26,16 +27,18 @@ class Folding:
         log_order: log of the number of moves in the group.
 
     Raises:
-        ValueError: no atom has four neighbours, so that there is one arrangement.
+        ValueError: no atom has four neighbours off a plane, so that there is one arrangement.
     """
 
     def __init__(self, structure: Structure) -> None:
-        around = tuple((a[0], a[1], a[2], a[3]) for a in structure.neighbours if len(a) == 4)
+        around = tuple(find_pyramids(structure).values())
         if not around:
-            raise ValueError("no atom of the molecule has four neighbours, so there is nothing to fold: use ContinuousFlow.")
+            raise ValueError(
+                "no atom of the molecule has four neighbours off a plane, so there is nothing to fold: use ContinuousFlow."
+            )
         self.structure = structure
-        self.rigid: tuple[tuple[int, int, int, int], ...] = ()
-        self.free: tuple[tuple[int, int, int, int], ...] = ()
+        self.rigid: tuple[Corners, ...] = ()
+        self.free: tuple[Corners, ...] = ()
         types, pairs = list(range(structure.n_atoms)), []
         for centre in around:
             ends = [i for i in centre if len(structure.neighbours[i]) == 1]

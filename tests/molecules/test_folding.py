@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from lit_bg.energies import Molecule
+from lit_bg.molecules import Structure
+from lit_bg.molecules.chirality import is_mirrored
 from lit_bg.molecules.folding import Folding
 
 
@@ -61,3 +63,26 @@ def test_a_molecule_without_an_arrangement_is_refused(molecule):
     flat = dataclasses.replace(molecule.structure, bonds=molecule.structure.bonds[:1])
     with pytest.raises(ValueError, match="no atom of the molecule has four neighbours"):
         Folding(flat)
+
+
+def test_a_pyramid_and_a_flat_centre(molecule):
+    """A sulfoxide without any other hand is folded onto that of the file, and what lies flat there is left as it is."""
+    bonds = [(0, 1), (0, 2), (0, 3), *((2, k) for k in (4, 5, 6)), (3, 7), (3, 8), (3, 9)]
+    positions = 0.15 * torch.randn(10, 3, generator=rng(), dtype=torch.float64).numpy()
+    made = Structure(
+        positions=positions - positions.mean(0), names=tuple("SOCCHHHHHF"), elements=tuple("SOCCHHHHHF"), masses=(1.0,) * 10,
+        bonds=tuple(bonds), residues=("MOL",), residue_of=(0,) * 10,
+    )  # fmt: skip
+    folding, x = Folding(made), torch.from_numpy(made.positions)[None]
+    assert folding.mirrors
+    back, inside = folding(-x)
+    assert inside.all()
+    assert not is_mirrored(back, made).any()
+    structure = molecule.structure
+    centre = next(i for i, near in enumerate(structure.neighbours) if len(near) == 4)
+    flat = structure.positions.copy()
+    flat[list(structure.neighbours[centre])] = 0.1 * torch.tensor([[1.0, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]]).numpy()
+    bent = Folding(dataclasses.replace(structure, positions=flat))
+    assert bent.log_order < Folding(structure).log_order + 1e-9
+    assert len(bent.free + bent.rigid) < len(Folding(structure).free + Folding(structure).rigid)
+    assert bent.contains(torch.from_numpy(flat)[None]).all()

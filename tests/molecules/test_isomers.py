@@ -226,3 +226,16 @@ def test_the_hand_as_it_is_seen():
         "SOCF", [(0, k) for k in range(1, 4)], [[0, 0, 0], [0.1, 0, -0.05], [0, 0.1, -0.05], [-0.1, -0.1, -0.05]]
     )
     assert describe_hands(sulfoxide) == {"S0 of MOL1": "O1, C2, F3 anticlockwise from its lone pair"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_hands_in_either_precision_and_on_another_device(dtype):
+    chirality = Chirality(tartaric(-1))
+    x = torch.from_numpy(tartaric(-1).positions)[None].to(dtype) + 0.001 * torch.randn(
+        50, 8, 3, generator=torch.Generator().manual_seed(0), dtype=dtype
+    )
+    assert not chirality.is_mirrored(x).any()
+    assert chirality.is_mirrored(x[:, [0, 1, 2, 4, 3, 5, 6, 7]] + 10).all()  # far from the origin, O and H exchanged
+    assert chirality.find_wrong(x.to("meta")).shape == (50, 2)
+    assert chirality.find_wrong(x.to("meta")).device.type == "meta"
+    assert chirality.find_wrong(x[:0]).shape == (0, 2)
