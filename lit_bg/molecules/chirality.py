@@ -9,7 +9,7 @@ from lit_bg.molecules.isomers import BondedComponent, bonded_components
 from lit_bg.molecules.structure import NO_ELEMENT, Structure
 
 FLAT = 2e-4  # [nm^3] spanned by four substituents; those of a tetrahedron of bonds of 0.1 nm span five times as much
-PYRAMIDAL = ("P", "S", "As", "Se", "Sb", "Te")  # a lone pair is their fourth neighbour; it does not swing over as nitrogen's does
+PYRAMIDAL = ("P", "S", "As", "Se", "Sb", "Te")  # a lone pair is their fourth neighbour; unlike nitrogen they do not swing over
 
 Corners = tuple[int, int, int, int]
 
