@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import openmm
 import pytest
@@ -10,6 +12,7 @@ from systems import ALANINES, KINDS, PDB, PEPTIDES, force_field
 
 import lit_bg.forces.force_field as module
 from lit_bg.forces import ForceField, Untranslatable, translate
+from lit_bg.forces.comparison import estimate_rounding
 
 ALL = KINDS | ALANINES | PEPTIDES
 
@@ -243,19 +246,60 @@ def test_a_protein_of_892_atoms(files):
 
 def test_what_rounding_may_move_is_allowed_where_forces_cancel_and_no_more():
     """In single precision against double, on configurations near a minimum, where a relative comparison would fail."""
+    field, x = at_the_minimum()
+    sums = {d: (field.fitted(x.to(d)), module._batch_last(x.to(d))) for d in (torch.float32, torch.float64)}
+    single, double = (module._with_gradient(*sums[d])[1].double() for d in sums)
+    allowed = estimate_rounding(*sums[torch.float32], module._with_gradient)[1]
+    assert ((single - double).flatten(0, 1).norm(dim=0) < allowed).all()
+    thermal = x + 0.005 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+    size = module._with_gradient(field.fitted(thermal), module._batch_last(thermal))[1].flatten(0, 1).norm(dim=0)
+    assert (allowed < 0.1 * size).all()  # wrong forces are a tenth of them and more
+
+
+def at_the_minimum() -> tuple[ForceField, torch.Tensor]:
     from lit_bg.energies import Molecule
-    from lit_bg.forces.force_field import _batch_last, _with_gradient, rounding_of_forces
     from lit_bg.samplers.minimise import minimise
 
     molecule = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
-    x = minimise(molecule, molecule.initial.double().repeat(4, 1, 1))
-    field = molecule.field
-    gradient = {
-        d: _with_gradient(field.fitted(x.to(d)), _batch_last(x.to(d)))[1].double() for d in (torch.float32, torch.float64)
-    }
-    off = (gradient[torch.float32] - gradient[torch.float64]).flatten(0, 1).norm(dim=0)
-    allowed = rounding_of_forces(field.fitted(x.float()), _batch_last(x.float()))
-    assert (off < allowed).all()
-    thermal = x + 0.005 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
-    size = _with_gradient(field.fitted(thermal), _batch_last(thermal))[1].flatten(0, 1).norm(dim=0)
-    assert (allowed < 0.1 * size).all()  # wrong forces are a tenth of them and more
+    return molecule.field, minimise(molecule, molecule.initial.double().repeat(4, 1, 1))
+
+
+def a_bond_at_its_length() -> tuple[ForceField, torch.Tensor]:
+    system, bond = openmm.System(), openmm.HarmonicBondForce()
+    for _ in range(2):
+        system.addParticle(12.0)
+    bond.addBond(0, 1, 0.153, 2e5)
+    system.addForce(bond)
+    return translate(system), torch.tensor([[[0.1, 0.2, 0.3], [0.1, 0.353, 0.3]]], dtype=torch.float64).repeat(4, 1, 1)
+
+
+def with_other_rounding(own, x):
+    """What a compiler may do: coordinates are right to a unit in their last place."""
+    return module._in_one(own, x * (1 + torch.finfo(x.dtype).eps * torch.randn(x.shape, dtype=x.dtype).sign()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("made", [at_the_minimum, a_bond_at_its_length])
+class TestCompiledCodeAtAMinimum:
+    def test_is_used(self, made, dtype, monkeypatch, recwarn):
+        field, x = made()
+        monkeypatch.setattr(module, "_compiled", lambda: with_other_rounding)
+        field.energy_and_forces(x.to(dtype), compiled=True)
+        assert field._agrees == {(dtype, x.device): True}
+        assert not [w for w in recwarn if "of this force field" in str(w.message)]
+
+    @pytest.mark.parametrize("factor", [0.0, 0.9, -1.0, math.nan])
+    def test_is_found_out(self, made, dtype, factor, monkeypatch):
+        field, x = made()
+        monkeypatch.setattr(module, "_compiled", lambda: lambda *a: (lambda u, g: (u, factor * g))(*with_other_rounding(*a)))
+        with pytest.warns(UserWarning, match="gave wrong energies or forces for"):
+            field.energy_and_forces(x.to(dtype), compiled=True)
+
+
+def test_a_batch_without_finite_energies_does_not_vouch_for_compiled_code(monkeypatch):
+    field, x = a_bond_at_its_length()
+    monkeypatch.setattr(module, "_compiled", lambda: lambda own, x: (x.new_zeros(x.shape[-1]), x.new_zeros(x.shape)))
+    energy, _ = field.energy_and_forces(torch.full_like(x, math.nan), compiled=True)
+    assert (energy == math.inf).all()
+    with pytest.warns(UserWarning, match="gave wrong"):
+        field.energy_and_forces(x, compiled=True)
