@@ -85,7 +85,7 @@ def circular_mean(a: Tensor, observable: Observable, mean: Mean) -> tuple[float,
 
 
 def reweight_average(a: Tensor, log_w: Tensor, observable: Observable, inefficiency: float = 1.0) -> Average:
-    """Reweight one observable.
+    """Return the average of one observable, plain and reweighted, with errors and tail.
 
     Args:
         a: its values, (n,).

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from lit_bg.estimators import Tail, effective_in, ess, expectation, tail, upper_limit
+from lit_bg.estimators.importance import FEWEST
 
-FEWEST = 5.0  # effective samples in a state from which its probability has an error bar
 EXPECTED = 10  # effective samples a state of known probability should have before its absence means anything
 UNKNOWN = 5000  # effective samples before the absence of a state of unknown probability means anything: 5 of one of 0.1 %
 FRACTION = 0.1  # of its probability: a state with less is starved
-SIGMAS = 4.0
+SIGMAS = 4.0  # standard errors from which two numbers are different
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def share_modes(
         if effective < FEWEST:
             error = math.inf
         lost = _is_lost(raw, value, error, known.get(name), effective_draws)
-        upper = upper_limit(inside, log_w) * inefficiency if effective < FEWEST else None
+        upper = min(upper_limit(inside, log_w) * inefficiency, 1.0) if effective < FEWEST else None
         unit = (w * inside).max().item() or 1 / effective_draws
         free_energy, free_error = math.nan, math.inf
         if first is None:

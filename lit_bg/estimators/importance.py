@@ -136,8 +136,9 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     have not been seen: where the observable goes on growing in the tail of the weights, one more sample of the largest weight
     would move the average by $\bar w_{max}\,|a_{tail} - \hat A|$ more than scatter.
 
-    Of an event (every value 0 or 1) it is $\sqrt{\sum \bar w^2 (a - \hat A)^2 + \bar w_{unseen}^2}$: one more sample could
-    move the probability by its weight (see `unseen_weight`; the smaller of the event's and of its complement's).
+    Of an event (every value 0 or 1) it is $\sqrt{(\sum \bar w^2 (a - \hat A)^2 + \sigma^2) / 2 + \bar w_{unseen}^2}$ with
+    $\sigma$ the `standard_error` of the residuals: one more sample could move the probability by its weight (see
+    `unseen_weight`; the smaller of the event's and of its complement's).
 
     The error is infinite where no honest one exists: fewer than five effective samples in an event or in its complement, or
     a tail too heavy. How often errors cover the truth is measured in docs/verdict.md.

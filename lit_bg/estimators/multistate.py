@@ -69,7 +69,7 @@ def _solve(u: Tensor, counts: Tensor, f: Tensor) -> Tensor:
     damping = 1e-3
     for _ in range(STEPS):
         gradient = (p.sum(1) - counts)[1:]
-        if gradient.abs().max() < CONVERGED * total if len(gradient) else True:
+        if (gradient.abs() < CONVERGED * total).all():
             break
         hessian = (torch.diag(p.sum(1)) - p @ p.T)[1:, 1:]
         scale = torch.diag(hessian).clamp_min(1e-12 * total)

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 from lit_bg.diagnostics.findings import Findings
 from lit_bg.diagnostics.knowledge import Knowledge
+from lit_bg.diagnostics.modes import SIGMAS
 
 EFFECTIVE = 100  # effective samples below which error bars are guesses
 POOR_ESS = 1 / 3  # of a generator whose few effective samples are its own fault; above it more draws are all it needs
-REPEATED_IN_1D = 0.05  # chance makes some, by float32
 RARE = 0.01  # fraction of proposals without a finite energy, or outside the region of the target
-REPEATED = 1e-3  # fraction of proposals that repeat another; of single coordinates
+REPEATED = 1e-3  # fraction of proposals that repeat another
+REPEATED_IN_1D = 0.05  # the same of single coordinates, of which chance makes some in float32
 FORWARD = 0.2  # forward ESS below this fraction of the reverse ESS: the data hold what the proposals lack
 UNPROPOSED = 0.01  # fraction of reference frames out of reach
-SIGMAS = 4.0
 ROUNDING = 1e-3  # [kT] of log Z: sums of float32 energies are no better
 CONSISTENT = 0.02  # [nats] between log_prob(x) and the log q that came with x; float32 flows of 60 angles reach 0.005
 CONSISTENT_SOLVER = 0.1  # the same where both go through a solver

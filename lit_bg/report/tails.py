@@ -6,10 +6,10 @@ import math
 
 from lit_bg.estimators import Tail
 
-PARETO_K = 0.7  # above it importance sampling does not work at this sample size,
+PARETO_K = 0.7  # above it importance sampling does not work at this sample size
+TAIL_SHARE = 0.01  # of the sum in the tail, below which k-hat says nothing: a tail of any form and no size
 SHARP = 0.1  # standard error of k-hat from which the limit gives way by two: few samples must not be accused by chance
 LARGE_SHARE = 0.1  # of the sum in the tail, below which a k-hat above the limit must be so by two of its errors
-TAIL_SHARE = 0.01  # unless the tail holds less of the sum: nearly equal weights have a tail of any form and no size
 
 
 def accuse_tail(t: Tail, what: str) -> str | None:

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 from lit_bg.diagnostics.averages import Average
 from lit_bg.diagnostics.findings import Findings
 from lit_bg.diagnostics.knowledge import Knowledge, Value
-from lit_bg.diagnostics.modes import FEWEST
+from lit_bg.diagnostics.modes import FEWEST, SIGMAS
 from lit_bg.estimators import Tail
 from lit_bg.report.faults import EFFECTIVE, ROUNDING, find_faults
 from lit_bg.report.tails import TAIL_SHARE, accuse_tail
-from lit_bg.report.witnesses import BLINDNESS, SIGMAS, Witnesses, best_value, distance, joint_error
+from lit_bg.report.witnesses import BLINDNESS, Witnesses, best_value, distance, joint_error
 
 Word = Literal["trust", "do not trust", "unchecked"]
 
@@ -54,27 +54,24 @@ def judge(found: Findings, known: Knowledge) -> Verdict:
     populations, or reference data that passed their own card.
     """
     faults = list(find_faults(found, known))
+    claims = tuple(_claims(found, known))
+    against = tuple(dict.fromkeys([*faults, *(c.reason for c in claims if c.word == "do not trust")]))
     if faults:
-        names = [name for name, _ in _claims(found, known)]
-        claims = tuple(Claim(name, "do not trust", faults[0]) for name in names)
-        own = [c.reason for _, c in _claims(found, known) if c.word == "do not trust"]
-        return Verdict("do not trust", tuple(dict.fromkeys([*faults, *own])), claims)
-    claims = tuple(claim for _, claim in _claims(found, known))
-    against = tuple(dict.fromkeys(c.reason for c in claims if c.word == "do not trust"))
+        claims = tuple(Claim(c.name, "do not trust", faults[0]) for c in claims)
     if against:
         return Verdict("do not trust", against, claims)
     if any(c.word == "trust" for c in claims):
         return Verdict("trust", (), claims)
-    return Verdict("unchecked", tuple(_why_unchecked(found, known)), claims)
+    return Verdict("unchecked", tuple(_why_unchecked(found, known, claims)), claims)
 
 
-def _claims(found: Findings, known: Knowledge) -> list[tuple[str, Claim]]:
-    """Every claim by its name, in the order of the table."""
-    modes = Witnesses(found, known)
-    claims = [_log_z(found, known, modes)]
-    claims += [_average(name, row, found, known, modes) for name, row in found.averages.items()]
-    claims += list(_populations(found, known, modes))
-    return [(c.name, c) for c in claims]
+def _claims(found: Findings, known: Knowledge) -> Iterator[Claim]:
+    """Every claim on its own merits, in the order of the table."""
+    guards = Witnesses(found, known)
+    yield _log_z(found, known, guards)
+    for name, row in found.averages.items():
+        yield _average(name, row, found, known, guards)
+    yield from _populations(found, known, guards)
 
 
 def _log_z(found: Findings, known: Knowledge, guards: Witnesses) -> Claim:
@@ -191,12 +188,12 @@ def _population(name: str, found: Findings, known: Knowledge, guards: Witnesses)
     return Claim(label, "unchecked", f"nothing is known that {label} could be held against.")
 
 
-def _why_unchecked(found: Findings, known: Knowledge) -> Iterator[str]:
+def _why_unchecked(found: Findings, known: Knowledge, claims: tuple[Claim, ...]) -> Iterator[str]:
     if found.effective < EFFECTIVE:
         yield f"{found.effective:.3g} effective samples of {found.n:.0f} cannot tell: draw more."
     if scarce := _scarce(found, known):
         yield scarce
-    blind = [c.name for _, c in _claims(found, known) if "cannot see a lost mode" in c.reason]
+    blind = [c.name for c in claims if "cannot see a lost mode" in c.reason]
     if blind:
         yield f"what is known exactly ({', '.join(blind)}) cannot see a lost mode."
     if known.quality in ("not converged", "refuted"):

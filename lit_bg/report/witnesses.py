@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from lit_bg.diagnostics.findings import Findings
 from lit_bg.diagnostics.knowledge import Knowledge, Value
-from lit_bg.diagnostics.modes import EXPECTED
+from lit_bg.diagnostics.modes import EXPECTED, SIGMAS
 
-SIGMAS = 4.0
 BLINDNESS = 0.2  # a loss of this share of the weight must show in log Z, or log Z shows nothing
 
 
