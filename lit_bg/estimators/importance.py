@@ -13,10 +13,13 @@ from torch import Tensor
 
 from lit_bg.estimators.log_weights import checked
 from lit_bg.estimators.pareto import Tail, tail
-from lit_bg.estimators.standard_error import pull_of_tail, standard_error
+from lit_bg.estimators.standard_error import pull_of_tail, standard_error, unseen_mass
 
 ROUNDING = 1e-6  # of an average: an observable that varies less is constant in float32
 FEWEST = 5  # effective samples in an event, and outside of it, from which it has an error bar
+ENOUGH = 100  # effective samples from which a poor proposal's averages have error bars
+KNOWN = 10  # samples times the fourth power of the ESS they say, from which they know it
+POOR = 1 / 3  # of all samples that are effective: above it few samples are as good as they say
 
 
 def ess(log_w: Tensor) -> float:
@@ -77,7 +80,24 @@ def ess_is_known(value: float, n: float) -> bool:
     >>> ess_is_known(0.3, 10_000), ess_is_known(0.3, 1000)
     (True, False)
     """
-    return n * value**4 >= 10
+    return n * value**4 >= KNOWN
+
+
+def resolves_averages(w: Tensor) -> bool:
+    r"""Say whether so many weights can tell the error of an average: $n e^{-2 D} \ge 100$, or $e^{-2 D} \ge 1/3$.
+
+    $D = \sum \bar w \ln (n \bar w)$ is the divergence of the target from the proposal. $e^{-2 D}$ is the ESS of lognormal
+    weights, and from a sample that has not seen the largest of them it is far less too large than that of Kish; taken from
+    that, the samples that lack the largest weights would be the ones with an error bar.
+
+    Args:
+        w: normalised weights, (n,).
+
+    >>> resolves_averages(torch.full((20,), 0.05)), resolves_averages(torch.softmax(torch.arange(200.0), 0))
+    (True, False)
+    """
+    fraction = math.exp(-2 * (torch.xlogy(w, w).sum().item() + math.log(len(w))))
+    return fraction >= POOR or len(w) * fraction >= ENOUGH
 
 
 def effective_in(inside: Tensor, log_w: Tensor) -> float:
@@ -92,6 +112,21 @@ def effective_in(inside: Tensor, log_w: Tensor) -> float:
     w = (log_w - log_w.max()).exp() * torch.as_tensor(inside).to(log_w)
     squares = (w**2).sum().item()
     return w.sum().item() ** 2 / squares if squares > 0 else 0.0
+
+
+def certain_count(total: Tensor, squares: Tensor, held: Tensor, w: Tensor) -> Tensor:
+    r"""Return the effective samples that events certainly have: those of Kish, or m times the ESS of all where that is less.
+
+    The weights of few samples are more unequal than they look. Where an event's m samples are enough to know their own ESS (see
+    `ess_is_known`), it is theirs.
+
+    Args:
+        total, squares, held: sum of the normalised weights in each event, of their squares, and how many there are.
+        w: normalised weights of all samples, (n,).
+    """
+    kish = total**2 / squares.clamp_min(torch.finfo(w.dtype).tiny)
+    known = held * (kish / held.clamp_min(1)) ** 4 >= KNOWN
+    return torch.where(known, kish, torch.minimum(kish, held / (w**2).sum() / len(w)))
 
 
 def upper_limit(inside: Tensor, log_w: Tensor) -> float:
@@ -114,8 +149,8 @@ def upper_limit(inside: Tensor, log_w: Tensor) -> float:
 def log_z(log_w: Tensor) -> tuple[float, float]:
     r"""Return the log partition function $\log \frac1N \sum w$ and its standard error.
 
-    The error is that of the relative weights $(w / \langle w \rangle - 1) / N$, as `standard_error` has it: infinite where the
-    weights have a tail that allows none.
+    The error is that of the relative weights $(w / \langle w \rangle - 1) / N$, as `standard_error` has it, infinite where the
+    weights have a tail that allows none, and of the mass that a heavy tail has not shown yet (see `unseen_mass`).
 
     >>> log_z(torch.full((5,), 2.0))
     (2.0, 0.0)
@@ -126,7 +161,8 @@ def log_z(log_w: Tensor) -> tuple[float, float]:
         return -math.inf, math.inf
     value = torch.logsumexp(log_w, 0).item() - math.log(n)
     relative = (log_w - value).exp()
-    return value, standard_error((relative - 1) / n, tail(log_w))
+    error = standard_error((relative - 1) / n, tail(log_w))
+    return value, math.hypot(error, unseen_mass(relative / n)) if error else 0.0
 
 
 def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
@@ -140,8 +176,9 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     $\sigma$ the `standard_error` of the residuals: one more sample could move the probability by its weight (see
     `unseen_weight`; the smaller of the event's and of its complement's).
 
-    The error is infinite where no honest one exists: fewer than five effective samples in an event or in its complement, or
-    a tail too heavy. How often errors cover the truth is measured in docs/verdict.md.
+    The error is infinite where no honest one exists: fewer than five effective samples in an event or in its complement
+    (see `certain_count`), a tail too heavy, or so few effective samples of a poor proposal that they cannot tell (see
+    `resolves_averages`). How often errors cover the truth is measured in docs/verdict.md.
 
     Args:
         a: observable of each sample, (B,); entries of weight zero may be anything, NaN included.
@@ -166,17 +203,18 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     if not math.isfinite(value):
         return value, math.inf
     if ((a == 0) | (a == 1)).all():
-        return value, _error_of_event(a, w, residual, tail(log_w, a))
+        return value, _error_of_event(a, w, residual, tail(log_w, a)) if resolves_averages(w) else math.inf
     if residual.abs().sum() <= ROUNDING * abs(value):
         return value, residual.norm().item()  # a constant
+    if not resolves_averages(w):
+        return value, math.inf
     pull = pull_of_tail(w, a, value)
     return value, math.hypot(standard_error(residual, tail(log_w, a)), pull)
 
 
 def _error_of_event(a: Tensor, w: Tensor, residual: Tensor, of: Tail) -> float:
     parts = (torch.where(a == 1, w, 0.0), torch.where(a == 0, w, 0.0))
-    tiny = torch.finfo(w.dtype).tiny
-    counts = [part.sum() ** 2 / (part**2).sum().clamp_min(tiny) for part in parts]
+    counts = [certain_count(part.sum(), (part**2).sum(), (part > 0).sum(), w) for part in parts]
     if min(counts) < FEWEST * (1 - 1e-9):
         return math.inf
     unseen = torch.minimum(*(unseen_weight(part.max(), c, w.max()) for part, c in zip(parts, counts, strict=True))).item()

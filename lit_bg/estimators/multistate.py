@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-FEWEST_GROUPS = 16  # of a jackknife
+FEWEST_GROUPS = 16  # of a jackknife over stretches of time
+FEWEST_LADDERS = 4  # from which ladders as a whole are the groups: they alone are independent
 MOST_SAMPLES = 100_000  # more are thinned evenly: frames close in time say the same
 ROUNDS = 20  # of the self-consistent equation, from a start however bad
 STEPS = 200
@@ -149,8 +150,10 @@ def ladder_populations(u: Tensor, beta: Tensor, label: Tensor, states: int) -> t
     r"""Populations of modes at the first of several temperatures from the samples at all of them, with their covariance.
 
     A rare mode is less rare where it is warm: the warm rungs say how often it is visited, and the energies how that
-    changes with temperature. Their covariance is that of a jackknife that leaves out one ladder at a time (with few ladders,
-    one stretch of time of one ladder), so correlation in time and between temperatures is in it.
+    changes with temperature. Their covariance is that of a jackknife that leaves out one ladder at a time (of fewer than four
+    ladders, one stretch of time of one ladder), so correlation in time and between temperatures is in it. It is widened by
+    Student's factor for so many groups, the geometric mean of those at one and, halved, at two standard errors: how often
+    the errors cover the truth is measured in docs/verdict.md.
 
     Args:
         u: energies of the frames in units of kT of the first temperature, (T, W, R), frames, ladders, rungs.
@@ -167,8 +170,10 @@ def ladder_populations(u: Tensor, beta: Tensor, label: Tensor, states: int) -> t
     References:
         Shirts, Chodera, as for `mbar`.
     """
+    from scipy.special import stdtrit
+
     frames, ladders, rungs = u.shape
-    blocks = -(-FEWEST_GROUPS // ladders)
+    blocks = 1 if ladders >= FEWEST_LADDERS else -(-FEWEST_GROUPS // ladders)
     if blocks > frames:
         raise ValueError(f"{frames} frames of {ladders} ladders are too few for an error bar.")
     every = max(1, frames * ladders * rungs // MOST_SAMPLES)
@@ -190,4 +195,5 @@ def ladder_populations(u: Tensor, beta: Tensor, label: Tensor, states: int) -> t
     groups = int(group.max()) + 1
     left = torch.stack([populations(group != g, f)[0] for g in range(groups)])
     left -= left.mean(0)
-    return p, (groups - 1) / groups * left.T @ left
+    widening = float(stdtrit(groups - 1, 0.8413447) * stdtrit(groups - 1, 0.9772499) / 2)  # of the variance
+    return p, widening * (groups - 1) / groups * left.T @ left

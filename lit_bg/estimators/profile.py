@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.importance import FEWEST, unseen_weight
+from lit_bg.estimators.importance import FEWEST, certain_count, resolves_averages, unseen_weight
 from lit_bg.estimators.log_weights import checked
 
 
@@ -43,8 +43,8 @@ def profile(a: Tensor, log_w: Tensor | None, edges: Tensor, periodic: bool = Fal
     $p_i = \sum_{a \in i} w / \sum w$ is the weight in bin i, $\Delta_i$ the width of the bin. F is minus the log of a
     normalised density, not shifted, so that profiles of one quantity lie on each other. The error is
     that of $p_i$, $\sqrt{\sum \bar w^2 (1_i - p_i)^2 + \bar w_{unseen}^2} / p_i$ with normalised weights (see
-    `expectation`), infinite for a bin with fewer than five effective samples: for correlated frames multiply it by the root of
-    the statistical inefficiency.
+    `expectation`), infinite for a bin with fewer than five effective samples and where `expectation` has none: for correlated
+    frames multiply it by the root of the statistical inefficiency.
 
     Args:
         a: values of the coordinate, (B,); values outside the edges count in the norm alone.
@@ -68,12 +68,13 @@ def profile(a: Tensor, log_w: Tensor | None, edges: Tensor, periodic: bool = Fal
     p = torch.zeros(k + 1, dtype=torch.float64).index_add_(0, index, w)[:k]
     w2 = torch.zeros(k + 1, dtype=torch.float64).index_add_(0, index, w**2)[:k]
     seen = torch.zeros(k + 1, dtype=torch.float64).scatter_reduce_(0, index, w, "amax")[:k]
-    effective = p**2 / w2.clamp_min(torch.finfo(w2.dtype).tiny)
-    unseen = unseen_weight(seen, effective, w.max())
+    held = torch.zeros(k + 1, dtype=torch.float64).index_add_(0, index, (w > 0).double())[:k]
+    count = certain_count(p, w2, held, w)
+    unseen = unseen_weight(seen, count, w.max())
     var = w2 * (1 - p) ** 2 + ((w**2).sum() - w2) * p**2 + unseen**2
     empty = p == 0
     f = torch.where(empty, math.nan, -torch.log(p / edges.diff()))
-    error = torch.where(effective < FEWEST * (1 - 1e-9), math.inf, var.clamp_min(0).sqrt() / p)
+    error = torch.where((count < FEWEST * (1 - 1e-9)) | (not resolves_averages(w)), math.inf, var.clamp_min(0).sqrt() / p)
     return f, torch.where(empty, math.nan, error)
 
 

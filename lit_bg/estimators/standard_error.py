@@ -15,6 +15,7 @@ STEEPEST = 0.9  # shape that an unseen tail is reckoned with at most
 NEGLIGIBLE = 0.01  # share of the sum in a tail that does not matter
 LEAST = 0.05  # k-hat below which a tail is as good as bounded
 UNSEEN = 10  # times as many samples as there are would show the largest term that an error bar reckons with
+UNCERTAIN = 0.5  # k-hat of the weights above which the mean itself is likely short of what has not been seen
 LARGEST = 10  # weights whose configurations stand for what lies beyond
 
 
@@ -95,6 +96,23 @@ def pull_of_tail(w: Tensor, a: Tensor, mean: float) -> float:
     beyond = (w[index] * a[index]).sum().item() / w[index].sum().item()
     width = math.sqrt(max((w * (a - mean) ** 2).sum().item(), 0.0))
     return _largest_weight(w) * max(0.0, abs(beyond - mean) - width)
+
+
+def unseen_mass(w: Tensor) -> float:
+    r"""Return the share of the weight that a heavy tail has likely not shown yet, $\bar w_{max} / (1 - k)$.
+
+    That is what a Pareto tail of shape k holds beyond its expected largest weight. A sum without it is too small by more than
+    it scatters once the variance is infinite, k > 0.5; it counts in full from 0.7, and between them in proportion.
+
+    Args:
+        w: normalised weights, (n,).
+    """
+    selected = select_tail(w)
+    if selected is None:
+        return 0.0
+    k, _ = k_hat(selected.top, selected.size)
+    part = min(max(0.0, (k - UNCERTAIN) / (HEAVY - UNCERTAIN)), 1.0)
+    return part * _largest_weight(w) / max(1 - k, 0.2) if part else 0.0
 
 
 def _largest_weight(w: Tensor) -> float:

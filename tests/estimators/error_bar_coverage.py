@@ -83,7 +83,7 @@ def _true_bin() -> float:
 
 CELLS = [
     *(Cell(f"ESS {e}", n, s=math.sqrt(-math.log(e))) for e in (0.9, 0.3, 0.05) for n in (1000, 10_000)),
-    *(Cell(f"Pareto k = {k}", n, k=k) for k in (0.2, 0.35, 0.5) for n in (1000, 10_000)),
+    *(Cell(f"Pareto k = {k}", n, k=k) for k in (0.2, 0.35, 0.5, 0.6, 0.7) for n in (1000, 10_000)),
 ]
 
 
