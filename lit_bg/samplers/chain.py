@@ -111,7 +111,7 @@ class Chain(Simulator):
         parts = trajectory.x.transpose(0, 1).reshape(-1, *energy.event_shape).split(100_000)
         wrong = torch.cat([~energy.in_region(part) for part in parts]).reshape(self.walkers, -1).any(1)
         if wrong.any():
-            trajectory.problems.append(f"{int(wrong.sum())} of {self.walkers} walkers changed the chirality of an amino acid")
+            trajectory.problems.append(f"{int(wrong.sum())} of {self.walkers} walkers changed the chirality of a stereocentre")
         return trajectory
 
 

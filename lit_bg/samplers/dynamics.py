@@ -127,7 +127,7 @@ class Dynamics(Chain):
         x = centred(minimise(energy, centred(x)))
         wrong = ~energy.in_region(x)
         if wrong.all():
-            raise ValueError("every start changed the chirality of an amino acid when it was minimised: use start: initial.")
+            raise ValueError("every start changed the chirality of a stereocentre when it was minimised: use start: initial.")
         if wrong.any():  # these walkers begin where others do, and part from them by their noise
             right = torch.nonzero(~wrong).flatten()
             x[wrong] = x[right[torch.arange(int(wrong.sum()), device=x.device) % len(right)]]

@@ -176,7 +176,7 @@ class OpenMMLangevin(Simulator):
         wrong = torch.stack([(~energy.in_region(x[:, w])).any() for w in range(x.shape[1])])
         if wrong.any():
             raise ValueError(
-                f"{int(wrong.sum())} of {x.shape[1]} walkers changed the chirality of an amino acid "
+                f"{int(wrong.sum())} of {x.shape[1]} walkers changed the chirality of a stereocentre "
                 f"(walker {int(torch.nonzero(wrong)[0])} is the first): "
                 "start from a relaxed structure (start: initial), or use a shorter time step."
             )
