@@ -8,7 +8,8 @@ import sys
 def main(args: list[str] | None = None) -> None:
     """The command line: the energy and the `simulate` section of an experiment, written to its `data.path`."""
     args = sys.argv[1:] if args is None else args
-    from lit_bg.fit import quiet, refuse_early
+    from lit_bg.config_file import refuse_early
+    from lit_bg.fit import quiet
 
     refuse_early(args)
     quiet()
