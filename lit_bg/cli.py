@@ -25,6 +25,8 @@ import lit_bg.samplers
 import lit_bg.solvers
 import lit_bg.transforms
 from lit_bg.data.module import Data
+from lit_bg.energies.base import Energy
+from lit_bg.energies.trial import try_energy
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.samplers.base import Simulator
 
@@ -177,4 +179,7 @@ def build(type_: type, config: Any) -> Any:
     """One object from its part of a configuration, such as the energy alone."""
     parser = ArgumentParser(exit_on_error=False, parser_mode="omegaconf+")
     parser.add_argument("--it", type=type_)
-    return parser.instantiate(parser.parse_object({"it": config})).it
+    it = parser.instantiate(parser.parse_object({"it": config})).it
+    if isinstance(it, Energy):
+        try_energy(it)
+    return it

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lit_bg.data.module import Data
 from lit_bg.energies.base import Energy
+from lit_bg.energies.trial import try_energy
 from lit_bg.generators.base import Generator
 from lit_bg.losses.base import Batch, Loss
 from lit_bg.rng import stream
@@ -50,6 +51,7 @@ class BoltzmannGenerator(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        try_energy(energy)
         self.energy = energy
         self.generator = generator.build(energy)
         self.loss = loss

@@ -35,6 +35,19 @@ class Modes(NamedTuple):
 
 
 Symmetry = Literal["translation", "rotation", "reflection"]
+SINGLE = torch.finfo(torch.float32)
+
+
+class _Undefined:
+    """Stands for the shape that a subclass must define, and says so when it is asked for."""
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        raise TypeError(
+            f"{owner.__name__} has no event_shape: define it in the class, such as event_shape = (2,) for two coordinates or "
+            "(N, d) for N particles in d dimensions."
+        )
 
 
 class Energy(nn.Module, ABC):
@@ -49,15 +62,13 @@ class Energy(nn.Module, ABC):
     `log_Z` is the logarithm of the integral of exp(-u) in that measure.
     """
 
-    event_shape: tuple[int, ...]
+    event_shape: tuple[int, ...] = _Undefined()  # type: ignore[assignment]
     unit: str = "kT"  # of `potential`
     symmetries: frozenset[Symmetry] = frozenset()  # moves of all particles at once that leave U as it is
 
     def __init__(self, kT: float = 1.0) -> None:
         super().__init__()
-        if not kT > 0:
-            raise ValueError(f"kT must be positive, got {kT}; for molecules give a temperature in kelvin.")
-        self.kT = float(kT)
+        self.kT = _temperature(kT)
         self.n_values = 0  # energies evaluated so far
         self.n_gradients = 0  # forces evaluated so far
 
@@ -72,10 +83,32 @@ class Energy(nn.Module, ABC):
                 f"{type(self).__name__} takes configurations of shape (B, {', '.join(map(str, self.event_shape))}), "
                 f"got {tuple(x.shape)}."
             )
-        u = self.potential(x) / self.kT
+        u = self.check_values(self.potential(x), x) / self.kT
         self.n_values += len(x)
         if u.requires_grad:
             u.register_hook(self._count_gradients)
+        return u
+
+    def check_values(self, u: Any, x: Tensor) -> Tensor:
+        """Return what `potential` returned for x, if it is one number per configuration in single or double precision.
+
+        Raises:
+            TypeError: it is not, which broadcasting or rounding would hide; the message names the class and the fault.
+        """
+        name = f"{type(self).__name__}.potential"
+        if not isinstance(u, Tensor):
+            raise TypeError(
+                f"{name} returned {'None' if u is None else 'a ' + type(u).__name__} and must return a tensor (B,)."
+            )
+        if u.shape != x.shape[:1]:
+            way_out = "drop the last axis" if u.shape == (len(x), 1) else "sum over coordinates and not over configurations"
+            raise TypeError(
+                f"{name} returned the shape {tuple(u.shape)} for {len(x)} configurations and must return ({len(x)},): {way_out}."
+            )
+        if u.dtype not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"{name} returned {u.dtype} and must return float32 or float64, in which differences of energies are resolved."
+            )
         return u
 
     def _count_gradients(self, grad: Tensor) -> None:
@@ -84,9 +117,7 @@ class Energy(nn.Module, ABC):
     def at(self, kT: float) -> Self:
         """The same system at another temperature, with counters of its own."""
         other = copy.deepcopy(self)
-        if not kT > 0:
-            raise ValueError(f"kT must be positive, got {kT}.")
-        other.kT, other.n_values, other.n_gradients = float(kT), 0, 0
+        other.kT, other.n_values, other.n_gradients = _temperature(kT), 0, 0
         return other
 
     def get_extra_state(self) -> dict[str, int]:
@@ -208,3 +239,18 @@ class Energy(nn.Module, ABC):
             NotImplementedError: no exact sampler is known for this system.
         """
         raise NotImplementedError(f"{type(self).__name__} has no exact sampler: simulate it (lit_bg.simulate).")
+
+
+def _temperature(kT: float) -> float:
+    """Return kT as a float.
+
+    Raises:
+        ValueError: it is not positive, or 1 / kT is no number in single precision.
+    """
+    if not kT > 0:
+        raise ValueError(f"kT must be positive, got {kT}; for molecules give a temperature in kelvin.")
+    if not SINGLE.tiny < kT < SINGLE.max:
+        raise ValueError(
+            f"kT must be a finite number that single precision holds, got {kT}: give it in the unit of the energy."
+        )
+    return float(kT)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
+from lit_bg.energies.trial import loses_gradient
 from lit_bg.generators.base import Generator
 from lit_bg.losses.base import Batch, Loss
 from lit_bg.losses.schedule import Points, Schedule
@@ -24,7 +25,7 @@ class ReverseKL(Loss):
             reported.
 
     Raises:
-        ValueError: a cut that is not finite.
+        ValueError: a cut that is not finite; from `check`, an energy without a gradient.
         FloatingPointError: an energy of -inf, which is a bug in the energy.
 
     References:
@@ -36,6 +37,14 @@ class ReverseKL(Loss):
         self.cut_at = None if cut is None else Schedule(cut, "ReverseKL.cut")
         self.at_step(0)
         self.dropped = torch.zeros(())
+
+    def check(self, generator: Generator, energy: Energy) -> None:
+        super().check(generator, energy)
+        if loses_gradient(energy):
+            raise ValueError(
+                f"ReverseKL follows the gradient of the energy and {type(energy).__name__}.potential loses it (numpy, .detach(), "
+                ".item()): compute it with torch alone, or train with ReweightedKL, which needs energies alone."
+            )
 
     def at_step(self, step: int) -> None:
         self.cut = None if self.cut_at is None else self.cut_at(step)

@@ -1,0 +1,83 @@
+"""A first look at an energy, before anything is drawn, read or written."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_bg.energies.base import Energy
+from lit_bg.rng import stream
+
+CONFIGURATIONS = 3
+USUAL = (1e-6, 1e6)  # kT beyond it is looked at
+MOST, LEAST = 1e12, 1e-12  # |u| [kT] that double precision tells from its neighbours to 1e-4 kT, and that anything depends on
+
+
+def try_energy(energy: Energy) -> None:
+    """Refuse an energy that breaks the contract of `Energy`, or whose kT is absurd.
+
+    `potential` of a class from elsewhere is called for a few configurations; those of this package are tested. Nothing is
+    counted as an energy call.
+
+    Raises:
+        TypeError: no event_shape or one that is none, no call of the parent's constructor, or a `potential` that fails or
+            returns something else than one number per configuration; the message names the class and the fault.
+        ValueError: a kT that is out of all proportion to the energy.
+    """
+    name = type(energy).__name__
+    if "kT" not in vars(energy):
+        raise TypeError(f"{name} does not call the constructor of Energy: begin its __init__ with super().__init__(kT).")
+    shape: Any = energy.event_shape
+    if not isinstance(shape, tuple) or not shape or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise TypeError(f"event_shape of {name} must be a tuple of positive integers such as (2,) or (N, d), got {shape!r}.")
+    _check_proportion(energy)
+    if not type(energy).__module__.startswith("lit_bg."):
+        x = _configurations(energy)
+        energy.check_values(_potential(energy, x), x)
+
+
+def loses_gradient(energy: Energy) -> bool:
+    """Return whether energies from elsewhere depend on x and know no gradient: computed by numpy, or detached."""
+    if type(energy).__module__.startswith("lit_bg."):
+        return False
+    u = _potential(energy, _configurations(energy, noise=True).requires_grad_())
+    return not u.requires_grad and len(u.unique()) > 1
+
+
+def _check_proportion(energy: Energy) -> None:
+    if USUAL[0] <= energy.kT <= USUAL[1] or energy.initial is None:
+        return
+    with torch.no_grad():
+        u = energy.potential(energy.initial).double().abs() / energy.kT
+    largest = u[torch.isfinite(u)].max().item() if torch.isfinite(u).any() else 0.0
+    if largest > MOST or 0 < largest < LEAST:
+        fault = "which no precision resolves to a kT" if largest > MOST else "so that nothing depends on it"
+        raise ValueError(
+            f"kT = {energy.kT:.4g} {energy.unit} is out of all proportion to {type(energy).__name__}: where it starts, "
+            f"|u| is {largest:.2g} kT, {fault}; give kT in the unit of the energy."
+        )
+
+
+def _configurations(energy: Energy, noise: bool = False) -> Tensor:
+    """Return a few configurations, (B, *event_shape): where a simulation starts, or distinct ones inside the domain."""
+    if energy.initial is not None and not noise:
+        return energy.initial[torch.arange(CONFIGURATIONS) % len(energy.initial)]
+    fraction = torch.rand(CONFIGURATIONS, energy.dim, generator=stream(0, "trial"))
+    lower, upper = energy.domain.lower.to(fraction), energy.domain.upper.to(fraction)
+    return (lower + (upper - lower) * fraction).reshape(-1, *energy.event_shape)
+
+
+def _potential(energy: Energy, x: Tensor) -> Any:
+    try:
+        return energy.potential(x)
+    except Exception as error:  # whatever the code of a user raises
+        frames = traceback.extract_tb(error.__traceback__)
+        where = [f for f in frames if "site-packages" not in f.filename][-1]  # in the code of the user, not in torch
+        raise TypeError(
+            f"{type(energy).__name__}.potential failed for {len(x)} configurations of shape {tuple(x.shape)}: "
+            f"{type(error).__name__}: {error} ({where.filename.rsplit('/', 1)[-1]}, line {where.lineno}); "
+            "LIT_BG_TRACEBACK=1 shows where."
+        ) from error
