@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import io
 import json
+import os
 import shutil
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -26,18 +31,20 @@ class Interrupted(KeyboardInterrupt):
 class Recorder:
     """Saves frames as they come and the state now and then; in a folder, or in memory alone.
 
-    In the folder are one memory-mapped `<name>.npy` per recorded array, walkers first, (W, T, ...); `state.pt`, the last
-    state; and `identity.json`, what is simulated. The state is written after the frames it follows, whole or not at all,
-    so whatever ends the program, the same simulation goes on from the last state and overwrites what came later.
+    In the folder are one memory-mapped `<name>.npy` per recorded array, walkers first, (W, T, ...), with its space on the disk
+    reserved; `state.pt`, the last state, with the number of frames that it follows and a checksum of everything; and
+    `identity.json`, what is simulated. The state is written after the frames it follows, whole or not at all, so whatever
+    ends the program, the same simulation goes on from the last state and overwrites what came later.
 
     Args:
         folder: made when something is recorded; None keeps everything in memory.
         identity: what is simulated, for JSON: only the same simulation goes on.
-        restart: an unfinished simulation of another identity is thrown away instead of refused.
+        restart: an unfinished simulation of another identity, or a damaged one, is thrown away instead of refused.
         every: seconds between two states.
 
     Raises:
-        ValueError: the folder holds an unfinished simulation of something else.
+        ValueError: the folder holds an unfinished simulation of something else, or one that is not as it was saved, or one
+            that another process is running.
     """
 
     def __init__(
@@ -47,34 +54,42 @@ class Recorder:
         self.identity = json.loads(json.dumps(identity or {}))
         self.arrays: dict[str, np.ndarray] = {}
         self.state: dict[str, Tensor] | None = None
+        self.written = 0  # frames
         self.interrupted = False
+        self._sums: dict[str, int] = {}  # of every array, over the frames written
+        self._lock: IO[str] | None = None
         self._saved_at = time.monotonic()
         if folder is None or not folder.exists():
             return
-        try:
-            theirs = json.loads((folder / "identity.json").read_text())
-        except (OSError, ValueError):
-            theirs = {}
-        difference = _difference(self.identity, theirs)
-        if difference is not None:
-            if not restart:
-                raise ValueError(
-                    f"{folder} holds an unfinished simulation {difference}: finish it with its own configuration, "
-                    "delete the folder, or start again with data.force=true."
-                )
-            shutil.rmtree(folder)
-        elif (folder / "state.pt").is_file():
-            self.state = torch.load(folder / "state.pt", weights_only=True)
-            for file in folder.glob("*.npy"):
-                self.arrays[file.stem] = np.lib.format.open_memmap(file, mode="r+")
+        self._lock = _lock(folder)
+        problem = self._difference_from(folder)
+        if problem is None and (folder / "state.pt").is_file():
+            try:
+                self._read(folder)
+            except Damaged as damage:
+                problem = f"that cannot go on, because {damage}"
+        if problem is None:
+            return
+        if not restart:
+            way_on = "" if "cannot go on" in problem else "finish it with its own configuration, "
+            raise ValueError(
+                f"{folder} holds an unfinished simulation {problem}: {way_on}delete the folder, or start again with "
+                "data.force=true."
+            )
+        self.start_again()
 
     def write(self, t: int, frames: int, values: dict[str, Tensor]) -> None:
-        """Keep (W, ...) values as frame `t` of `frames`, in single precision."""
-        for name, value in values.items():
-            if name not in self.arrays:
-                shape = (len(value), frames, *value.shape[1:])
-                self.arrays[name] = np.empty(shape, np.float32) if self.folder is None else self._map(name, shape)
-            self.arrays[name][:, t] = value.detach().to("cpu", torch.float32).numpy()
+        """Keep (W, ...) values as frame `t` of `frames`, in single precision.
+
+        Raises:
+            OSError: no space is left for all the frames; nothing was kept.
+        """
+        rows = {k: np.ascontiguousarray(v.detach().to("cpu", torch.float32).numpy()) for k, v in values.items()}
+        self._reserve({k: (len(row), frames, *row.shape[1:]) for k, row in rows.items() if k not in self.arrays})
+        for name, row in rows.items():
+            self.arrays[name][:, t] = row
+            self._sums[name] = zlib.crc32(row.data, self._sums.get(name, 0))
+        self.written = t + 1
 
     def frames(self, name: str) -> Tensor:
         """(T, W, ...) of what was written; in a folder it is a view of the file."""
@@ -86,15 +101,23 @@ class Recorder:
         return self.folder is not None and time.monotonic() - self._saved_at > self.every
 
     def save(self, state: dict[str, Tensor]) -> None:
-        """Make everything written so far, and the state that follows it, safe."""
+        """Make everything written so far, and the state that follows it, safe.
+
+        Raises:
+            OSError: no space is left; the state before it stands.
+        """
         if self.folder is None:
             return
         self._make_folder()
         for array in self.arrays.values():
             if isinstance(array, np.memmap):
                 array.flush()
+        arrays = {name: {"shape": list(self.arrays[name].shape), "sum": self._sums[name]} for name in self._sums}
+        content = {"state": state, "frames": self.written, "arrays": arrays, "sum": _sum_of(state, self.written, arrays)}
+        buffer = io.BytesIO()  # on a full disk torch.save itself would say something unintelligible
+        torch.save(content, buffer)
         with atomic(self.folder / "state.pt") as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(buffer.getbuffer())
         self._saved_at = time.monotonic()
 
     @contextmanager
@@ -117,7 +140,7 @@ class Recorder:
         except Interrupted:
             raise
         except KeyboardInterrupt:
-            raise Interrupted(f"Interrupted; {self._way_on()}") from None
+            raise Interrupted(f"Interrupted; {self.way_on}") from None
         finally:
             for s, handler in before.items():
                 signal.signal(s, handler)
@@ -129,7 +152,7 @@ class Recorder:
             Interrupted: always.
         """
         self.save(state)
-        raise Interrupted(f"Interrupted {progress}; {self._way_on()}")
+        raise Interrupted(f"Interrupted {progress}; {self.way_on}")
 
     def discard(self) -> None:
         """Remove the folder, when the data are written elsewhere."""
@@ -137,7 +160,17 @@ class Recorder:
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _way_on(self) -> str:
+    def start_again(self) -> None:
+        """Throw away the unfinished simulation that the folder holds."""
+        self.state, self.written = None, 0
+        self.arrays.clear()
+        self._sums.clear()
+        if self.folder is not None and self.folder.exists():
+            shutil.rmtree(self.folder)
+
+    @property
+    def way_on(self) -> str:
+        """How a simulation that has ended early goes on, in words."""
         if self.folder is None or not (self.folder / "state.pt").is_file():
             return "nothing was written."
         return f"the same command goes on from the last state in {self.folder}."
@@ -146,13 +179,137 @@ class Recorder:
         assert self.folder is not None
         if not (self.folder / "identity.json").is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.folder)
             with atomic(self.folder / "identity.json") as temporary:
                 temporary.write_text(json.dumps(self.identity, indent=1))
 
-    def _map(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        self._make_folder()
-        assert self.folder is not None
-        return np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
+    def _difference_from(self, folder: Path) -> str | None:
+        """The difference of what is simulated here from what the folder holds, in words; None where it may go on."""
+        if not (folder / "state.pt").is_file() and not (folder / "identity.json").is_file():
+            return None  # nothing was begun in it
+        try:
+            return _difference(self.identity, json.loads((folder / "identity.json").read_text()))
+        except (OSError, ValueError):
+            return "that cannot go on, because its identity.json is missing or damaged"
+
+    def _read(self, folder: Path) -> None:
+        """Take up the last state and the frames before it.
+
+        Raises:
+            Damaged: they are not as they were saved.
+        """
+        try:
+            content = torch.load(folder / "state.pt", weights_only=True)
+            state, frames, arrays = content["state"], content["frames"], content["arrays"]
+            sound = content["sum"] == _sum_of(state, frames, arrays)
+        except Exception as error:  # what is wrong with bytes may be anything from EOFError to KeyError
+            raise Damaged(f"its state.pt cannot be read ({type(error).__name__})") from error
+        if not sound:
+            raise Damaged("its state.pt is not as it was saved")
+        for name, record in arrays.items():
+            array = _open(folder / f"{name}.npy", tuple(record["shape"]))
+            if _sum_of_frames(array, frames) != record["sum"]:
+                raise Damaged(f"the {frames} frames in its {name}.npy are not as they were saved")
+            self.arrays[name] = array
+        self.state, self.written = state, frames
+        self._sums = {name: record["sum"] for name, record in arrays.items()}
+
+    def _reserve(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Make arrays, all of them or none.
+
+        Raises:
+            OSError: no space is left for them.
+        """
+        if self.folder is None:
+            self.arrays |= {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
+            return
+        try:
+            for name, shape in shapes.items():
+                self._make_folder()
+                self.arrays[name] = _create(self.folder / f"{name}.npy", shape)
+        except OSError:
+            for name in shapes:
+                self.arrays.pop(name, None)
+                (self.folder / f"{name}.npy").unlink(missing_ok=True)
+            if not (self.folder / "state.pt").is_file():
+                shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+
+class Damaged(ValueError):
+    """An unfinished simulation that is not as it was saved; the text says what is wrong."""
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Keep other processes out of the folder for as long as this one lives: two that record there would undo each other.
+
+    Raises:
+        ValueError: another process is there.
+    """
+    file = (folder / "lock").open("w")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(f"another process is simulating into {folder}: wait for it, or give another data.path.") from None
+    except OSError:  # a file system without locks
+        pass
+    return file
+
+
+def _create(file: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A new array in a file.
+
+    Its pages are reserved: a memory-mapped file has holes at first, and a process that fills one while the disk is full is
+    killed by SIGBUS, where this raises OSError.
+    """
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+    with file.open("r+b") as f:
+        size = f.seek(0, os.SEEK_END)
+        try:
+            os.posix_fallocate(f.fileno(), 0, size)
+        except (AttributeError, OSError) as error:
+            if getattr(error, "errno", None) not in (None, errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+            f.seek(array.offset)
+            for start in range(array.offset, size, 2**20):  # no such call here: what is written has its place
+                f.write(bytes(min(2**20, size - start)))
+    return array
+
+
+def _open(file: Path, shape: tuple[int, ...]) -> np.memmap:
+    """An array in a file that is there, whole and of this shape.
+
+    Raises:
+        Damaged: it is not.
+    """
+    if not file.is_file():
+        raise Damaged(f"its {file.name} is missing")
+    try:
+        header = np.load(file, mmap_mode="r")  # a writable map would lengthen a file that was cut short
+    except (OSError, ValueError, EOFError) as error:
+        raise Damaged(f"its {file.name} was cut short or damaged") from error
+    if header.shape != shape or header.dtype != np.float32 or not header.flags.c_contiguous:
+        raise Damaged(f"its {file.name} holds {header.dtype} {header.shape}, and float32 {shape} were recorded")
+    return np.lib.format.open_memmap(file, mode="r+")
+
+
+def _sum_of_frames(array: np.ndarray, frames: int) -> int:
+    """The checksum of the first frames of (W, T, ...), as it comes from one frame after the other."""
+    total, at_once = 0, max(1, 2**26 * array.shape[1] // max(1, array.nbytes))
+    for start in range(0, frames, at_once):
+        block = array[:, start : min(frames, start + at_once)]
+        total = zlib.crc32(np.ascontiguousarray(block.swapaxes(0, 1)).data, total)
+    return total
+
+
+def _sum_of(state: dict[str, Tensor], frames: int, arrays: dict[str, Any]) -> int:
+    """The checksum of a state, and of what goes with it."""
+    total = zlib.crc32(json.dumps([frames, arrays], sort_keys=True).encode())
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        total = zlib.crc32(f"{name} {value.dtype} {tuple(value.shape)}".encode(), total)
+        total = zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, total)
+    return total
 
 
 def _difference(mine: Any, theirs: Any, name: str = "") -> str | None:

@@ -1,8 +1,12 @@
 """From a simulator to files: other temperatures, interruptions, and what the card says of convergence."""
 
+import errno
 import json
 import math
+import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +15,7 @@ import torch
 from lit_bg.data import Dataset, make_card
 from lit_bg.data.simulation import simulate
 from lit_bg.energies import DoubleWell, Gaussian
-from lit_bg.samplers import Exact, Interrupted, Metropolis, ReplicaExchange, Trajectory
+from lit_bg.samplers import Exact, Interrupted, Metropolis, Recorder, ReplicaExchange, Trajectory
 
 
 def rng(seed=0):
@@ -83,6 +87,100 @@ class TestFiles:
             simulate(Interrupting(), ReplicaExchange(**LADDERS | {"frames": 11}), path, seed=4)
         simulate(DoubleWell(), Exact(10), path, seed=5, force=True)
         assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+class TestUnfinished:
+    """An unfinished simulation is looked at before it goes on."""
+
+    @pytest.fixture
+    def unfinished(self, tmp_path):
+        simulator, path = ReplicaExchange(**LADDERS), tmp_path / "a.npz"
+        with pytest.raises(Interrupted):
+            simulate(Interrupting(), simulator, path, seed=4)
+        recorder = Recorder(tmp_path / "a.npz.partial", json.loads((tmp_path / "a.npz.partial/identity.json").read_text()))
+        assert recorder.written >= 2
+        return recorder
+
+    @pytest.mark.parametrize("name", ["x", "u", "x_kT2", "u_kT2"])
+    def test_frames_agree_with_their_energies(self, unfinished, tmp_path, name):
+        """Recorded wrongly, with a checksum that fits: the energy tells."""
+        again = Recorder(tmp_path / "b.npz.partial", unfinished.identity)
+        for t in range(unfinished.written):
+            values = {k: unfinished.frames(k)[t].clone() for k in unfinished.arrays}
+            values[name] += 2.0 * (t == unfinished.written - 1)
+            again.write(t, 12, values)
+        again.save(unfinished.state)
+        simulator, energy = ReplicaExchange(**LADDERS), Interrupting()
+        words = rf"cannot go on, because a frame in its x{name[1:]}.npy has u = .* under this Interrupting: delete the folder"
+        with pytest.raises(ValueError, match=words):
+            simulate(energy, simulator, tmp_path / "b.npz", seed=4)
+        energy.calls = 40
+        data = simulate(energy, simulator, tmp_path / "b.npz", seed=4, force=True)  # begins again
+        energy.calls = 40
+        assert torch.equal(data.x, simulate(energy, simulator, tmp_path / "c.npz", seed=4).x)
+
+    def test_an_energy_that_has_changed(self, unfinished, tmp_path, monkeypatch):
+        potential = DoubleWell.potential
+        monkeypatch.setattr(DoubleWell, "potential", lambda self, x: 1.5 * potential(self, x))
+        simulator, path = ReplicaExchange(**LADDERS), tmp_path / "a.npz"
+        with pytest.raises(ValueError, match=r"its state.pt has u = .*data.force=true"):
+            simulate(Interrupting(), simulator, path, seed=4)
+        energy = Interrupting()
+        energy.calls = 40
+        simulate(energy, simulator, path, seed=4, force=True)
+
+    def test_what_is_damaged_is_refused_and_forced(self, unfinished, tmp_path):
+        (tmp_path / "a.npz.partial" / "label_rungs.npy").unlink()
+        simulator, energy = ReplicaExchange(**LADDERS), Interrupting()
+        with pytest.raises(ValueError, match=r"cannot go on, because its label_rungs.npy is missing"):
+            simulate(energy, simulator, tmp_path / "a.npz", seed=4)
+        energy.calls = 40
+        simulate(energy, simulator, tmp_path / "a.npz", seed=4, force=True)
+
+
+class TestFullDisk:
+    def test_no_file_is_left_that_stops_the_same_command(self, tmp_path, monkeypatch):
+        """Of two files one fits: neither is there, and with room the same command makes both, without simulating again."""
+        save, simulator, path = Dataset.save, ReplicaExchange(**LADDERS), tmp_path / "a.npz"
+
+        def full(data, file):
+            if file == path:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+            save(data, file)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Dataset, "save", full)
+            with pytest.raises(
+                OSError, match=r"^No space left on device, writing .*a.npz: make room; the same command goes on"
+            ):
+                simulate(DoubleWell(), simulator, path, seed=0)
+        assert [p.name for p in tmp_path.iterdir()] == ["a.npz.partial"]
+        monkeypatch.setattr(ReplicaExchange, "advance", None)
+        simulate(DoubleWell(), simulator, path, seed=0)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npz", "a_kT2.npz"]
+
+    def test_a_process_with_no_room_for_frames(self, tmp_path):
+        """It may write files of 60 kB: frames need more, so it ends with a sentence and exit code 2, not by a signal."""
+        (tmp_path / "x.yaml").write_text(
+            "model: {energy: {class_path: DoubleWell}, generator: {class_path: CouplingFlow}, loss: {class_path: ReverseKL}, "
+            "optimizer: {class_path: torch.optim.Adam}}\ndata: {path: new/x.npz}\n"
+            "simulate: {class_path: Metropolis, init_args: {walkers: 20, frames: 1000, burn_in: 10}}\n"
+        )
+        code = (
+            "import resource, signal; from lit_bg.simulate import main; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); main(['-c', 'x.yaml'])"
+        )
+        end = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        assert end.returncode == 2
+        assert end.stderr.strip() == "lit_bg: File too large, writing new/x.npz: make room; nothing was written."
+        assert list((tmp_path / "new").iterdir()) == []
+
+    def test_a_place_that_cannot_be_written_is_refused_first(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+        energy = DoubleWell()
+        with pytest.raises(PermissionError, match=r"cannot write into .*give another data.path"):
+            simulate(energy, Metropolis(), tmp_path / "a.npz", seed=0)
+        assert energy.n_values == 0
 
 
 class TestCard:
