@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+TEMPORARY = re.compile(r"^\..+\.\d+(\.\w+)?$")  # what `atomic` names a file that is not whole yet
 
 
 @contextmanager
@@ -26,6 +30,57 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(
+                file.fileno()
+            )  # a disk may say only now that it is full, and after a power cut the name must not come first
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: str | Path) -> None:
+    """Remove what a killed process has left of files that never became whole; only where nobody else writes (see `lock`)."""
+    for file in Path(folder).rglob(".*"):
+        if TEMPORARY.match(file.name) and file.is_file():
+            file.unlink(missing_ok=True)
+
+
+class Locked(ValueError):
+    """Another process holds a lock."""
+
+
+_held: dict[str, BinaryIO] = {}  # kept open as long as the process lives: a kill releases the lock
+
+
+def lock(folder: str | Path) -> None:
+    """Claim a folder for this process, until it ends or `release` is called; again harmlessly.
+
+    The lock is the operating system's (flock), on a file that stays. Where a file system has none, nothing is claimed.
+
+    Raises:
+        Locked: another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on this system
+        return
+    name = os.path.realpath(folder)
+    if name in _held:
+        return
+    file = open(Path(name) / "lock", "ab")  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise Locked(f"another process is writing to '{folder}': wait for its end, or stop it first.") from None
+    except OSError:
+        pass  # a file system without locks
+    _held[name] = file
+
+
+def release(folder: str | Path) -> None:
+    """Give a folder back."""
+    file = _held.pop(os.path.realpath(folder), None)
+    if file is not None:
+        file.close()

@@ -3,39 +3,58 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lit_bg import signals
 from lit_bg.config_file import refuse_early
+from lit_bg.files import lock, release, remove_temporaries
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
 
     from lit_bg.cli import CLI
+    from lit_bg.resume import Resumption
+    from lit_bg.run_folder import RunFolder
 
 
 def main(args: list[str] | None = None) -> None:
     """The command line. What the user can mend is one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
-    if "-h" in args or "--help" in args:
+    if not args or "-h" in args or "--help" in args:
         print(HELP)
         return
-    refuse_early(args)
-    quiet()
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
+    with signals.listening("nothing was trained: the same command starts it."):
+        refuse_early(args)
+        quiet()
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    from lit_bg.cli import CLI, complain
+        from lit_bg.cli import CLI, complain
+        from lit_bg.resume import read_arguments
 
-    cli = CLI(args)
-    try:
-        job = prepare(cli)
-    except (ValueError, TypeError, OSError, ImportError, MisconfigurationException) as error:
-        complain(error)
-    try:
-        job()
-    except FloatingPointError as error:  # an energy of -inf, or too many losses that are not finite
-        complain(error)
+        try:
+            arguments, resumption = read_arguments(args)
+        except (ValueError, OSError) as error:
+            complain(error)
+        cli = CLI(arguments)
+        try:
+            job, folder = prepare(cli, resumption)
+        except (ValueError, TypeError, OSError, ImportError, MisconfigurationException) as error:
+            complain(error)
+        try:
+            job()
+        except FloatingPointError as error:  # an energy of -inf, or too many losses that are not finite
+            complain(error)
+        except OSError as error:  # a disk that is full, or gone
+            complain(f"{error}; {signals.way_on()}")
+        except Exception:
+            signals.follow_ranks()
+            raise
+        finally:
+            release(folder.path)
 
 
 HELP = """\
@@ -51,7 +70,10 @@ sections of the YAML, each key also an option:
   seed_everything  of every random number
 
 options:
-  --ckpt_path last   go on with the newest run of the experiment, or with a checkpoint file
+  --resume RUN       go on with runs/<experiment>/version_N by its own config.yaml; needs nothing else. What may change:
+                     trainer.max_epochs, data.val_samples, data.test_samples; and, no longer bit for bit, the hardware
+                     (trainer.accelerator, devices, num_nodes, strategy) and data.eval_batch_size
+  --ckpt_path last   the same for the newest run of the experiment; or a checkpoint file
   --name, --version  of the run folder; by default the name of the YAML and the next free number
   --runs             folder of all runs (default runs)
   --print_config     after -c: every key with its value
@@ -72,68 +94,90 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def prepare(cli: CLI) -> Any:
-    """Build and check everything; returns the call that trains and judges.
+def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None], RunFolder]:
+    """Build and check everything; returns the call that trains and judges, and the folder that it writes to.
 
     Raises:
-        ValueError: the parts do not fit, the run folder exists, the checkpoint is of another configuration.
+        ValueError: the parts do not fit, the run folder exists or is in use, the checkpoint is of another configuration.
         FileNotFoundError: a file that is named does not exist.
     """
     from lightning.pytorch import Trainer, seed_everything
     from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 
-    from lit_bg.callbacks.checkpoints import Interrupted
+    from lit_bg.callbacks.checkpoints import Checkpoints
     from lit_bg.loggers import MetricsFile, wandb_logger, wandb_mode
+    from lit_bg.resume import check_length, compare
     from lit_bg.run import read_checkpoint
-    from lit_bg.run_folder import RunFolder, find_checkpoint
+    from lit_bg.run_folder import RunFolder
 
     config = cli.config
     seed_everything(cli.seed, verbose=False)
-    resume = None
-    if config.ckpt_path is not None:
-        resume = find_checkpoint(config.ckpt_path, config.runs, cli.experiment, config.version)
+    resume = None if resumption is None else resumption.checkpoint
+    folder = None if resumption is None else resumption.folder
+    portable = cli.portable_config()
+    checkpoint = None if resume is None else read_checkpoint(resume)
+    if checkpoint is not None:
+        compare(checkpoint.get("configuration", {}), portable if "configuration" in checkpoint else {}, str(resume))
+        check_length(portable, checkpoint)
     built = cli.parser.instantiate(config)
     module, data = built.model, built.data
     data.prepare(module.energy, needs_data=module.loss.needs_data)
-
-    checkpoint = None if resume is None else read_checkpoint(resume)
     if checkpoint is not None:
         module.check_checkpoint(checkpoint)
     settings = built.trainer.as_dict()
     settings["callbacks"] = with_observers(settings["callbacks"] or [])
+    settings["plugins"] = with_plugins(settings["plugins"] or [])
     if settings["enable_progress_bar"] is False:
         settings["callbacks"] = [c for c in settings["callbacks"] if not isinstance(c, ProgressBar)]
     trainer = Trainer(**{**settings, "logger": False, "default_root_dir": config.runs})
+    signals.take_over(trainer)
 
     # Nothing was wrong, so the run gets its folder.
-    folder = RunFolder.of_checkpoint(resume) if resume is not None else None
     if folder is None:
         folder = RunFolder.new(config.runs, cli.experiment, config.version)
-    metrics = MetricsFile(config.runs, cli.experiment, folder.version)
-    if checkpoint is not None:
-        metrics.resume_at(checkpoint["global_step"])
-    portable = cli.portable_config()
+    # Where Lightning looks for the checkpoint of a requeued job, which would replace any other: there is none.
+    trainer._default_root_dir = str(folder.path)  # type: ignore[attr-defined]
+    if trainer.is_global_zero:
+        lock(folder.path)
+        remove_temporaries(folder.path)
+        folder.write_config(portable)
+    signals.set_way_on(f"to go on: python -m lit_bg.fit --resume {shlex.quote(str(folder.path))}")
+    metrics = MetricsFile(str(folder.path.parent.parent), folder.path.parent.name, folder.version)
+    metrics.resume_at(0 if checkpoint is None else checkpoint["global_step"])
     trainer.loggers = [metrics]
     if wandb_mode() != "disabled":
         trainer.loggers = [metrics, wandb_logger(folder.path, cli.experiment, portable)]
     for c in trainer.checkpoint_callbacks:
         if isinstance(c, ModelCheckpoint) and c.dirpath is None:
             c.dirpath = str(folder.checkpoints)
+        if isinstance(c, Checkpoints):
+            c.configuration = portable
 
     def job() -> None:
+        signals.set_mode("raise")
         if trainer.is_global_zero:
-            folder.write_config(portable)
             folder.keep_inputs(config.model.energy.as_dict())
-        try:
-            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-        except Interrupted:
-            if trainer.is_global_zero:
-                print(f"Interrupted; to go on: python -m lit_bg.fit -c {config.config[0]} --ckpt_path {folder.last}")
-            raise SystemExit(130) from None
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        signals.set_mode("raise")
         best = folder.best if folder.best.is_file() else None
         trainer.test(module, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
 
-    return job
+    return job, folder
+
+
+def with_plugins(given: list[Any]) -> list[Any]:
+    """The plugins of every run: whole checkpoints, and no requeueing by Lightning, whose checkpoints later runs would load."""
+    from lightning.fabric.plugins.environments import SLURMEnvironment
+    from lightning.pytorch.plugins.environments import ClusterEnvironment
+    from lightning.pytorch.plugins.io import CheckpointIO
+
+    from lit_bg.callbacks.checkpoints import AtomicCheckpointIO
+
+    given = given if isinstance(given, list) else [given]
+    added: list[Any] = [] if any(isinstance(p, CheckpointIO) for p in given) else [AtomicCheckpointIO()]
+    if SLURMEnvironment.detect() and not any(isinstance(p, ClusterEnvironment) for p in given):
+        added.append(SLURMEnvironment(auto_requeue=False))
+    return [*given, *added]
 
 
 def with_observers(given: list[Callback]) -> list[Callback]:
@@ -159,4 +203,4 @@ def with_observers(given: list[Callback]) -> list[Callback]:
 
 
 if __name__ == "__main__":
-    main()
+    signals.run(main)

@@ -54,12 +54,31 @@ class RunFolder:
         return sorted(found, key=lambda f: f.version)
 
     @classmethod
+    def find(cls, run: Path) -> RunFolder:
+        """The run folder of this name, or the newest of an experiment.
+
+        Raises:
+            FileNotFoundError: neither is there, or it has no config.yaml.
+        """
+        folder = cls(run)
+        if not folder.config.is_file():
+            inside = cls.all_of(str(run.parent), run.name)
+            if not inside or not inside[-1].config.is_file():
+                raise FileNotFoundError(f"'{run}' is no run folder (it has no config.yaml): give runs/<experiment>/version_N.")
+            folder = inside[-1]
+        return folder
+
+    @classmethod
     def new(cls, runs: str, experiment: str, version: int | None) -> RunFolder:
         """The next free folder, or the one asked for.
 
         Raises:
-            ValueError: the folder asked for exists.
+            ValueError: the folder asked for exists, or the experiment's name is none of a folder.
         """
+        if not experiment or experiment in (".", "..") or set(experiment) & set("/\\\0"):
+            raise ValueError(
+                f"the name of an experiment is that of a folder within '{runs}', got {experiment!r}: leave out / and .."
+            )
         root = Path(runs, experiment)
         if os.environ.get("LOCAL_RANK", "0") != "0" and "LIT_BG_VERSION" in os.environ:
             return cls(root / f"version_{os.environ['LIT_BG_VERSION']}")  # rank 0 chose, before it started the others
@@ -71,8 +90,7 @@ class RunFolder:
             if version is None:
                 return cls.new(runs, experiment, None)
             raise ValueError(
-                f"the run folder '{folder}' exists: continue it with --ckpt_path {folder}/checkpoints/last.ckpt, "
-                "or leave out --version for a new one."
+                f"the run folder '{folder}' exists: go on with it by --resume {folder}, or leave out --version for a new one."
             ) from None
         os.environ["LIT_BG_VERSION"] = str(chosen)
         return cls(folder)

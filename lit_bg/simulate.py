@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import sys
 
+from lit_bg import signals
+from lit_bg.config_file import refuse_early
+
+HELP = """\
+python -m lit_bg.simulate -c experiments/x.yaml [--a.b=c ...]
+
+Makes the reference data of an experiment: simulates model.energy as the section `simulate` says, and writes data.path with a
+card that says whether the data are converged. Interrupted, the same command goes on where it stopped.
+
+options, besides every key of the YAML:
+  --data.path        the .npz file to write
+  --data.force=true  overwrite it, and throw away an unfinished simulation of something else
+  --simulate.help=ReplicaExchange
+                     arguments of a simulator"""
+
 
 def main(args: list[str] | None = None) -> None:
     """The command line: the energy and the `simulate` section of an experiment, written to its `data.path`."""
     args = sys.argv[1:] if args is None else args
-    from lit_bg.config_file import refuse_early
+    if not args or "-h" in args or "--help" in args:
+        print(HELP)
+        return
+    with signals.listening("nothing was written."):
+        refuse_early(args)
+        _simulate(args)
+
+
+def _simulate(args: list[str]) -> None:
     from lit_bg.fit import quiet
 
-    refuse_early(args)
     quiet()
     import torch
 
@@ -31,13 +53,11 @@ def main(args: list[str] | None = None) -> None:
         energy, simulator = build(Energy, config.model.energy), build(Simulator, config.simulate)
         if torch.cuda.is_available() and config.trainer.accelerator in ("auto", "gpu", "cuda"):
             energy = energy.to("cuda")  # walkers live where the energy has its tensors
+        signals.set_mode("raise")
         simulate(energy, simulator, config.data.path, seed=int(config.seed_everything), force=config.data.force)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         complain(error)
-    except KeyboardInterrupt as interruption:
-        print(str(interruption) or "Interrupted; nothing was written.", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":
-    main()
+    signals.run(main)
