@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -24,6 +26,8 @@ import lit_bg.pairings
 import lit_bg.samplers
 import lit_bg.solvers
 import lit_bg.transforms
+from lit_bg.config_errors import explain, reason_of
+from lit_bg.config_numbers import find_problems
 from lit_bg.data.module import Data
 from lit_bg.energies.base import Energy
 from lit_bg.energies.trial import try_energy
@@ -39,36 +43,30 @@ def complain(error: BaseException | str) -> NoReturn:
     raise SystemExit(2)
 
 
-# What jsonargparse says of a key, a class and a value.
-UNKNOWN_KEY = re.compile(
-    r"does not accept option '([\w.]+)'|ption '([\w.]+)' is not accepted|nrecognized arguments: --([\w.]+)"
-)
-UNKNOWN_CLASS = re.compile(r"Parser key \"([\w.]+)\":.*(?:dot import path string: |class_path '|No module named ')([\w.]+)")
-WRONG_TYPE = re.compile(r"Parser key \"([\w.]+)\":.*Expected an? <class .*(?:Got value|Given value): (.+)$")
-
-
 class Parser(LightningArgumentParser):
     """A parser whose errors are one sentence with the way out."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if os.environ.get("LIT_BG_TRACEBACK") and ex is not None:
             raise ex
-        complain(self._explain(message))
+        complain(explain(message, self._suggest))
 
-    def _explain(self, message: str) -> str:
-        """jsonargparse's message as one sentence with the value and the way out."""
-        text = " ".join(message.split())
-        if found := UNKNOWN_KEY.search(text):
-            key = next(group for group in found.groups() if group)
-            return f"unknown key '{key}'{self._suggest(key)}; `-c YAML --print_config` lists the keys."
-        if found := UNKNOWN_CLASS.search(text):
-            key, name = found.groups()
-            hint = self._suggest(name, classes=True)
-            return f"no class '{name}' for {key}{hint}; a class of your own needs its full import path."
-        if found := WRONG_TYPE.search(text):
-            types = dict.fromkeys(re.findall(r"Expected an? <class '(\w+)'>", text))
-            return f"{found[1]} must be of type {' or '.join(types).replace('NoneType', 'null')}, got {found[2]}."
-        return text if len(text) < 500 else f"{text[:250]} ... {text[-230:]}"
+    def instantiate(self, *args: Any, **kwargs: Any) -> Namespace:
+        """Build everything, and check what only all parts together can tell.
+
+        Raises:
+            ValueError: what cannot be built, or does not fit.
+        """
+        with sentences():
+            built = super().instantiate(*args, **kwargs)
+        if isinstance(getattr(built, "model", None), BoltzmannGenerator):
+            settings = built.trainer
+            epochs, limit = settings.max_epochs, settings.max_steps
+            lengths = [] if limit is None or limit < 0 else [limit]
+            if epochs is not None and epochs >= 0:
+                lengths.append(epochs * built.data.steps_per_epoch)
+            built.model.check_optimizer(min(lengths, default=None))
+        return built
 
     def _suggest(self, word: str, classes: bool = False) -> str:
         known = {c.__name__ for c in _public_classes()} if classes else self._known_keys()
@@ -91,6 +89,29 @@ def _public_classes() -> list[type]:
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 
 
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn whatever a class raises while it is built into what the command line tells as a sentence.
+
+    Raises:
+        ValueError: for an exception that says nothing to who did not write the class; the traceback shows the original.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise reason_of(error) from error
+    except (OSError, ImportError, MisconfigurationException):
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        full = isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
+        reason = "it needs more memory than there is" if full else f"{type(error).__name__}: {text[:300]}"
+        raise ValueError(
+            f"the configuration asks for what cannot be built ({reason}): "
+            f"{'make sizes smaller' if full else 'look at its values'}; LIT_BG_TRACEBACK=1 shows where."
+        ) from error
+
+
 class CLI(LightningCLI):
     """Parses and checks; building is a step of its own.
 
@@ -99,27 +120,34 @@ class CLI(LightningCLI):
     """
 
     def __init__(self, args: list[str] | dict[str, Any] | None = None, prog: str = "python -m lit_bg.fit") -> None:
-        super().__init__(
-            BoltzmannGenerator,
-            Data,
-            save_config_callback=None,
-            trainer_class=Trainer,
-            trainer_defaults={
-                "inference_mode": False,
-                "enable_autolog_hparams": False,
-                "use_distributed_sampler": False,
-                "num_sanity_val_steps": 0,
-                "log_every_n_steps": 10,
-                "enable_model_summary": False,
-            },
-            seed_everything_default=0,
-            parser_kwargs={"parser_mode": "omegaconf+", "prog": prog},
-            parser_class=Parser,
-            args=args,
-            run=False,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
+        try:
+            super().__init__(
+                BoltzmannGenerator,
+                Data,
+                save_config_callback=None,
+                trainer_class=Trainer,
+                trainer_defaults={
+                    "inference_mode": False,
+                    "enable_autolog_hparams": False,
+                    "use_distributed_sampler": False,
+                    "num_sanity_val_steps": 0,
+                    "log_every_n_steps": 10,
+                    "enable_model_summary": False,
+                },
+                seed_everything_default=0,
+                parser_kwargs={"parser_mode": "omegaconf+", "prog": prog},
+                parser_class=Parser,
+                args=args,
+                run=False,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
+        except Exception as error:  # parsing imports the classes that are named, and they may raise anything
+            if os.environ.get("LIT_BG_TRACEBACK"):
+                raise
+            complain(f"the configuration cannot be read ({type(error).__name__}: {str(error)[:300]}).")
+        if problem := next(find_problems(self.config.as_dict()), None):
+            complain(problem)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--name", type=str | None, help="experiment; default: name of the YAML file")
@@ -179,7 +207,8 @@ def build(type_: type, config: Any) -> Any:
     """One object from its part of a configuration, such as the energy alone."""
     parser = ArgumentParser(exit_on_error=False, parser_mode="omegaconf+")
     parser.add_argument("--it", type=type_)
-    it = parser.instantiate(parser.parse_object({"it": config})).it
+    with sentences():
+        it = parser.instantiate(parser.parse_object({"it": config})).it
     if isinstance(it, Energy):
         try_energy(it)
     return it

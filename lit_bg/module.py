@@ -16,6 +16,8 @@ from lit_bg.energies.base import Energy
 from lit_bg.energies.trial import try_energy
 from lit_bg.generators.base import Generator
 from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.drought import Drought, NothingFinite
+from lit_bg.optimizer_trial import try_optimizer
 from lit_bg.rng import stream
 from lit_bg.samples import Evaluation, evaluate
 
@@ -59,12 +61,14 @@ class BoltzmannGenerator(LightningModule):
         self.optimizer_from = optimizer
         self.lr_scheduler_from = lr_scheduler
         self.seed = seed
+        self.drought = Drought()
         if self.generator.context:
             raise ValueError(
                 f"{type(generator).__name__} expects {self.generator.context} conditions and training has none to give: leave "
                 "its field's context out."
             )
         loss.check(self.generator, energy)
+        self.check_optimizer()
 
     @property
     def proposer(self) -> Generator:
@@ -86,6 +90,15 @@ class BoltzmannGenerator(LightningModule):
         if stage == "fit" and self.averaged is not None:
             self.averaged.load_state_dict(self.generator.state_dict())
 
+    def check_optimizer(self, steps: int | None = None) -> None:
+        """Refuse an optimizer or a schedule that cannot be meant, for training of so many steps.
+
+        Raises:
+            ValueError: which setting, and the way out.
+        """
+        length = {} if steps is None else {"steps": steps}
+        try_optimizer(self.optimizer_from, self.lr_scheduler_from, self.generator.parameters(), **length)
+
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer_from(self.generator.parameters())
         if self.lr_scheduler_from is None:
@@ -102,9 +115,35 @@ class BoltzmannGenerator(LightningModule):
         self.loss.at_step(step)
         x = self.data.train_batch(self.rng("data", step), self.device) if self.loss.needs_data else None
         drawn = Batch(x, self.data.local_batch_size, differentiable=self.loss.follows_proposals)
-        loss = self.loss(self.generator, self.energy, drawn, self.rng("train", step))
+        loss = self._learned(drawn, step)
         parts = {f"train/{name}": value for name, value in self.loss.parts().items()}
         self.log_dict({"train/loss": loss.detach(), **parts}, prog_bar=False, sync_dist=True)
+        return loss
+
+    def _learned(self, drawn: Batch, step: int) -> Tensor:
+        """Return the loss of a batch: zero where no proposal of this rank has a finite energy and luck may mend it.
+
+        Raises:
+            FloatingPointError: on all ranks together, an energy of -inf on one, or no finite energy on any.
+        """
+        problem: FloatingPointError | None = None
+        try:
+            loss = self.loss(self.generator, self.energy, drawn, self.rng("train", step))
+        except FloatingPointError as error:
+            problem = error
+            # Nothing is learned, by every parameter, so that all ranks reduce the same gradients.
+            loss = 0.0 * torch.stack([p.sum() for p in self.generator.parameters()]).sum()
+        if drawn.finite is not None:
+            self.drought.note(drawn.size, drawn.finite)
+        dry = isinstance(problem, NothingFinite)
+        wrong, hopeless = problem is not None and not dry, dry and self.drought.hopeless
+        ranks = self.trainer.world_size
+        if ranks > 1:
+            count = torch.tensor([wrong, hopeless], device=self.device, dtype=torch.float32)
+            n_wrong, n_hopeless = self.trainer.strategy.reduce(count, reduce_op="sum").tolist()
+            wrong, hopeless = n_wrong > 0, n_hopeless == ranks
+        if wrong or hopeless:
+            raise FloatingPointError(f"stopped at step {step}: {problem or 'another process has met an energy of -inf.'}")
         return loss
 
     def _evaluate(self, stage: str, n: int, index: int, of: int) -> Evaluation:

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,10 @@ import yaml
 from lit_bg import fit
 from lit_bg.energies import DoubleWell, Energy
 from lit_bg.energies.trial import try_energy
-from lit_bg.losses import ReverseKL
+from lit_bg.generators import CouplingFlow
+from lit_bg.losses import Batch, ForwardKL, ReactionCoordinate, ReverseKL, WeightedSum
+from lit_bg.losses.drought import Drought, NothingFinite
+from lit_bg.optimizer_trial import try_optimizer
 
 SMALL = {
     "seed_everything": 0,
@@ -101,8 +103,6 @@ class Returns(Energy):
                 return u.detach()
             case "double":
                 return u.double()
-            case "negative shape":
-                return u
         return u
 
 
@@ -125,7 +125,7 @@ class TestEnergiesOfAUser:
 
     @pytest.mark.parametrize("form", ["column", "one number", "integers", "half", "nothing", "numpy"])
     def test_every_call_is_checked(self, form):
-        with pytest.raises(TypeError, match="Returns.potential returned"):
+        with pytest.raises(TypeError, match=r"Returns.potential returned"):
             Returns(form)(torch.zeros(3, 2))
 
     def test_double_precision_is_welcome_and_nothing_is_counted(self):
@@ -160,6 +160,94 @@ class TestEnergiesOfAUser:
             try_energy(energy)
 
 
+class NaNs(DoubleWell):
+    """A double well that is not finite somewhere, or from some call on."""
+
+    def __init__(self, kind: str = "all", after: int = 0) -> None:
+        super().__init__()
+        self.kind, self.after, self.calls = kind, after, 0
+
+    def potential(self, x):
+        u = super().potential(x)
+        self.calls += 1
+        if self.calls <= self.after:
+            return u
+        match self.kind:
+            case "some":
+                return torch.where(x[..., 1] > 1.0, torch.nan, u)
+            case "inf":
+                return torch.full_like(u, torch.inf)
+            case "gradient":
+                return u + 0 * torch.sqrt((x[..., 0] * 0).abs())
+        return u * torch.nan
+
+
+def trained(name, **changes):
+    """Run the small experiment on an energy of this file; the message where it stops, and the steps that were taken."""
+    args = [f"--model.energy=test_bad_numbers.{name}"]
+    args += [f"--model.energy.init_args.{key}={value}" for key, value in changes.items()]
+    return sentence("--data.steps_per_epoch=100", *args)
+
+
+class TestNothingFinite:
+    """A batch without one finite energy teaches nothing."""
+
+    @pytest.mark.parametrize(("kind", "count"), [("all", "64 NaN, 0 +inf"), ("inf", "0 NaN, 64 +inf")])
+    def test_stops_at_once(self, kind, count):
+        said = trained("NaNs", kind=kind, after=1)  # the first call is the trial
+        assert f"stopped at step 0: none of 64 proposals has a finite energy under NaNs ({count})" in said
+
+    def test_stops_when_it_happens_later(self):
+        assert "stopped at step 20: none of 64" in trained("NaNs", after=22)
+
+    def test_a_gradient_that_is_never_finite_stops_after_ten_steps(self):
+        assert "10 training steps in a row had a non-finite gradient" in trained("NaNs", kind="gradient")
+
+    def test_some_are_dropped(self, capsys):
+        fit.main(["-c", "small.yaml", "--model.energy=test_bad_numbers.NaNs", "--model.energy.init_args.kind=some"])
+        assert "Verdict: do not trust" in capsys.readouterr().out
+
+    def test_a_generator_that_has_diverged_is_blamed_and_not_the_energy(self):
+        flow = CouplingFlow(blocks=1, hidden=(8,)).build(DoubleWell())
+        with torch.no_grad():
+            for p in flow.parameters():
+                p.fill_(torch.nan)
+        with pytest.raises(NothingFinite, match="none of 8 proposals has a finite configuration: CouplingFlow has diverged"):
+            ReverseKL()(flow, DoubleWell(), Batch(None, 8), torch.Generator().manual_seed(0))
+
+    def test_data_teach_where_no_proposal_has_an_energy(self):
+        energy, rng = NaNs(), torch.Generator().manual_seed(0)
+        data = DoubleWell().exact_samples(20, rng)
+        flow = CouplingFlow(blocks=1, hidden=(8,)).build(DoubleWell())
+        both = WeightedSum([ForwardKL(), ReverseKL()], [1.0, 0.5])
+        loss = both(flow, energy, Batch(data, 8), rng)
+        torch.testing.assert_close(loss, ForwardKL()(flow, energy, Batch(data, 8), rng))
+        assert both.parts()["ReverseKL"].isnan()
+        assert both.parts()["ReverseKL_dropped"] == 8
+        with pytest.raises(NothingFinite):  # a coordinate is no substitute
+            WeightedSum([ReactionCoordinate("x1"), ReverseKL()], [1.0, 0.5])(flow, energy, Batch(None, 8), rng)
+
+
+class TestDrought:
+    def test_batches_of_one_are_not_judged_by_one(self):
+        drought = Drought()
+        for n in range(1, 30):
+            drought.note(1, 0)
+            assert drought.hopeless == (n >= 20)
+
+    def test_hard_walls_that_few_pass_are_bad_luck(self):
+        drought = Drought()
+        for finite in [1, *[0] * 5, 1, *[0] * 6] * 20:
+            drought.note(64, finite)
+            assert not drought.hopeless or drought.seen == 64  # after one batch little is known
+
+    def test_what_was_always_finite_may_not_end(self):
+        drought = Drought()
+        drought.note(6400, 6400)
+        drought.note(64, 0)
+        assert drought.hopeless
+
+
 class DummyGenerator:
     has_log_prob = True
 
@@ -183,3 +271,83 @@ class TestTemperature:
                 return 4e-21 * super().potential(x)
 
         try_energy(InJoules(kT=4e-21))
+
+
+SETTINGS = {
+    "lr nan": (["--model.optimizer.init_args.lr=nan"], "lr must be a finite number, got nan"),
+    "lr inf": (["--model.optimizer.init_args.lr=.inf"], "lr must be a finite number, got inf"),
+    "lr too large to write": (["--model.optimizer.init_args.lr=1e999"], "lr must be a finite number, got inf"),
+    "lr negative": (["--model.optimizer.init_args.lr=-1"], "model.optimizer: Invalid learning rate: -1.0"),
+    "lr zero": (["--model.optimizer.init_args.lr=0"], "the learning rate of Adam must be positive and finite, got lr=0"),
+    "lr absurd": (["--model.optimizer.init_args.lr=1e30"], "with lr=1e+30 the first step of Adam takes a parameter of 1 to"),
+    "momenta": (["--model.optimizer.init_args.betas=[2.0,0.9]"], "Invalid beta parameter at index 0: 2.0"),
+    "no dense gradients": (["--model.optimizer=torch.optim.SparseAdam"], "SparseAdam cannot take a step"),
+    "kT nan": (["--model.energy.init_args.kT=nan"], "kT must be a finite number, got nan"),
+    "seed": (["--seed_everything=-1"], "seed_everything must be between 0 and 4294967295, got -1"),
+    "dimensions": (["--model.energy.init_args.dim=1000000000000"], "dim = 1000000000000 does not fit into"),
+    "blocks": (["--model.generator.init_args.blocks=1000000000000"], "blocks = 1000000000000 does not fit into"),
+    "batch": (["--data.batch_size=1000000000000"], "data.batch_size = 1000000000000"),
+    "test": (["--data.test_samples=1000000000000"], "data.test_samples = 1000000000000"),
+    "validation": (["--data.val_samples=1000000000000"], "data.val_samples = 1000000000000"),
+    "steps": (["--data.steps_per_epoch=1000000000000"], "more than a year before the first validation"),
+    "accumulated": (["--trainer.accumulate_grad_batches=0"], "trainer.accumulate_grad_batches must be at least 1, got 0"),
+    "validations": (["--trainer.check_val_every_n_epoch=0"], "trainer.check_val_every_n_epoch must be at least 1, got 0"),
+    "clipping": (["--trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val must be at least 0, got -1"),
+    "half precision": (["--trainer.precision=16-true"], "trainer.precision = 16-true keeps energies in half precision"),
+    "average": (["--trainer.callbacks=[{class_path: EMA, init_args: {decay: 7}}]"], "decay must be at least 0 and below 1"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_absurd_setting_is_refused_by_name(name):
+    args, expected = SETTINGS[name]
+    assert expected in refused(*args)
+
+
+SCHEDULES = {
+    "CosineAnnealingLR": ({"T_max": 0}, "T_max of CosineAnnealingLR counts training steps and must be at least 1, got 0"),
+    "CosineAnnealingLR ": ({"T_max": -5}, "must be at least 1, got -5"),
+    "StepLR": ({"step_size": 0}, "step_size of StepLR counts training steps"),
+    "ExponentialLR": ({"gamma": -1}, "ExponentialLR sets the learning rate of step 1 to -0.005"),
+    "ExponentialLR ": ({"gamma": 30}, "ExponentialLR sets the learning rate of step"),
+    "OneCycleLR": ({"max_lr": 0.1, "total_steps": 4}, "OneCycleLR ends after total_steps=4 and training takes 6"),
+    "ReduceLROnPlateau": ({"patience": 3}, "ReduceLROnPlateau waits for a metric"),
+    "CosineAnnealingWarmRestarts": ({"T_0": 0}, "Expected positive integer T_0, but got 0"),
+    "ConstantLR": ({"factor": 0.0, "total_iters": 2}, "ConstantLR breaks at step 1 (ZeroDivisionError"),
+    "LinearLR": ({"start_factor": 0.0}, "Starting multiplicative factor expected to be"),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_an_absurd_schedule_is_refused_by_name(name):
+    settings, expected = SCHEDULES[name]
+    args = [f"--model.lr_scheduler.init_args.{key}={value}" for key, value in settings.items()]
+    said = refused(f"--model.lr_scheduler=torch.optim.lr_scheduler.{name.strip()}", *args)
+    assert expected in said
+    assert "model.lr_scheduler" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("CosineAnnealingLR", {"T_max": 1}),
+        ("CosineAnnealingLR", {"T_max": 1_000_000}),
+        ("StepLR", {"step_size": 1, "gamma": 0.5}),
+        ("OneCycleLR", {"max_lr": 0.1, "total_steps": 6}),
+        ("ConstantLR", {"factor": 0.5, "total_iters": 2}),
+        ("LinearLR", {"total_iters": 3}),
+    ],
+)
+def test_a_schedule_that_may_be_meant_is_taken(name, settings):
+    def schedule(optimizer):
+        return getattr(torch.optim.lr_scheduler, name)(optimizer, **settings)
+
+    parameters = list(torch.nn.Linear(3, 2).parameters())
+    before = [p.clone() for p in parameters]
+    try_optimizer(lambda p: torch.optim.Adam(p, lr=1e-3), schedule, parameters, steps=6)
+    assert all(torch.equal(a, b) for a, b in zip(before, parameters, strict=True))
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "LBFGS", "Adadelta", "Rprop", "NAdam"])
+def test_optimizers_of_torch_are_taken(name):
+    try_optimizer(getattr(torch.optim, name), None, torch.nn.Linear(3, 2).parameters())

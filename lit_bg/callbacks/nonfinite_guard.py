@@ -12,9 +12,11 @@ from torch.optim import Optimizer
 
 from lit_bg.callbacks.wandb_run import alert
 
+IN_A_ROW = 10  # nothing changes between skipped steps but the noise
+
 
 class NonFiniteGuard(Callback):
-    """Skips and counts training steps with a non-finite loss or gradient; past a limit stops and says why.
+    """Skips and counts training steps with a non-finite loss or gradient; past a limit, or ten in a row, stops and says why.
 
     A skipped step leaves no trace: the gradients are removed (None, not zero), so the optimizer changes
     neither parameters nor its moments. All ranks skip together. Past the limit the last good state is
@@ -27,7 +29,7 @@ class NonFiniteGuard(Callback):
 
     Raises:
         ValueError: a negative limit.
-        FloatingPointError: more than `limit` steps were skipped.
+        FloatingPointError: more than `limit` steps were skipped, or ten one after the other, which teach nothing.
     """
 
     def __init__(self, limit: int = 50) -> None:
@@ -35,6 +37,7 @@ class NonFiniteGuard(Callback):
             raise ValueError(f"limit counts training steps and cannot be negative, got {limit}.")
         self.limit = limit
         self.count = 0
+        self.in_a_row = 0
         self._loss_is_finite: Tensor | None = None
         self._last = ""  # what was not finite
 
@@ -51,16 +54,21 @@ class NonFiniteGuard(Callback):
         if trainer.strategy.reduce_boolean_decision(loss_bad or grad_bad, all=False):
             optimizer.zero_grad(set_to_none=True)
             self.count += 1
+            self.in_a_row += 1
             self._last = "loss" if loss_bad else "gradient"
+        else:
+            self.in_a_row = 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         pl_module.log("train/skipped_steps", float(self.count))
-        if self.count <= self.limit:
+        if self.count <= self.limit and self.in_a_row < IN_A_ROW:
             return
         path = Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints" / "nonfinite.ckpt"
         trainer.save_checkpoint(path)
+        past = self.count > self.limit
+        how_many = f"{self.count} training steps" if past else f"{self.in_a_row} training steps in a row"
         text = (
-            f"{self.count} training steps had a non-finite {self._last or 'loss'} (limit {self.limit}), the last at "
+            f"{how_many} had a non-finite {self._last or 'loss'} (limit {self.limit}), the last at "
             f"step {trainer.global_step}: lower the learning rate, clip gradients or cut high energies in the loss; "
             f"the last good state is checkpoints/{path.name} of the run."
         )

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lit_bg.config_numbers import memory
 from lit_bg.data.dataset import Dataset
 from lit_bg.energies.base import Energy
 from lit_bg.samples import Frames
@@ -101,6 +102,7 @@ class Data(LightningDataModule):
         """Read, check and split the data; called before anything expensive, again harmlessly."""
         if self.dataset is not None:
             return
+        self._check_memory(energy)
         if self.path is None:
             if needs_data:
                 raise ValueError(
@@ -110,6 +112,26 @@ class Data(LightningDataModule):
             return
         self.dataset = Dataset.load(self.path, energy, force=self.force)
         self.train, self.held = self.dataset.split(self.held_out)
+
+    def _check_memory(self, energy: Energy) -> None:
+        """Refuse sizes of which not even the configurations fit into the memory of this machine.
+
+        A batch is held with its gradient and the evaluation of a batch at a time; what an evaluation has drawn is kept whole,
+        with log q and u in double precision.
+        """
+        row = 4 * energy.dim
+        needed = {
+            "batch_size": 2 * row * self.batch_size,
+            "val_samples": (row + 16) * self.sizes["val"],
+            "test_samples": (row + 16) * self.sizes["test"],
+        }
+        for name, size in needed.items():
+            if size > memory():
+                n = self.batch_size if name == "batch_size" else self.sizes[name.removesuffix("_samples")]
+                raise ValueError(
+                    f"data.{name} = {n} configurations of {type(energy).__name__} take {size / 2**30:.3g} GiB and more, and "
+                    f"this machine has {memory() / 2**30:.3g}: make it smaller."
+                )
 
     @property
     def world_size(self) -> int:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
+from lit_bg.losses.drought import NothingFinite
 
 
 class Batch:
@@ -28,6 +29,7 @@ class Batch:
         self.differentiable = differentiable
         self._proposals: tuple[Tensor, Tensor] | None = None
         self._u: Tensor | None = None
+        self.finite: int | None = None  # proposals with a finite energy and density; None: no energy was asked for
 
     def required(self, loss: Loss) -> Tensor:
         """The data.
@@ -51,15 +53,36 @@ class Batch:
 
         Raises:
             FloatingPointError: an energy of -inf, which is a bug in the energy.
+            NothingFinite: no proposal has a finite energy and density.
         """
         if self._u is None:
-            self._u = energy(self.proposals(generator, rng)[0])
+            x, log_q = self.proposals(generator, rng)
+            self._u = energy(x)
             if torch.isneginf(self._u).any():
                 raise FloatingPointError(
                     f"{type(energy).__name__} gave u = -inf for {int(torch.isneginf(self._u).sum())} of {self.size} proposals: "
                     "an energy must be bounded from below, so mend the energy."
                 )
+            self.finite = int((torch.isfinite(self._u) & torch.isfinite(log_q)).sum())
+        if self.finite == 0:
+            raise NothingFinite(self._what_is_not_finite(generator, energy))
         return self._u
+
+    def _what_is_not_finite(self, generator: Generator, energy: Energy) -> str:
+        assert self._proposals is not None
+        assert self._u is not None
+        for name, value in zip(("configuration", "density"), self._proposals, strict=True):
+            if not torch.isfinite(value).reshape(len(value), -1).all(1).any():
+                return (
+                    f"none of {self.size} proposals has a finite {name}: {type(generator).__name__} has diverged, so lower the "
+                    "learning rate, or clip gradients (trainer.gradient_clip_val)."
+                )
+        nan = int(torch.isnan(self._u).sum())
+        return (
+            f"none of {self.size} proposals has a finite energy under {type(energy).__name__} ({nan} NaN, "
+            f"{self.size - nan} +inf), so there is nothing to learn from: mend the energy or its units, draw more at a time "
+            "(data.batch_size), or train on data with ForwardKL first."
+        )
 
 
 class Loss(nn.Module, ABC):

@@ -26,7 +26,7 @@ class ReverseKL(Loss):
 
     Raises:
         ValueError: a cut that is not finite; from `check`, an energy without a gradient.
-        FloatingPointError: an energy of -inf, which is a bug in the energy.
+        FloatingPointError: no proposal has a finite energy (NothingFinite), or one of -inf, which is a bug in the energy.
 
     References:
         Noe, Olsson, Koehler, Wu, Science 365, eaaw1147 (2019), doi:10.1126/science.aaw1147.
@@ -42,8 +42,8 @@ class ReverseKL(Loss):
         super().check(generator, energy)
         if loses_gradient(energy):
             raise ValueError(
-                f"ReverseKL follows the gradient of the energy and {type(energy).__name__}.potential loses it (numpy, .detach(), "
-                ".item()): compute it with torch alone, or train with ReweightedKL, which needs energies alone."
+                f"ReverseKL follows the gradient of the energy and {type(energy).__name__}.potential loses it (numpy, "
+                ".detach(), .item()): compute it with torch alone, or train with ReweightedKL, which needs energies alone."
             )
 
     def at_step(self, step: int) -> None:
@@ -51,6 +51,7 @@ class ReverseKL(Loss):
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
         x, log_q = batch.proposals(generator, rng)
+        self.dropped = torch.tensor(float(batch.size), device=x.device)
         u = batch.u(generator, energy, rng)
         kept = torch.isfinite(u) & torch.isfinite(log_q)
         self.dropped = (~kept).sum().to(torch.get_default_dtype())
@@ -60,7 +61,7 @@ class ReverseKL(Loss):
         if self.cut is not None:
             excess = (u - self.cut).clamp_min(0.0)  # masked before the logarithm: no 0 * inf in the gradient
             u = torch.minimum(u, u.new_tensor(self.cut)) + torch.log1p(excess)
-        return (u + log_q).sum() / kept.sum().clamp_min(1)
+        return (u + log_q).sum() / kept.sum()
 
     def parts(self) -> dict[str, Tensor]:
         return {"dropped": self.dropped}

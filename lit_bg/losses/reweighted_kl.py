@@ -28,7 +28,7 @@ class ReweightedKL(Loss):
 
     Raises:
         ValueError: the generator has no log_prob.
-        FloatingPointError: no proposal has a finite energy, or one of -inf.
+        FloatingPointError: no proposal has a finite energy (NothingFinite), or one of -inf.
 
     References:
         Rubinstein, Methodol. Comput. Appl. Probab. 1, 127 (1999), doi:10.1023/A:1010091220143, cross-entropy method.
@@ -45,13 +45,9 @@ class ReweightedKL(Loss):
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
         x, log_q = (value.detach() for value in batch.proposals(generator, rng))
+        self.ess = torch.zeros((), device=x.device)
         log_w = (-batch.u(generator, energy, rng).detach() - log_q).double()
         log_w = torch.where(torch.isfinite(log_w), log_w, -torch.inf)
-        if torch.isneginf(log_w).all():
-            raise FloatingPointError(
-                f"none of {len(log_w)} proposals has a finite energy under {type(energy).__name__}, so there is nothing to "
-                "reweight: train on data or with ReverseKL first, and let the weight of ReweightedKL begin later."
-            )
         self.ess = torch.as_tensor(ess(log_w), dtype=torch.get_default_dtype())
         w = truncated((log_w - log_w.max()).exp())
         # The best stands in for what has no weight: the batch keeps its size, and compiled code its shape.

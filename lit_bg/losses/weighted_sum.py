@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
 from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.drought import NothingFinite
 from lit_bg.losses.schedule import Points, Schedule
 
 
@@ -15,7 +16,7 @@ class WeightedSum(Loss):
     r"""$J = \sum_i w_i J_i$, such as Noe's $w_{ML} J_{ML} + w_{KL} J_{KL} + w_{RC} J_{RC}$.
 
     All terms see the same proposals and share one evaluation of the energy. A term whose weight is zero
-    at this step is not evaluated.
+    at this step is not evaluated. A batch without one finite energy is left to the terms that learn from data.
 
     Args:
         losses: the terms.
@@ -23,6 +24,7 @@ class WeightedSum(Loss):
 
     Raises:
         ValueError: not one weight per loss, a negative weight, or all weights always zero.
+        FloatingPointError: from the call, no proposal has a finite energy (NothingFinite) and no term learns from data.
     """
 
     def __init__(self, losses: list[Loss], weights: list[Points]) -> None:
@@ -66,14 +68,23 @@ class WeightedSum(Loss):
 
     def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
         self.last = {}
-        terms = []
+        terms: list[Tensor] = []
+        nothing, taught = None, False
         for name, loss, weight in zip(self.names, self.losses, self.now, strict=True):
             if weight == 0:
                 continue
-            value = loss(generator, energy, batch, rng)
+            try:
+                value = loss(generator, energy, batch, rng)
+            except NothingFinite as error:  # at the start, data teach where no proposal has a finite energy
+                nothing, self.last[name] = error, torch.tensor(torch.nan, device=rng.device)
+                self.last |= {f"{name}_{part}": number for part, number in loss.parts().items()}
+                continue
+            taught |= loss.needs_data
             terms.append(weight * value)
             self.last[name] = value.detach()
             self.last |= {f"{name}_{part}": number for part, number in loss.parts().items()}
+        if nothing is not None and not taught:
+            raise nothing
         if not terms:
             raise ValueError("every weight of WeightedSum is zero at this step: let the schedules overlap.")
         return torch.stack(terms).sum()

@@ -73,6 +73,16 @@ def test_past_the_limit_the_run_stops_with_a_checkpoint(tmp_path):
     assert resumed.count == 3
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_ten_in_a_row_are_enough(tmp_path):
+    broken = Reverse(broken=[1, 2, 3, *range(5, 100)])
+    module, loaders, trainer = assemble(
+        tmp_path, TwoWells(3.0), GaussianProposal(), [NonFiniteGuard()], broken, data=data(steps=30)
+    )
+    with pytest.raises(FloatingPointError, match=r"10 training steps in a row had a non-finite loss .* the last at step 15"):
+        trainer.fit(module, loaders)
+
+
 def test_refusal():
     with pytest.raises(ValueError, match="cannot be negative, got -1"):
         NonFiniteGuard(limit=-1)

@@ -8,6 +8,7 @@ import torch
 from lit_bg.energies.base import Energy
 from lit_bg.generators import CouplingFlow, Generator
 from lit_bg.losses import Batch, ForwardKL, ReverseKL, ReweightedKL
+from lit_bg.losses.drought import NothingFinite
 
 
 class Harmonic(Energy):
@@ -90,10 +91,12 @@ def test_proposals_without_energy_are_dropped_counted_and_leave_no_gradient(sing
     torch.testing.assert_close(grad, expected_grad)
 
 
-def test_everything_dropped_is_zero_not_nan():
-    loss = ReverseKL()
-    assert loss(gaussian_flow(50.0), Harmonic(singular="inf"), Batch(None, 5), rng()) == 0
+def test_a_batch_without_a_finite_energy_says_so():
+    loss, batch = ReverseKL(), Batch(None, 5)
+    with pytest.raises(NothingFinite, match=r"none of 5 proposals has a finite energy under Harmonic \(0 NaN, 5 \+inf\)"):
+        loss(gaussian_flow(50.0), Harmonic(singular="inf"), batch, rng())
     assert loss.parts()["dropped"] == 5
+    assert batch.finite == 0
 
 
 def test_minus_infinity_is_a_bug_of_the_energy():

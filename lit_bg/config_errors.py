@@ -1,0 +1,98 @@
+"""What is wrong with a configuration, in sentences: jsonargparse says it in paragraphs."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable
+
+# What jsonargparse says of a key, a class and a value.
+UNKNOWN_KEY = re.compile(
+    r"does not accept option '([\w.]+)'|ption '([\w.]+)' is not accepted|nrecognized arguments: --([\w.]+)"
+)
+UNKNOWN_CLASS = re.compile(r"Parser key \"([\w.]+)\":.*(?:dot import path string: |class_path '|No module named ')([\w.]+)")
+NO_SUBCLASS = re.compile(r"Parser key \"([\w.]+)\":.*Import path (\S+) does not correspond to a subclass of (\w+)")
+NOT_DERIVED = re.compile(r"Parser key \"([\w.]+)\":.*Expected '(\S+)' to be a subclass of <class '([\w.]+)'>")
+NO_CLASS = re.compile(
+    r"Parser key \"([\w.]+)\":.*(?:Not a valid subclass of \w+\. Got value|subclass spec, but got .* Got value): "
+    r"(.+?)(?: Subclass types.*)?$"
+)
+NO_UNION = re.compile(r"Parser key \"([\w.]+)\":.*(?:Got|Given) value: (.+)$")
+REASON = re.compile(r"Union subtypes.*?Errors: - (.+?)(?: - | Given value|$)")
+CLASS_IN_MESSAGE = re.compile(
+    r"(?:Expected a path but|but|import path string:|module|Got value:|class_path=?) '?([A-Za-z_]\w*(?:\.\w+)+)"
+)
+NO_SECTION = re.compile(r"Parser key \"([\w.]+)\": Unable to load config '(.*?)'")
+KEY = re.compile(r"Parser key \"([\w.]+)\":")
+NUMBER = re.compile(r"[-+]?(\.?inf|\.?nan)", re.IGNORECASE)
+WRONG_TYPE = re.compile(r"Parser key \"([\w.]+)\":.*Expected an? <class .*(?:Got value|Given value): (.+)$")
+
+
+def explain(message: str, suggest: Callable[..., str]) -> str:
+    """Return a message of jsonargparse as one sentence with the value and the way out.
+
+    Args:
+        message: what jsonargparse says.
+        suggest: what a wrong key, or with `classes=True` a wrong class, may have been meant to be: ", did you mean ...?".
+    """
+    text = " ".join(message.split())
+    if found := NO_SECTION.search(text):
+        return f"{found[1]} is a section with keys, such as {found[1]}: {{key: value}}, got {found[2]}."
+    if found := UNKNOWN_KEY.search(text):
+        key = next(group for group in found.groups() if group)
+        return f"unknown key '{key}'{suggest(key)}; `-c YAML --print_config` lists the keys."
+    if problem := _problem_of_import(text):
+        return problem
+    for pattern in (NO_SUBCLASS, NOT_DERIVED):
+        if found := pattern.search(text):
+            key, name, base = found.groups()
+            return f"'{name}' is no {base.rpartition('.')[2]}, which {key} needs."
+    if found := NO_CLASS.search(text):
+        key, value = found.groups()
+        return f"{key} needs a class, such as {key}: {{class_path: ...}}, got {value.replace('None', 'null')}."
+    if found := UNKNOWN_CLASS.search(text):
+        key, name = found.groups()
+        if NUMBER.fullmatch(name):
+            return f"{key} must be a finite number, got {name}."
+        hint = suggest(name, classes=True)
+        if f"'{name}'" in hint:
+            return f"'{name}' is not what {key} needs: it is a class of another kind."
+        return f"no class '{name}' for {key}{hint}; a class of your own needs its full import path."
+    types = dict.fromkeys(re.findall(r"Expected an? <class '(\w+)'>", text))
+    if (found := WRONG_TYPE.search(text)) and set(types) - {"NoneType"}:
+        if NUMBER.fullmatch(found[2]):
+            return f"{found[1]} must be a finite number, got {found[2]}."
+        return f"{found[1]} must be of type {' or '.join(types).replace('NoneType', 'null')}, got {found[2]}."
+    if found := NO_UNION.search(text):
+        return f"{found[1]} has no such form: {found[2]}; `-c YAML --print_config` shows values of every key."
+    text = KEY.sub(r"\1:", text)
+    return text if len(text) < 500 else f"{text[:250]} ... {text[-230:]}"
+
+
+def reason_of(error: Exception) -> Exception:
+    """Return what a class says where jsonargparse wraps it into the list of all that it has tried."""
+    found = REASON.search(" ".join(str(error).split()))
+    return error if found is None else ValueError(found[1])
+
+
+def _problem_of_import(message: str) -> str | None:
+    """What keeps a class that an error of jsonargparse speaks of from being used, where that is its import or itself."""
+    for path in dict.fromkeys(CLASS_IN_MESSAGE.findall(message)):
+        module, _, name = path.rpartition(".")
+        try:
+            found = getattr(importlib.import_module(module), name, None)
+        except Exception as error:  # whatever a module raises while it is imported
+            missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+            if missing is not None and f"{module}.".startswith(f"{missing}."):
+                return f"there is no module '{missing}' for the class '{path}': install it, or run where Python finds it."
+            return f"'{module}' of the class '{path}' cannot be imported ({type(error).__name__}: {error})."
+        if found is None:
+            close = difflib.get_close_matches(name, vars(sys.modules[module]), 1, 0.7)
+            hint = f", did you mean '{module}.{close[0]}'?" if close else ""
+            return f"the module '{module}' has no class '{name}'{hint or ': look at its spelling.'}"
+        if inspect.isclass(found) and (missing := getattr(found, "__abstractmethods__", None)):
+            return f"{name} does not define {', '.join(sorted(missing))}, so it cannot be used."
+    return None
