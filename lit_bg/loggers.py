@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import uuid
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_bg.files import atomic
@@ -82,6 +84,17 @@ class WandbRun(WandbLogger):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._wandb_init.pop("anonymous")  # W&B warns of the option, which Lightning always passes
+        self._has_log = True
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The run; made when it is first asked for, without the log files that W&B begins beside it."""
+        run = super().experiment
+        if self._has_log and run is not None:
+            self._has_log = False
+            _remove_logs(Path(self._wandb_init["dir"]) / "wandb")
+        return run
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -89,6 +102,18 @@ class WandbRun(WandbLogger):
             self.experiment.log(dict(metrics), commit=False)
         else:
             self.experiment.log({**metrics, "trainer/global_step": step}, step=step)
+
+
+def _remove_logs(folder: Path) -> None:
+    """Remove W&B's log of itself and its link to another: they name folders of this machine, and no sync reads them."""
+    log = logging.getLogger("wandb")
+    for handler in list(log.handlers):
+        if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).is_relative_to(folder.absolute()):
+            log.removeHandler(handler)
+            handler.close()
+            Path(handler.baseFilename).unlink(missing_ok=True)
+    for link in folder.glob("*run-*/logs/debug-core.log"):
+        link.unlink(missing_ok=True)
 
 
 def wandb_mode() -> str:
@@ -101,7 +126,10 @@ def wandb_mode() -> str:
 
 
 def wandb_logger(folder: Path, name: str, config: dict[str, Any]) -> WandbRun:
-    """The W&B run of a run folder: a resumed run continues it, because its id is kept in the folder."""
+    """The W&B run of a run folder: a resumed run continues it, because its id is kept in the folder.
+
+    Its offline records can be given away: they hold no name of the machine or its user, and no absolute path.
+    """
     import wandb
 
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
@@ -116,6 +144,8 @@ def wandb_logger(folder: Path, name: str, config: dict[str, Any]) -> WandbRun:
         save_dir=str(folder),
         mode=wandb_mode(),
         config=config,
-        # No console capture, source code, git remote or machine description: they hold paths and names.
-        settings=wandb.Settings(console="off", silent=True, disable_code=True, disable_git=True, x_disable_meta=True),
+        # No console capture, source code, git remote or machine description, host, or links: they hold paths and names.
+        settings=wandb.Settings(
+            console="off", silent=True, disable_code=True, disable_git=True, x_disable_meta=True, host="", symlink=False
+        ),
     )

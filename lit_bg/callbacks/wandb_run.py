@@ -29,6 +29,11 @@ def log_media(trainer: Trainer, media: dict[str, Any]) -> None:
     """Log images, tables and molecules, in the line of the numbers of the same evaluation."""
     run = wandb_run(trainer)
     if run is not None and media:
+        import wandb
+
+        for name, value in media.items():
+            if isinstance(value, wandb.Table):  # bound, it is a file of the run; else W&B makes an artifact in the home folder
+                value.bind_to_run(run, name, run.step)
         # Not with a step of our own: Lightning logs a validation one step back, and W&B drops what comes late.
         run.log(media, commit=False)
 

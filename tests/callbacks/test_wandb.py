@@ -1,12 +1,17 @@
 """A short offline run leaves in its own records what the workspace shows."""
 
+import getpass
+import io
 import json
+import socket
 import struct
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import wandb
 from gaussian_proposal import GaussianProposal, Reverse, TwoWells, assemble
 from lightning.pytorch import Callback
 
@@ -82,6 +87,8 @@ def run(tmp_path_factory):
     inside = folder / "run" / "version_0"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
+        patch.setenv("HOME", str(folder / "home_of_somebody"))
+        patch.setattr(socket, "gethostname", lambda: "machine_of_somebody")
         logger = wandb_logger(inside, "double_well", {"model": {"generator": "GaussianProposal"}})
         observers = [Diagnose(0.5), Figures(every=2), Report()]
         data = Data(batch_size=64, steps_per_epoch=5, val_samples=500, test_samples=1000)
@@ -98,6 +105,7 @@ def run(tmp_path_factory):
         )
         trainer.fit(module, data)
         trainer.test(module, data, verbose=False)
+        logger.experiment.log({"sample/molecule": wandb.Molecule(io.StringIO("END\n"), file_type="pdb")})
         logger.experiment.finish()
     return contents(inside), trainer, inside
 
@@ -146,6 +154,25 @@ def test_the_configuration_is_there_and_nothing_of_this_machine(run):
     (_, _, config, _), _, inside = run
     assert config["model"] == {"generator": "GaussianProposal"}
     assert str(inside) not in json.dumps(config)
+
+
+def test_the_records_name_no_machine_person_or_place(run):
+    """Every file that can be given away, byte by byte: the log of records, media, and what W&B logs of itself."""
+    _, _, inside = run
+    places = {inside.parents[1], Path.cwd(), Path.home(), Path(wandb.__file__).parents[1], Path(tempfile.gettempdir())}
+    words = {"somebody", *(str(place) for place in places if place != Path("/"))}
+    names = {getpass.getuser(), socket.gethostname().split(".")[0]}
+    words |= {name for name in names if len(name) > 4}  # a short one is part of other words
+    files = [file for file in (inside / "wandb").rglob("*") if not file.is_dir()]
+    assert any(file.suffix == ".wandb" for file in files)
+    for file in files:
+        assert not file.is_symlink()
+        content = file.read_bytes()
+        assert [word for word in words if word.encode() in content] == [], file
+    staged = [
+        file for file in (inside.parents[1] / "home_of_somebody").rglob("*") if "staging" in file.parts and file.is_file()
+    ]
+    assert staged == []  # an offline run is its folder, and needs no file elsewhere to be synchronised
 
 
 def test_the_collapse_raised_an_alert(run):
