@@ -133,9 +133,10 @@ class BoltzmannGenerator(LightningModule):
             problem = error
             # Nothing is learned, by every parameter, so that all ranks reduce the same gradients.
             loss = 0.0 * torch.stack([p.sum() for p in self.generator.parameters()]).sum()
-        if drawn.finite is not None:
-            self.drought.note(drawn.size, drawn.finite)
+        before = self.drought.finite > 0
         dry = isinstance(problem, NothingFinite)
+        if dry or drawn.finite is not None:
+            self.drought.note(drawn.size, drawn.finite or 0)
         wrong, hopeless = problem is not None and not dry, dry and self.drought.hopeless
         ranks = self.trainer.world_size
         if ranks > 1:
@@ -143,7 +144,10 @@ class BoltzmannGenerator(LightningModule):
             n_wrong, n_hopeless = self.trainer.strategy.reduce(count, reduce_op="sum").tolist()
             wrong, hopeless = n_wrong > 0, n_hopeless == ranks
         if wrong or hopeless:
-            raise FloatingPointError(f"stopped at step {step}: {problem or 'another process has met an energy of -inf.'}")
+            text = str(problem or "another process has met an energy of -inf.")
+            if hopeless and before and "diverged" not in text:
+                text += " Earlier batches had some: if training has diverged, lower the learning rate or clip gradients."
+            raise FloatingPointError(f"stopped at step {step}: {text}")
         return loss
 
     def _evaluate(self, stage: str, n: int, index: int, of: int) -> Evaluation:

@@ -215,6 +215,30 @@ class TestNothingFinite:
         with pytest.raises(NothingFinite, match="none of 8 proposals has a finite configuration: CouplingFlow has diverged"):
             ReverseKL()(flow, DoubleWell(), Batch(None, 8), torch.Generator().manual_seed(0))
 
+    @pytest.mark.parametrize(
+        "loss", [ReactionCoordinate("x1"), WeightedSum([ReactionCoordinate("x1"), ReverseKL()], [1.0, 1.0])]
+    )
+    @pytest.mark.parametrize("estimate", ["density", "histogram"])
+    def test_a_coordinate_that_is_finite_nowhere(self, loss, estimate):
+        flow = CouplingFlow(blocks=1, hidden=(8,)).build(DoubleWell())
+        with torch.no_grad():
+            for p in flow.parameters():
+                p.fill_(torch.nan)
+        loss = ReactionCoordinate("x1", estimate=estimate) if isinstance(loss, ReactionCoordinate) else loss
+        with pytest.raises(NothingFinite, match="diverged"):
+            loss(flow, DoubleWell(), Batch(None, 8), torch.Generator().manual_seed(0))
+
+    @pytest.mark.parametrize("lr", [1e5, 1e6])
+    def test_a_loss_that_explodes_is_told(self, lr):
+        """Reaction coordinate and energy, as the main job trains: a logarithm of no proposals was a "math domain error"."""
+        config = yaml.safe_load(Path("small.yaml").read_text())
+        terms = [{"class_path": "ReverseKL"}, {"class_path": "ReactionCoordinate", "init_args": {"observable": "x1"}}]
+        config["model"]["loss"] = {"class_path": "WeightedSum", "init_args": {"losses": terms, "weights": [1.0, 1.0]}}
+        Path("small.yaml").write_text(yaml.safe_dump(config))
+        said = sentence(f"--model.optimizer.init_args.lr={lr}", "--data.steps_per_epoch=100", "--data.batch_size=256")
+        assert "stopped at step" in said
+        assert "lower the learning rate" in said
+
     def test_data_teach_where_no_proposal_has_an_energy(self):
         energy, rng = NaNs(), torch.Generator().manual_seed(0)
         data = DoubleWell().exact_samples(20, rng)

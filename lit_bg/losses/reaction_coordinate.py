@@ -11,6 +11,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy, Observable
 from lit_bg.generators.base import Generator
 from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.drought import NothingFinite
 
 
 class ReactionCoordinate(Loss):
@@ -36,6 +37,7 @@ class ReactionCoordinate(Loss):
 
     Raises:
         ValueError: an unknown observable, or a range or number of bins that makes no histogram.
+        FloatingPointError: from the call, no proposal has a finite value (NothingFinite).
 
     References:
         Noe, Olsson, Koehler, Wu, Science 365, eaaw1147 (2019), doi:10.1126/science.aaw1147, and the
@@ -78,6 +80,11 @@ class ReactionCoordinate(Loss):
         lower, upper = self.range or self.observable.range or (0.0, 1.0)
         r = (self.observable.function(batch.proposals(generator, rng)[0]) - lower) / (upper - lower)
         r = r[torch.isfinite(r)].clamp(0.0, 1.0)
+        if len(r) == 0:
+            raise NothingFinite(
+                f"none of {batch.size} proposals has a finite '{self.name}': {type(generator).__name__} has diverged, so lower "
+                "the learning rate, or clip gradients (trainer.gradient_clip_val)."
+            )
         if self.estimate == "histogram":
             return _histogram_entropy(r, self.bins)
         # A periodic r closes only if the range is the whole circle.
