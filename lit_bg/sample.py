@@ -3,65 +3,161 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
+from lit_bg.files import atomic
+from lit_bg.run_folder import RunFolder
+
 STRUCTURES = (".pdb", ".xtc", ".dcd")
+WITHOUT_TOPOLOGY = (".xtc", ".dcd")  # formats that hold coordinates alone
 
 
 def main(args: list[str] | None = None) -> None:
-    """The command line."""
+    """The command line; without arguments its help. What the user can mend is one sentence and exit code 2."""
+    args = sys.argv[1:] if args is None else args
     parser = argparse.ArgumentParser(prog="python -m lit_bg.sample", description=__doc__)
     parser.add_argument("run", help="run folder, runs/<experiment>/version_N")
     parser.add_argument("-n", type=int, default=10_000, help="number of samples (default 10000)")
-    parser.add_argument("--out", required=True, help="file to write: .npz, or .pdb, .xtc, .dcd for molecules (weights beside)")
+    parser.add_argument(
+        "--out",
+        required=True,
+        help="file to write: .npz, or for molecules .pdb, .xtc, .dcd with <out>.weights.npz and (xtc, dcd) <out>.topology.pdb",
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
     parser.add_argument("--batch_size", type=int, default=10_000, help="samples in memory of the model at a time")
-    parser.add_argument("--checkpoint", default="best", help="best or last")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
+    parser.add_argument("--checkpoint", default="best", help="best (default) or last")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    if not args:
+        parser.print_help()
+        return
     options = parser.parse_args(args)
     try:
         print(sample(**vars(options)))
     except (ValueError, OSError) as error:
-        print(f"lit_bg: {error}", file=sys.stderr)
+        if os.environ.get("LIT_BG_TRACEBACK"):
+            raise
+        print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was written.", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
-def sample(run: str, n: int, out: str, seed: int, batch_size: int, checkpoint: str, device: str) -> str:
+def sample(
+    run: str,
+    n: int,
+    out: str,
+    seed: int = 0,
+    batch_size: int = 10_000,
+    checkpoint: str = "best",
+    device: str = "cpu",
+    force: bool = False,
+) -> str:
     """Draw and save; returns a line that says what was written.
 
+    Structures are accompanied by their weights, `<out>.weights.npz`, and where the format holds coordinates alone by their
+    topology, `<out>.topology.pdb`. All files appear together, or none.
+
     Raises:
-        ValueError: an unknown suffix, or structures of something that is not a molecule.
+        FileExistsError: one of the files is there, and `force` is not given.
+        FileNotFoundError: there is no such run or checkpoint.
+        OSError: the files cannot be written, or do not fit on the disk.
+        ValueError: a number below one, an unknown suffix or device, or structures of something that is not a molecule.
     """
-    suffix = Path(out).suffix
-    if suffix not in (".npz", *STRUCTURES):
-        raise ValueError(f"cannot write '{out}': the suffix must be .npz, or {', '.join(STRUCTURES)} for molecules.")
+    files = _files(out)
+    _check(run, n, files, batch_size, checkpoint, force)
 
     import numpy as np
 
     from lit_bg import estimators, load
     from lit_bg.energies import Molecule
-    from lit_bg.files import atomic
-    from lit_bg.molecules import save_structures
+    from lit_bg.molecules import save_structures, save_topology
     from lit_bg.report.notation import with_error
 
+    _check_device(device)
     trained = load(run, checkpoint, device)
-    if suffix in STRUCTURES and not isinstance(trained.energy, Molecule):
-        raise ValueError(f"'{out}' holds structures and {type(trained.energy).__name__} is no molecule: write .npz.")
+    energy, suffix = trained.energy, Path(out).suffix
+    if suffix in STRUCTURES and not isinstance(energy, Molecule):
+        raise ValueError(f"'{out}' holds structures and {type(energy).__name__} is no molecule: write .npz.")
     s = trained.sample(n, seed, batch_size)
     arrays = {"log_q": s.log_q.cpu().numpy(), "u": s.u.cpu().numpy(), "log_w": s.log_w.cpu().numpy()}
-    if suffix == ".npz":
-        with atomic(out) as temporary:
-            np.savez(temporary, x=s.x.cpu().numpy(), **arrays)  # type: ignore[arg-type]
-    elif isinstance(trained.energy, Molecule):
-        save_structures(trained.energy, s.x, out)
-        with atomic(Path(out).with_suffix(".weights.npz")) as temporary:
-            np.savez(temporary, **arrays)  # type: ignore[arg-type]
-    value, error = estimators.log_z(s.log_w)
+    try:
+        with ExitStack() as stack:  # every file is written before the first gets its name
+            temporaries = [stack.enter_context(atomic(file)) for file in files]
+            if isinstance(energy, Molecule) and suffix in STRUCTURES:
+                save_structures(energy, s.x, temporaries[0])
+                if suffix in WITHOUT_TOPOLOGY:
+                    save_topology(energy, temporaries[2])
+            else:
+                arrays["x"] = s.x.cpu().numpy()
+            with temporaries[1 if suffix in STRUCTURES else 0].open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "No space left"  # what mdtraj writes fails without a number
+        raise OSError(f"{reason}, writing '{out}': make room, or give another --out.") from error
+    value, deviation = estimators.log_z(s.log_w)
+    beside = f" (beside it: {', '.join(file.name for file in files[1:])})" if files[1:] else ""
     return (
-        f"{n} samples in {out}: ESS {estimators.ess(s.log_w):.3f}, k-hat {estimators.pareto_k(s.log_w):.2f}, "
-        f"log Z {with_error(value, error)}"
+        f"{n} samples in {out}{beside}: ESS {estimators.ess(s.log_w):.3f}, k-hat {estimators.pareto_k(s.log_w):.2f}, "
+        f"log Z {with_error(value, deviation)}"
     )
+
+
+def _files(out: str) -> list[Path]:
+    """The files that `out` stands for.
+
+    >>> [file.name for file in _files("a/w.xtc")]
+    ['w.xtc', 'w.xtc.weights.npz', 'w.xtc.topology.pdb']
+
+    Raises:
+        ValueError: an unknown suffix.
+    """
+    path = Path(out)
+    if path.suffix not in (".npz", *STRUCTURES):
+        raise ValueError(f"cannot write '{out}': the suffix must be .npz, or {', '.join(STRUCTURES)} for molecules.")
+    endings = [".weights.npz"] * (path.suffix in STRUCTURES) + [".topology.pdb"] * (path.suffix in WITHOUT_TOPOLOGY)
+    return [path, *(path.with_name(path.name + ending) for ending in endings)]
+
+
+def _check(run: str, n: int, files: list[Path], batch_size: int, checkpoint: str, force: bool) -> None:
+    """Refuse what cannot work, before anything heavy is imported; for what is raised see `sample`."""
+    for name, value in (("-n", n), ("--batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+    for file in files:
+        if file.is_dir():
+            raise FileExistsError(f"'{file}' is a folder: give another --out.")
+        if os.path.lexists(file) and not force:
+            raise FileExistsError(f"'{file}' exists: give another --out, or overwrite it with --force.")
+    place = next(p for p in files[0].absolute().parents if p.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
+    folder = RunFolder(Path(run))
+    if folder.config.is_file() and not (folder.checkpoints / f"{checkpoint}.ckpt").is_file():
+        have = ", ".join(sorted(p.stem for p in folder.checkpoints.glob("*.ckpt"))) or "none"
+        raise FileNotFoundError(f"no checkpoint '{checkpoint}' in '{folder.checkpoints}' (there: {have}).")
+    if not folder.config.is_file() and not RunFolder.all_of(str(folder.path.parent), folder.path.name):
+        raise FileNotFoundError(f"'{run}' is no run folder (it has no config.yaml): give runs/<experiment>/version_N.")
+
+
+def _check_device(device: str) -> None:
+    """
+    Raises:
+        ValueError: the device is not known, or not here.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise ValueError(
+            f"--device {device} cannot be used here ({reason}): give cpu, or a device that this machine has."
+        ) from error
 
 
 if __name__ == "__main__":

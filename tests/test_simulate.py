@@ -117,7 +117,7 @@ def test_a_molecule_from_pdb_to_structures(experiment, capsys):
     assert Path("runs/m/version_0/inputs/alanine_dipeptide.pdb").is_file()
     sample.main(["runs/m/version_0", "-n", "5", "--out", "s.pdb"])
     assert Path("s.pdb").read_text().count("MODEL") == 5
-    with np.load("s.weights.npz") as weights:
+    with np.load("s.pdb.weights.npz") as weights:
         assert weights["log_w"].shape == (5,)
     with pytest.raises(SystemExit) as stop:
         sample.main(["runs/m/version_0", "--out", "s.gro"])

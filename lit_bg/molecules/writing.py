@@ -11,7 +11,7 @@ from lit_bg.files import atomic
 from lit_bg.molecules.structure import NO_ELEMENT
 
 if TYPE_CHECKING:
-    from mdtraj import Topology
+    from mdtraj import Topology, Trajectory
 
     from lit_bg.energies.molecule import Molecule
     from lit_bg.molecules.structure import Structure
@@ -49,6 +49,7 @@ def save_structures(energy: Molecule, x: Tensor, path: str | Path) -> None:
 
     Raises:
         ValueError: a suffix that is none of these, configurations of another shape, or NaN in one.
+        OSError: the file does not fit on the disk.
     """
     import mdtraj
 
@@ -63,7 +64,36 @@ def save_structures(energy: Molecule, x: Tensor, path: str | Path) -> None:
         raise ValueError(f"{bad} of {len(x)} configurations are not finite: keep those with finite energy.")
     frames = mdtraj.Trajectory(x.detach().cpu().double().numpy(), mdtraj_topology(energy.structure))
     with atomic(path) as temporary:
+        if path.suffix == ".pdb":
+            frames.save(str(temporary))
+        else:
+            _save_binary(frames, temporary, path)
+
+
+def _save_binary(frames: Trajectory, temporary: Path, path: Path) -> None:
+    """Write what C code writes, and look whether it is there.
+
+    mdtraj says RuntimeError or TypeError where a write fails, and nothing where the end of a file does.
+
+    Raises:
+        OSError: the file is not whole.
+    """
+    import mdtraj
+
+    whole, cause = False, None
+    try:
         frames.save(str(temporary))
+        with mdtraj.open(str(temporary)) as file:
+            whole = len(file.read()[0]) == len(frames)
+    except (RuntimeError, TypeError, OSError, EOFError) as error:
+        cause = error
+    if not whole:
+        raise OSError(f"'{path}' could not be written whole: make room on the disk.") from cause
+
+
+def save_topology(energy: Molecule, path: str | Path) -> None:
+    """Write the names and bonds of a molecule as a PDB with which mdtraj opens its xtc and dcd files."""
+    save_structures(energy, energy.initial[:1], path)
 
 
 def pdb_text(energy: Molecule, x: Tensor) -> str:
