@@ -120,10 +120,13 @@ def listening(way_on: str) -> Iterator[None]:
     thread.start()
     try:
         yield
-    except (Interrupted, KeyboardInterrupt) as interruption:
-        number = program.number or (interruption.number if isinstance(interruption, Interrupted) else signal.SIGINT)
+    except BaseException as error:
+        # What a library makes of an exception in the middle of its work (an ImportError, say) is still the signal's doing.
+        if program.number is None and not isinstance(error, Interrupted | KeyboardInterrupt):
+            raise
+        number = program.number or (error.number if isinstance(error, Interrupted) else signal.SIGINT)
         if _speaks():
-            text = str(interruption) if isinstance(interruption, KeyboardInterrupt) else ""
+            text = str(error) if isinstance(error, KeyboardInterrupt) else ""
             print(text or f"Interrupted; {program.way_on}", file=sys.stderr, flush=True)
         raise SystemExit(exit_code(number)) from None
     finally:
@@ -200,7 +203,7 @@ def follow_ranks() -> None:
     The error is that of a library whose peer does not answer, and says nothing of what happened.
     """
     program = _program
-    if program is None:
+    if program is None or program.number is not None:
         return
     until = time.monotonic() + LEAVE
     while time.monotonic() < until and (program.ranks or not _speaks()):

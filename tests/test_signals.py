@@ -185,14 +185,28 @@ while not signals.caught():
 print('ends its step', flush=True)
 signals.set_mode('raise')
 """
+CONVERTS = """\
+signals.set_mode('raise')
+print('stands', flush=True)
+try:
+    time.sleep(60)
+except BaseException as error:
+    raise ImportError('initialization failed') from error
+"""
 EXITS = "print('stands', flush=True)\ntime.sleep(60)"
 DEAF = "print('stands', flush=True)\nimport ctypes; ctypes.CDLL(None).sleep(60)"
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [(SWALLOWS, signals.GRACE["raise"] + 2), (DEFERS, 2), (EXITS, 2), (DEAF, signals.GRACE["exit"] + 2)],
-    ids=["an exception that is swallowed", "a step that is ended", "nothing to end", "a call that does not return"],
+    [(SWALLOWS, signals.GRACE["raise"] + 2), (CONVERTS, 2), (DEFERS, 2), (EXITS, 2), (DEAF, signals.GRACE["exit"] + 2)],
+    ids=[
+        "an exception that is swallowed",
+        "an exception that becomes another",
+        "a step that is ended",
+        "nothing to end",
+        "a call that does not return",
+    ],
 )
 def test_every_program_ends(text, seconds):
     """A mode decides how; a thread sees to it that it happens."""
