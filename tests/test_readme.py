@@ -1,47 +1,78 @@
-"""The README's examples run, and its commands are the ones CI runs."""
+"""The README's examples run, each pasted alone into a file, and its commands are the ones CI runs."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+SMALL = ["--data.batch_size=64", "--data.val_samples=500", "--data.test_samples=1000", "--trainer.accelerator=cpu"]
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.S)
 
 
+def paste(block: str, folder: Path, name: str | None = None) -> Path:
+    """The block in a file of its own, with the name that its first line gives."""
+    file = folder / (name or block.splitlines()[0].removeprefix("# "))
+    file.write_text(block)
+    return file
+
+
+def run(*arguments, cwd: Path) -> str:
+    """A Python process of its own, as a user starts it: installed packages and the folder it is in, and no others."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + process.stderr
+
+
+CLASSES = [block for block in blocks("python") if "class " in block]
+OTHERS = [block for block in blocks("python") if "class " not in block]
+
+
 @pytest.fixture(scope="module")
-def classes():
-    """Everything the 'Adding to it' examples define."""
-    namespace: dict = {}
-    for code in blocks("python"):
-        if "class " in code:
-            exec(code, namespace)
-    return namespace
+def trained(tmp_path_factory):
+    """A folder in which somebody trained the double well, though not for long."""
+    folder = tmp_path_factory.mktemp("somebody")
+    double_well = ["-m", "lit_bg.fit", "-c", str(ROOT / "experiments/double_well.yaml")]
+    run(*double_well, "--trainer.max_epochs=1", "--data.steps_per_epoch=2", *SMALL, cwd=folder)
+    return folder
 
 
-def test_the_examples_train_together(classes):
-    from lit_bg.losses.base import Batch
-    from lit_bg.rng import stream
-    from lit_bg.samples import draw
+@pytest.mark.parametrize("block", CLASSES, ids=lambda block: block.splitlines()[0])
+def test_a_class_alone_in_a_file(block, tmp_path):
+    file = paste(block, tmp_path)
+    assert re.fullmatch(r"[a-z_]+\.py", file.name)
+    assert run(file.name, cwd=tmp_path) == ""
 
-    energy = classes["Pendulum"]()
-    generator = classes["Normal"]().build(energy)
-    loss = classes["LogVariance"]()
-    optimizer = torch.optim.Adam(generator.parameters(), 0.05)
-    before = loss(generator, energy, Batch(None, 1000), stream(0, "test")).item()
-    for step in range(60):
-        optimizer.zero_grad()
-        loss(generator, energy, Batch(None, 200), stream(0, "train", step=step)).backward()
-        optimizer.step()
-    after = loss(generator, energy, Batch(None, 1000), stream(0, "test")).item()
-    assert after < before
-    assert draw(generator, energy, 10, stream(0, "x")).log_w.isfinite().all()
+
+@pytest.mark.parametrize("block", OTHERS, ids=lambda block: block.splitlines()[0])
+def test_another_example_alone_in_a_file(block, trained):
+    run(paste(block, trained, "example.py").name, cwd=trained)
+
+
+def test_all_classes_train_together_by_the_yaml(tmp_path):
+    """By their import paths, the callback inside a Trainer; and what was trained can be loaded where the files are."""
+    for block in CLASSES:
+        paste(block, tmp_path)
+    file = paste(next(block for block in blocks("yaml") if "own.yaml" in block), tmp_path)
+    assert f"python -m lit_bg.fit -c {file.name}" in README
+    out = run("-m", "lit_bg.fit", "-c", file.name, "--data.steps_per_epoch=30", *SMALL, cwd=tmp_path)
+    assert "Run folder: runs/own/version_0" in out
+    metrics = (tmp_path / "runs/own/version_0/metrics.csv").read_text().splitlines()
+    rows = [dict(zip(metrics[0].split(","), row.split(","), strict=True)) for row in metrics[1:]]
+    assert len([row for row in rows if row["val/largest_weight"]]) == 3
+    ess = [float(row["val/ess"]) for row in rows if row["val/ess"]]
+    assert ess[-1] > ess[0]  # the loss teaches the generator
+    said = run("-m", "lit_bg.sample", "runs/own/version_0", "-n", "100", "--out", "s.npz", cwd=tmp_path)
+    assert "100 samples in s.npz" in said
 
 
 def test_the_molecule_yaml_is_accepted(tmp_path, monkeypatch):
@@ -60,3 +91,12 @@ def test_the_two_commands_are_complete():
     commands = [c.strip() for c in blocks("bash")]
     assert commands[0] == "pip install -c constraints.txt -e . && python -m lit_bg.fit -c experiments/double_well.yaml"
     assert commands[1] == 'pip install -c constraints.txt -e ".[test]" && pytest'
+
+
+@pytest.mark.parametrize("command", ["fit", "sample"])
+def test_every_option_it_names_is_an_option(command):
+    lines = [line for line in re.split(r"\n- |\n\n", README) if f"`python -m lit_bg.{command} " in line]
+    named = {option for line in lines for option in re.findall(r"--(\w+)", line)}
+    assert len(named) >= 2
+    help_text = run("-m", f"lit_bg.{command}", cwd=ROOT)
+    assert [option for option in named if f"--{option}" not in help_text and option != "trainer"] == []
