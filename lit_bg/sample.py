@@ -8,6 +8,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from lit_bg import signals
 from lit_bg.files import atomic
 from lit_bg.run_folder import RunFolder
 
@@ -35,16 +36,15 @@ def main(args: list[str] | None = None) -> None:
         parser.print_help()
         return
     options = parser.parse_args(args)
-    try:
-        print(sample(**vars(options)))
-    except (ValueError, OSError) as error:
-        if os.environ.get("LIT_BG_TRACEBACK"):
-            raise
-        print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("Interrupted; nothing was written.", file=sys.stderr)
-        raise SystemExit(130) from None
+    with signals.listening("nothing was written."):
+        signals.set_mode("raise")
+        try:
+            print(sample(**vars(options)))
+        except (ValueError, OSError) as error:
+            if os.environ.get("LIT_BG_TRACEBACK"):
+                raise
+            print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
+            raise SystemExit(2) from None
 
 
 def sample(
@@ -161,4 +161,4 @@ def _check_device(device: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    signals.run(main)

@@ -83,16 +83,23 @@ def way_on() -> str:
     return "" if _program is None else _program.way_on
 
 
-def set_mode(new: Mode) -> None:
-    """Obey signals in another way from now on.
+def is_listening() -> bool:
+    """Return whether a program in this process obeys signals (see `listening`)."""
+    return _program is not None
+
+
+def set_mode(new: Mode) -> Mode:
+    """Obey signals in another way from now on; returns the way so far.
 
     Raises:
         Interrupted: what was deferred is not deferred any longer.
     """
-    if _program is not None:
-        _program.mode = new
-        if _program.number is not None and new == "raise":
-            raise Interrupted(_program.number)
+    if _program is None:
+        return "exit"
+    before, _program.mode = _program.mode, new
+    if _program.number is not None and new == "raise":
+        raise Interrupted(_program.number)
+    return before
 
 
 @contextmanager

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lit_bg import signals
 from lit_bg.files import atomic
 
 
@@ -55,7 +56,7 @@ class Recorder:
         self.arrays: dict[str, np.ndarray] = {}
         self.state: dict[str, Tensor] | None = None
         self.written = 0  # frames
-        self.interrupted = False
+        self._noted = False  # a signal, where no program listens
         self._sums: dict[str, int] = {}  # of every array, over the frames written
         self._lock: IO[str] | None = None
         self._saved_at = time.monotonic()
@@ -119,22 +120,37 @@ class Recorder:
         with atomic(self.folder / "state.pt") as temporary:
             temporary.write_bytes(buffer.getbuffer())
         self._saved_at = time.monotonic()
+        signals.set_way_on(self.way_on)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal has asked the simulation to end."""
+        return self._noted or signals.caught() is not None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM set `interrupted`, so that the state can be saved first; a second one ends at once."""
+        """Signals set `interrupted`, so that the state can be saved first; a second one ends at once."""
         if self.folder is None or threading.current_thread() is not threading.main_thread():
             yield
             return
+        if signals.is_listening():  # the program has handlers of its own
+            before = signals.set_mode("defer")
+            signals.set_way_on(self.way_on)
+            try:
+                yield
+            finally:
+                signals.set_way_on(self.way_on)
+            signals.set_mode(before)
+            return
 
         def note(number: int, frame: Any) -> None:
-            if self.interrupted:
+            if self._noted:
                 raise KeyboardInterrupt
-            self.interrupted = True
+            self._noted = True
 
         # What a shell has told us to ignore (as it does in the background) stays ignored.
-        wanted = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
-        before = {s: signal.signal(s, note) for s in wanted}
+        wanted = [s for s in signals.OBEYED if signal.getsignal(s) is not signal.SIG_IGN]
+        handlers = {s: signal.signal(s, note) for s in wanted}
         try:
             yield
         except Interrupted:
@@ -142,7 +158,7 @@ class Recorder:
         except KeyboardInterrupt:
             raise Interrupted(f"Interrupted; {self.way_on}") from None
         finally:
-            for s, handler in before.items():
+            for s, handler in handlers.items():
                 signal.signal(s, handler)
 
     def stop(self, state: dict[str, Tensor], progress: str) -> None:
