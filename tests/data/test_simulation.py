@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,6 +175,32 @@ class TestFullDisk:
         assert end.returncode == 2
         assert end.stderr.strip() == "lit_bg: File too large, writing new/x.npz: make room; nothing was written."
         assert list((tmp_path / "new").iterdir()) == []
+
+    def test_a_disk_that_is_full(self, tmp_path):
+        """A small file system of its own, on which a page of a sparse file would kill the process by SIGBUS."""
+        mount = f'mount -t tmpfs -o size=700k none {tmp_path} && exec "$0" "$@"'
+        mounted = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount]
+        if shutil.which("unshare") is None or subprocess.run([*mounted, "true"], capture_output=True).returncode != 0:
+            pytest.skip("no file system can be mounted here")
+        code = f"""
+import os
+from lit_bg.data.simulation import simulate
+from lit_bg.energies import DoubleWell
+from lit_bg.samplers import Metropolis
+os.chdir({str(tmp_path)!r})
+open("filler", "wb").write(bytes(620_000))
+job = DoubleWell(), Metropolis(frames=500, walkers=20, burn_in=10, stride=1), "x.npz", 0
+try:
+    simulate(*job)
+except OSError as error:
+    print(error, os.listdir())
+os.remove("filler")
+print(len(simulate(*job)), os.listdir())
+"""
+        end = subprocess.run([*mounted, sys.executable, "-c", code], capture_output=True, text=True)
+        assert end.returncode == 0, end.stderr
+        assert "No space left on device, writing x.npz: make room; nothing was written. ['filler']\n" in end.stdout
+        assert end.stdout.endswith("10000 ['x.npz']\n")
 
     def test_a_place_that_cannot_be_written_is_refused_first(self, tmp_path, monkeypatch):
         monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
