@@ -17,7 +17,7 @@ from lit_bg.estimators.standard_error import pull_of_tail, standard_error, unsee
 
 ROUNDING = 1e-6  # of an average: an observable that varies less is constant in float32
 FEWEST = 5  # effective samples in an event, and outside of it, from which it has an error bar
-ENOUGH = 100  # effective samples from which a poor proposal's averages have error bars
+ENOUGH = 130  # effective samples from which a poor proposal's averages have error bars
 KNOWN = 10  # samples times the fourth power of the ESS they say, from which they know it
 BOUNDED = 0.2  # k-hat of weights whose largest have been seen
 POOR = 1 / 3  # of all samples that are effective: above it few samples are as good as they say
@@ -85,7 +85,7 @@ def ess_is_known(value: float, n: float) -> bool:
 
 
 def resolves_averages(w: Tensor) -> bool:
-    r"""Say whether so many weights can tell the error of an average: $n e^{-2 D} \ge 100$, or $e^{-2 D} \ge 1/3$, or no tail.
+    r"""Say whether so many weights can tell the error of an average: $n e^{-2 D} \ge 130$, or $e^{-2 D} \ge 1/3$, or no tail.
 
     $D = \sum \bar w \ln (n \bar w)$ is the divergence of the target from the proposal. $e^{-2 D}$ is the ESS of lognormal
     weights, and from a sample that has not seen the largest of them it is far less too large than that of Kish; taken from
