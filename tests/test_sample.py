@@ -13,6 +13,7 @@ import torch
 import yaml
 
 import lit_bg
+import lit_bg.run
 from lit_bg import sample
 from lit_bg.cli import build
 from lit_bg.energies import Energy

@@ -14,6 +14,7 @@ from lit_bg.data.card import describe, refusal
 from lit_bg.data.dataset import Dataset
 from lit_bg.data.table import card_table
 from lit_bg.energies.base import Energy
+from lit_bg.files import release
 from lit_bg.samplers.base import Simulator, Trajectory
 from lit_bg.samplers.motion import device_of
 from lit_bg.samplers.recorder import Recorder
@@ -96,6 +97,8 @@ def simulate(energy: Energy, simulator: Simulator, path: str | Path, seed: int, 
     except BaseException as error:
         for file in finished:  # all files or none: the same command, given again, would be refused because of one
             file.unlink(missing_ok=True)
+        if recorder.folder is not None:
+            release(recorder.folder)
         if isinstance(error, OSError) and error.errno in FULL:
             raise OSError(f"{os.strerror(error.errno)}, writing {path}: make room; {recorder.way_on}") from error
         raise

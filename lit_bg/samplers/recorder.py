@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import json
 import os
@@ -15,14 +14,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lit_bg import signals
-from lit_bg.files import atomic
+from lit_bg.files import atomic, lock, release
 
 
 class Interrupted(KeyboardInterrupt):
@@ -58,11 +57,10 @@ class Recorder:
         self.written = 0  # frames
         self._noted = False  # a signal, where no program listens
         self._sums: dict[str, int] = {}  # of every array, over the frames written
-        self._lock: IO[str] | None = None
         self._saved_at = time.monotonic()
         if folder is None or not folder.exists():
             return
-        self._lock = _lock(folder)
+        lock(folder)  # two processes that record into one folder would undo each other
         problem = self._difference_from(folder)
         if problem is None and (folder / "state.pt").is_file():
             try:
@@ -175,6 +173,7 @@ class Recorder:
         self.arrays.clear()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
+            release(self.folder)
 
     def start_again(self) -> None:
         """Throw away the unfinished simulation that the folder holds."""
@@ -183,6 +182,7 @@ class Recorder:
         self._sums.clear()
         if self.folder is not None and self.folder.exists():
             shutil.rmtree(self.folder)
+            release(self.folder)
 
     @property
     def way_on(self) -> str:
@@ -195,7 +195,7 @@ class Recorder:
         assert self.folder is not None
         if not (self.folder / "identity.json").is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.folder)
+            lock(self.folder)
             with atomic(self.folder / "identity.json") as temporary:
                 temporary.write_text(json.dumps(self.identity, indent=1))
 
@@ -248,28 +248,12 @@ class Recorder:
                 self.arrays.pop(name, None)
                 (self.folder / f"{name}.npy").unlink(missing_ok=True)
             if not (self.folder / "state.pt").is_file():
-                shutil.rmtree(self.folder, ignore_errors=True)
+                self.discard()
             raise
 
 
 class Damaged(ValueError):
     """An unfinished simulation that is not as it was saved; the text says what is wrong."""
-
-
-def _lock(folder: Path) -> IO[str]:
-    """Keep other processes out of the folder for as long as this one lives: two that record there would undo each other.
-
-    Raises:
-        ValueError: another process is there.
-    """
-    file = (folder / "lock").open("w")
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ValueError(f"another process is simulating into {folder}: wait for it, or give another data.path.") from None
-    except OSError:  # a file system without locks
-        pass
-    return file
 
 
 def _create(file: Path, shape: tuple[int, ...]) -> np.memmap:

@@ -213,7 +213,7 @@ def test_two_processes_do_not_record_into_one_folder(tmp_path):
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert other.returncode == 1
-    assert "another process is simulating into" in other.stderr
+    assert "another process is writing to" in other.stderr
     assert Recorder(tmp_path / "p", MINE).state is not None  # not even with restart=True
 
 
