@@ -141,7 +141,8 @@ def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None]
         lock(folder.path)
         remove_temporaries(folder.path)
         folder.write_config(portable)
-    signals.set_way_on(f"to go on: python -m lit_bg.fit --resume {shlex.quote(str(folder.path))}")
+    way_on = f"to go on: python -m lit_bg.fit --resume {shlex.quote(str(folder.path))}"
+    signals.set_way_on(way_on)
     metrics = MetricsFile(str(folder.path.parent.parent), folder.path.parent.name, folder.version)
     metrics.resume_at(0 if checkpoint is None else checkpoint["global_step"])
     trainer.loggers = [metrics]
@@ -159,6 +160,7 @@ def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None]
             folder.keep_inputs(config.model.energy.as_dict())
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         signals.set_mode("raise")
+        signals.set_way_on(f"the training is done and its test is not; {way_on}")
         best = folder.best if folder.best.is_file() else None
         trainer.test(module, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
 

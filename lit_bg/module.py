@@ -61,6 +61,7 @@ class BoltzmannGenerator(LightningModule):
         self.optimizer_from = optimizer
         self.lr_scheduler_from = lr_scheduler
         self.seed = seed
+        self.loaded_step: int | None = None  # of the checkpoint read last
         self.drought = Drought()
         if self.generator.context:
             raise ValueError(
@@ -177,6 +178,7 @@ class BoltzmannGenerator(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.check_checkpoint(checkpoint)
+        self.loaded_step = int(checkpoint["global_step"])
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Refuse a checkpoint of another configuration.

@@ -127,11 +127,19 @@ def test_an_interrupted_run_goes_on_bit_for_bit(method, k):
     with signal_at(method, k, number):
         code, said = call("-c", "small.yaml", f"--name={name}")
     assert code == (130 if number == signal.SIGINT else 143)
-    assert said.strip() == f"Interrupted; to go on: python -m lit_bg.fit --resume runs/{name}/version_0"
+    done = "the training is done and its test is not; " if method == "test_step" else ""
+    assert said.strip() == f"Interrupted; {done}to go on: python -m lit_bg.fit --resume runs/{name}/version_0"
     assert not Path(f"runs/{name}/version_0/summary.json").exists()
     code, said = call(*shlex.split(said.split("lit_bg.fit ")[1]))
     assert (code, said) == (0, "")
     assert differences(f"runs/{name}/version_0") == []
+
+
+def test_the_state_that_was_judged_is_named():
+    """The best one, which need not be the last."""
+    summary = json.loads(Path(f"{WHOLE}/summary.json").read_text())
+    best = torch.load(f"{WHOLE}/checkpoints/best.ckpt", weights_only=True)["global_step"]
+    assert (summary["judged_step"], summary["steps"]) == (best, 18)
 
 
 def test_a_run_that_is_resumed_touches_no_other():

@@ -77,10 +77,12 @@ class Report(Observer):
                 fragments |= observer.summary
         if "verdict" not in fragments:
             raise ValueError("Report writes what Diagnose finds: put it among the callbacks too.")
+        steps = trainer.fit_loop.epoch_loop.global_step
         return {
             "energy": type(module.energy).__name__,
             "generator": type(module.generator).__name__,
-            "steps": trainer.fit_loop.epoch_loop.global_step,
+            "steps": steps,
+            "judged_step": module.loaded_step if trainer.ckpt_path else steps,
             "seconds": self.seconds,
             **fragments,
         }

@@ -120,7 +120,9 @@ def _numbers(s: dict[str, Any]) -> list[tuple[str, str]]:
     repeated = f" of {s['n_drawn']} drawn" if s["n_drawn"] != s["n_samples"] else ""
     outside = f", {s['n_outside']} outside the target's region" if s["n_outside"] else ""
     ess = _fraction(s["ess"], s["ess_err"], s["ess_is_limit"])
+    judged = s.get("judged_step")
     return [
+        *([("judged", f"the state of step {judged} of {s['steps']}")] if judged else []),
         ("samples", f"{s['n_samples']}{repeated}, {s['n_nonfinite']} without a finite energy{outside}"),
         ("ESS", f"{ess} ({forward}), largest weight {s['max_weight']:.2g} of all"),
         ("k-hat", k),
