@@ -136,12 +136,10 @@ def _check(run: str, n: int, files: list[Path], batch_size: int, checkpoint: str
     place = next(p for p in files[0].absolute().parents if p.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
-    folder = RunFolder(Path(run))
-    if folder.config.is_file() and not (folder.checkpoints / f"{checkpoint}.ckpt").is_file():
+    folder = RunFolder.find(Path(run))
+    if not (folder.checkpoints / f"{checkpoint}.ckpt").is_file():
         have = ", ".join(sorted(p.stem for p in folder.checkpoints.glob("*.ckpt"))) or "none"
         raise FileNotFoundError(f"no checkpoint '{checkpoint}' in '{folder.checkpoints}' (there: {have}).")
-    if not folder.config.is_file() and not RunFolder.all_of(str(folder.path.parent), folder.path.name):
-        raise FileNotFoundError(f"'{run}' is no run folder (it has no config.yaml): give runs/<experiment>/version_N.")
 
 
 def _check_device(device: str) -> None:

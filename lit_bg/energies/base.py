@@ -101,9 +101,10 @@ class Energy(nn.Module, ABC):
                 f"{name} returned {'None' if u is None else 'a ' + type(u).__name__} and must return a tensor (B,)."
             )
         if u.shape != x.shape[:1]:
-            way_out = "drop the last axis" if u.shape == (len(x), 1) else "sum over coordinates and not over configurations"
+            way_out = "drop the last axis" if u.shape == (len(x), 1) else "sum over coordinates, not over configurations"
             raise TypeError(
-                f"{name} returned the shape {tuple(u.shape)} for {len(x)} configurations and must return ({len(x)},): {way_out}."
+                f"{name} returned the shape {tuple(u.shape)} for {len(x)} configurations, and must return ({len(x)},): "
+                f"{way_out}."
             )
         if u.dtype not in (torch.float32, torch.float64):
             raise TypeError(
