@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 # Importing a package makes its classes known by their short names in YAML.
@@ -61,6 +61,8 @@ class Parser(LightningArgumentParser):
             built = super().instantiate(*args, **kwargs)
         if isinstance(getattr(built, "model", None), BoltzmannGenerator):
             settings = built.trainer
+            if isinstance(settings.callbacks, Callback):  # Lightning takes one without a list
+                settings.callbacks = [settings.callbacks]
             epochs, limit = settings.max_epochs, settings.max_steps
             lengths = [] if limit is None or limit < 0 else [limit]
             if epochs is not None and epochs >= 0:
@@ -98,6 +100,8 @@ def sentences() -> Iterator[None]:
     """
     try:
         yield
+    except ArgumentError as error:
+        raise ValueError(explain(str(error), lambda *_, **__: "")) from error
     except (ValueError, TypeError) as error:
         raise reason_of(error) from error
     except (OSError, ImportError, MisconfigurationException):

@@ -23,8 +23,10 @@ NO_CLASS = re.compile(
 NO_UNION = re.compile(r"Parser key \"([\w.]+)\":.*(?:Got|Given) value: (.+)$")
 REASON = re.compile(r"Union subtypes.*?Errors: - (.+?)(?: - | Given value|$)")
 CLASS_IN_MESSAGE = re.compile(
-    r"(?:Expected a path but|but|import path string:|module|Got value:|class_path=?) '?([A-Za-z_]\w*(?:\.\w+)+)"
+    r"(?:Expected a path but |but |import path string: |module |Got value: |class_path |class_path=|'class_path': )"
+    r"'?([A-Za-z_]\w*(?:\.\w+)+)"
 )
+MISSING = re.compile(r"the following arguments are required: (.+)$")
 NO_SECTION = re.compile(r"Parser key \"([\w.]+)\": Unable to load config '(.*?)'")
 KEY = re.compile(r"Parser key \"([\w.]+)\":")
 NUMBER = re.compile(r"[-+]?(\.?inf|\.?nan)", re.IGNORECASE)
@@ -44,6 +46,8 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
     if found := UNKNOWN_KEY.search(text):
         key = next(group for group in found.groups() if group)
         return f"unknown key '{key}'{suggest(key)}; `-c YAML --print_config` lists the keys."
+    if found := MISSING.search(text):
+        return f"{found[1]} missing: the configuration must give {'it' if ',' not in found[1] else 'them'}."
     if problem := _problem_of_import(text):
         return problem
     for pattern in (NO_SUBCLASS, NOT_DERIVED):
@@ -53,7 +57,8 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
     if found := NO_CLASS.search(text):
         key, value = found.groups()
         return f"{key} needs a class, such as {key}: {{class_path: ...}}, got {value.replace('None', 'null')}."
-    if found := UNKNOWN_CLASS.search(text):
+    types = dict.fromkeys(re.findall(r"Expected an? <class '(\w+)'>", text))
+    if (found := UNKNOWN_CLASS.search(text)) and not set(types) - {"NoneType"}:
         key, name = found.groups()
         if NUMBER.fullmatch(name):
             return f"{key} must be a finite number, got {name}."
@@ -61,7 +66,6 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
         if f"'{name}'" in hint:
             return f"'{name}' is not what {key} needs: it is a class of another kind."
         return f"no class '{name}' for {key}{hint}; a class of your own needs its full import path."
-    types = dict.fromkeys(re.findall(r"Expected an? <class '(\w+)'>", text))
     if (found := WRONG_TYPE.search(text)) and set(types) - {"NoneType"}:
         if NUMBER.fullmatch(found[2]):
             return f"{found[1]} must be a finite number, got {found[2]}."

@@ -42,7 +42,7 @@ def _problem_of_file(path: str) -> str | None:
         return f"'{path}' cannot be read ({error.strerror})."
     except UnicodeDecodeError as error:
         return f"'{path}' is not YAML: {error}."
-    content, problem = _parsed(text, f"'{path}'")
+    content, problem = parse_yaml(text, f"'{path}'")
     if problem:
         return problem
     if not isinstance(content, dict):
@@ -52,6 +52,10 @@ def _problem_of_file(path: str) -> str | None:
             close = difflib.get_close_matches(str(key), SECTIONS, 1)
             hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(SECTIONS)}."
             return f"unknown section '{key}' in '{path}', {hint}"
+        section = content[key]
+        named = isinstance(section, str) and os.path.isfile(section)  # jsonargparse reads a section from a file too
+        if key in SECTIONS[1:4] and not (isinstance(section, dict) or named):
+            return f"{key} in '{path}' must be a section with keys, such as {key}: {{key: value}}, got {section!r}."
     return next(_problems_of_values(content), None)
 
 
@@ -59,13 +63,13 @@ def _problem_of_value(key: str, text: str) -> str | None:
     """What is wrong with a section given on the command line, such as --model.energy={class_path: DoubleWell}."""
     if not text.lstrip().startswith(("{", "[")):
         return None
-    content, problem = _parsed(text, key)
+    content, problem = parse_yaml(text, key)
     name = key.removeprefix("--")
     return problem or next(_problems_of_values({name: content}), None)
 
 
-def _parsed(text: str, where: str) -> tuple[Any, str | None]:
-    """What YAML holds, or what is wrong with it; the events come first, which neither nesting nor aliases make long."""
+def parse_yaml(text: str, where: str) -> tuple[Any, str | None]:
+    """Return what YAML holds, or what is wrong with it; the events come first, which neither nesting nor aliases make long."""
     import yaml
 
     try:
@@ -146,7 +150,7 @@ def _problems_of_values(content: dict[Any, Any]) -> Iterator[str]:
 
 
 def _problems_of_class(key: str, value: dict[Any, Any]) -> Iterator[str]:
-    path, arguments = value["class_path"], value.get("init_args")
+    path, arguments = value["class_path"], value.get("init_args", {})
     if not isinstance(path, str):
         yield f"{key}.class_path must be the name of a class, got {path!r}."
     for name in value:
@@ -155,5 +159,6 @@ def _problems_of_class(key: str, value: dict[Any, Any]) -> Iterator[str]:
                 f"{key} has the key '{name}' beside class_path: a class has {' and '.join(OF_A_CLASS[:2])}, and its arguments "
                 "stand under init_args."
             )
-    if arguments is not None and not isinstance(arguments, dict):
-        yield f"{key}.init_args must hold arguments by name, got {arguments!r}."
+    if not isinstance(arguments, dict):
+        got = "nothing: leave it out" if arguments is None else repr(arguments)
+        yield f"{key}.init_args must hold arguments by name, got {got}."

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 FIRST = 100  # steps of a schedule that are looked at where the length of training is not known, and
 MOST = 10_000  # where it is
@@ -41,6 +41,8 @@ def try_optimizer(
     except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         raise ValueError(f"model.optimizer: {_sentence(error)}.") from error
     name = type(optimizer).__name__
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(f"model.optimizer makes a {name}, which is no optimizer: name a class such as torch.optim.Adam.")
     for group in optimizer.param_groups:
         lr = float(group.get("lr", 1.0))
         if not (lr > 0 and math.isfinite(lr)):
@@ -80,6 +82,8 @@ def _try_schedule(schedule: LRSchedulerCallable, optimizer: torch.optim.Optimize
     except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         raise ValueError(f"model.lr_scheduler: {_sentence(error)}.") from error
     name = type(scheduler).__name__
+    if not isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
+        raise ValueError(f"model.lr_scheduler makes a {name}, which is no schedule: name a class of torch.optim.lr_scheduler.")
     if isinstance(scheduler, ReduceLROnPlateau):
         raise ValueError(f"model.lr_scheduler: {name} waits for a metric and is stepped every training step: use another one.")
     for count in COUNTS:

@@ -44,6 +44,8 @@ class Run:
         """The same in batches, for more samples than fit into memory."""
         if n < 1:
             raise ValueError(f"the number of samples must be at least 1, got {n}.")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         device = next((p.device for p in self.generator.parameters()), torch.device("cpu"))
         for i, start in enumerate(range(0, n, batch_size)):
             rng = stream(seed, "sample", step=i, device=device)
@@ -70,25 +72,31 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Run:
         FileNotFoundError: the folder, its configuration or its checkpoint is missing.
         ValueError: the checkpoint is cut off or damaged, or of another configuration.
     """
-    import yaml
-
     from lit_bg.cli import build
 
-    folder = _find(Path(run))
+    folder = RunFolder.find(Path(run))
     path = folder.best if checkpoint == "best" else folder.checkpoints / f"{checkpoint}.ckpt"
     if not path.is_file():
         have = ", ".join(sorted(p.stem for p in folder.checkpoints.glob("*.ckpt"))) or "none"
         raise FileNotFoundError(f"no checkpoint '{checkpoint}' in '{folder.checkpoints}' (there: {have}).")
     content = read_checkpoint(path)
-    config = yaml.safe_load(folder.config.read_text())
-    energy = build(Energy, _with_inputs(config["model"]["energy"], folder))
-    generator = build(Generator, config["model"]["generator"]).build(energy)
+    model = _read_model(folder.config)
+    energy = build(Energy, _with_inputs(model["energy"], folder))
+    generator = build(Generator, model["generator"]).build(energy)
     prefix = "averaged." if any(k.startswith("averaged.") for k in content["state_dict"]) else "generator."
     state = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
+    bad = next(
+        (k for k, v in state.items() if isinstance(v, Tensor) and v.is_floating_point() and not torch.isfinite(v).all()), None
+    )
+    if bad is not None:
+        raise ValueError(
+            f"'{path}' holds weights that are not finite ({bad}): training had diverged, so take another checkpoint."
+        )
     try:
         generator.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"'{path}' does not hold the generator that '{folder.config}' describes: {error}") from error
+        first = " ".join(str(error).split())[:300]
+        raise ValueError(f"'{path}' does not hold the generator that '{folder.config}' describes: {first}.") from error
     generator.requires_grad_(False).eval()
     return Run(energy.to(device), generator.to(device), folder.path, int(content["global_step"]))
 
@@ -104,21 +112,42 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         problem, cause = "it holds no weights", None
     except Exception as error:  # what is wrong with bytes may be anything from EOFError to KeyError
         content, problem, cause = None, type(error).__name__, error
-    if not isinstance(content, dict) or not {"state_dict", "global_step"} <= content.keys():
+    if not isinstance(content, dict) or not (
+        isinstance(content.get("global_step"), int) and _are_weights(content.get("state_dict"))
+    ):
         raise ValueError(
             f"'{path}' cannot be read as a checkpoint ({problem}): it was cut off or damaged, so take another one."
         ) from cause
     return content
 
 
-def _find(run: Path) -> RunFolder:
-    folder = RunFolder(run)
-    if not folder.config.is_file():
-        inside = RunFolder.all_of(str(run.parent), run.name)
-        if not inside:
-            raise FileNotFoundError(f"'{run}' is no run folder (it has no config.yaml): give runs/<experiment>/version_N.")
-        folder = inside[-1]
-    return folder
+def _are_weights(state: Any) -> bool:
+    """Whether something is the state of a module: tensors, or what a module keeps beside them, by name."""
+    return isinstance(state, dict) and all(
+        isinstance(k, str) and (isinstance(v, Tensor) or k.endswith("_extra_state")) for k, v in state.items()
+    )
+
+
+def _read_model(path: Path) -> dict[str, Any]:
+    """Read the section of energy and generator.
+
+    Raises:
+        ValueError: the file is damaged or not that of a run.
+    """
+    from lit_bg.config_file import parse_yaml
+
+    try:
+        content, problem = parse_yaml(path.read_text(encoding="utf-8"), f"'{path}'")
+    except UnicodeDecodeError as error:
+        content, problem = None, f"'{path}' is no text ({error})."
+    if problem is not None:
+        raise ValueError(" ".join(problem.split()))
+    model = content.get("model") if isinstance(content, dict) else None
+    model = model if isinstance(model, dict) else {}
+    missing = [f"model.{part}" for part in ("energy", "generator") if not model.get(part)]
+    if missing:
+        raise ValueError(f"'{path}' has no {' and no '.join(missing)}: it is not the one of a run, or was cut off.")
+    return model
 
 
 def _with_inputs(config: Any, folder: RunFolder) -> Any:

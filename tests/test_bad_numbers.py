@@ -4,6 +4,7 @@ import contextlib
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -107,9 +108,9 @@ class Returns(Energy):
 
 
 FORMS = {
-    "column": r"Returns.potential returned the shape \(3, 1\) for 3 configurations and must return \(3,\): drop the last axis",
+    "column": r"Returns.potential returned the shape \(3, 1\) for 3 configurations,? and must return \(3,\): drop the last axis",
     "one number": r"Returns.potential returned the shape \(\) for 3",
-    "integers": "Returns.potential returned torch.int64 and must return float32 or float64",
+    "integers": "Returns.potential returned torch.int64,? and must return float32 or float64",
     "half": "Returns.potential returned torch.float16",
     "nothing": "Returns.potential returned None",
     "numpy": "Returns.potential returned a ndarray",
@@ -375,3 +376,16 @@ def test_a_schedule_that_may_be_meant_is_taken(name, settings):
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "LBFGS", "Adadelta", "Rprop", "NAdam"])
 def test_optimizers_of_torch_are_taken(name):
     try_optimizer(getattr(torch.optim, name), None, torch.nn.Linear(3, 2).parameters())
+
+
+@pytest.mark.parametrize(
+    "card", ["{}", "{a", "[1]", "3", "[" * 20_000, '{"energy": 3, "kT": 1.0}', '{"energy": {"class": "DoubleWell"}, "kT": 1.0}']
+)
+def test_a_card_that_is_none_is_told(card):
+    np.savez("data.npz", x=np.zeros((40, 2), np.float32), card=np.array(card))
+    assert "data.npz is no whole data file of lit_bg.simulate" in refused("--data.path=data.npz")
+
+
+def test_one_callback_needs_no_list(capsys):
+    fit.main(["-c", "small.yaml", "--trainer.callbacks={class_path: NonFiniteGuard, init_args: {limit: 3}}"])
+    assert "Verdict" in capsys.readouterr().out

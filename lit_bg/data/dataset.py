@@ -21,6 +21,8 @@ from lit_bg.rng import stream
 from lit_bg.samplers.base import Simulator, Trajectory
 from lit_bg.samplers.motion import device_of
 
+CARD = ("energy", "kT", "unit", "virial", "frames", "walkers", "statistical_inefficiency")  # what is read from a card
+
 
 @dataclass
 class Dataset:
@@ -101,7 +103,7 @@ class Dataset:
 
     @classmethod
     def _ours(cls, arrays: dict[str, np.ndarray], energy: Energy, path: Path) -> Self:
-        card = json.loads(str(arrays["card"]))
+        card = _read_card(arrays, path)
         x = torch.from_numpy(arrays["x"])
         other = mismatch(card, energy)
         if other is not None:
@@ -174,6 +176,32 @@ class Dataset:
         """`n` frames drawn independently, with replacement."""
         pick = torch.randint(len(self), (n,), generator=rng, device=rng.device)
         return self.x[pick.to(self.x.device)]
+
+
+def _read_card(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
+    """Return the card of a file of ours.
+
+    Raises:
+        ValueError: it is damaged, or an array or key that every such file has is missing.
+    """
+    try:
+        card = json.loads(str(arrays["card"]))
+        problem = None if isinstance(card, dict) else f"it holds a {type(card).__name__}"
+    except (ValueError, RecursionError) as error:
+        card, problem = {}, f"{type(error).__name__}: {error}"
+    if problem is None:
+        missing = [f"card.{key}" for key in CARD if key not in card]
+        missing += [name for name in ("u", "walker", "frame") if len(arrays.get(name, ())) != len(arrays["x"])]
+        missing += ["card.energy.class"] * (
+            not (isinstance(card.get("energy"), dict) and {"class", "parameters"} <= card["energy"].keys())
+        )
+        problem = f"without {', '.join(missing)}, or of another length" if missing else None
+    if problem is not None:
+        raise ValueError(
+            f"{path} is no whole data file of lit_bg.simulate ({problem}): simulate again, or give "
+            "a file with the array x alone."
+        )
+    return card
 
 
 def _energies(x: Tensor, energy: Energy) -> Tensor:
