@@ -25,6 +25,8 @@ _WORDS = re.compile(
     r"|(?P<function>[^-+*/^(),\s.\d][^-+*/^(),\s]*(?=\())|(?P<name>[^-+*/^(),\s][^-+*/^(),\s]*)"
 )
 _PRECEDENCE = {"+": 0, "-": 0, "*": 1, "/": 1, "^": 3}
+DEEPEST = 100  # levels of brackets, calls, signs and powers; this parser calls itself four times a level
+LONGEST = 300  # characters of an expression in an error
 _NEGATION = 2  # binds tighter than * and looser than ^
 
 
@@ -91,7 +93,7 @@ class Parser:
             if m.lastgroup != "space"
         ]
         self.tokens.append(Token("end", "", stop))
-        self.at = 0
+        self.at = self.depth = 0
         value = self._operators(0)
         extra = self.tokens[self.at]
         if extra.text == ")":
@@ -114,12 +116,22 @@ class Parser:
         value = self._value()
         while (operator := self.tokens[self.at].text) in _PRECEDENCE and _PRECEDENCE[operator] >= precedence:
             self.at += 1
+            self.depth += 1  # a^b^c is a^(b^c)
             right = self._operators(_PRECEDENCE[operator] + (operator != "^"))
+            self.depth -= 1
             value = self.graph.call(operator, value, right)
         return value
 
     def _value(self) -> int:
         token = self._next()
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self._error(token, f"is nested more than {DEEPEST} levels deep: give parts of it names, ...; name = part.")
+        value = self._value_of(token)
+        self.depth -= 1
+        return value
+
+    def _value_of(self, token: Token) -> int:
         match token.kind, token.text:
             case "number", text:
                 return self.graph.add(Number(float(text)))
@@ -175,5 +187,9 @@ class Parser:
         return self.graph.add(Variable(canonical))
 
     def _error(self, token: Token, problem: str) -> ValueError:
+        text = self.text
+        if len(text) > LONGEST:
+            start = max(0, token.start - LONGEST // 2)
+            text = f"{'...' if start else ''}{text[start : start + LONGEST]}..."
         what = "its end" if token.kind == "end" else repr(token.text)
-        return ValueError(f"in the expression {self.text!r}, {what} at position {token.start} {problem}")
+        return ValueError(f"in the expression {text!r}, {what} at position {token.start} {problem}")

@@ -359,3 +359,29 @@ def test_what_is_no_expression_is_refused_in_one_sentence(text, message):
 def test_unknown_variables_are_refused_when_bound(text, message):
     with pytest.raises(ValueError, match=message):
         Expression.parse(text).bind({"sigma": 0.3}, ["r"])
+
+
+@pytest.mark.parametrize("n", [1000, 20_000])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: "(" * n + "x" + ")" * n,
+        lambda n: "-" * n + "x",
+        lambda n: "^".join(["x"] * n),
+        lambda n: "sin(" * n + "x" + ")" * n,
+        lambda n: "(1+" * n + "x" + ")" * n,
+        lambda n: "(" * n,
+        lambda n: "x; a = " + "max(" * n,
+    ],
+    ids=["brackets", "signs", "powers", "calls", "sums", "open", "definition"],
+)
+def test_nesting_without_end_is_told_in_a_sentence(make, n):
+    with pytest.raises(ValueError, match="is nested more than 100 levels deep: give parts of it names") as error:
+        Expression.parse(make(n))
+    assert len(str(error.value)) < 600
+
+
+def test_what_a_person_nests_is_read_and_long_sums_too():
+    x = torch.tensor(0.5, dtype=torch.float64)
+    assert Expression.parse("(" * 40 + "x" + ")" * 40)({"x": x}) == x
+    assert Expression.parse("+".join(["x"] * 5000))({"x": x}) == 2500
