@@ -63,6 +63,7 @@ class BoltzmannGenerator(LightningModule):
         self.seed = seed
         self.loaded_step: int | None = None  # of the checkpoint read last
         self.drought = Drought()
+        self._size = 1  # proposals of the present step
         if self.generator.context:
             raise ValueError(
                 f"{type(generator).__name__} expects {self.generator.context} conditions and training has none to give: leave "
@@ -111,10 +112,21 @@ class BoltzmannGenerator(LightningModule):
         """The random stream of this rank at this step."""
         return stream(self.seed, stage, self.global_rank, step, self.device)
 
+    def log(self, name: str, value: Any, *args: Any, **settings: Any) -> None:
+        """Log as every LightningModule does; an average over an evaluation weighs batches by their proposals.
+
+        Lightning infers the size of a batch from the batch, which here is its number. So whoever logs, such as a callback of a
+        user, need not give `batch_size`.
+        """
+        if settings.get("batch_size") is None:
+            settings["batch_size"] = self._size
+        super().log(name, value, *args, **settings)
+
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         step = self.trainer.fit_loop.epoch_loop.total_batch_idx
         self.loss.at_step(step)
         x = self.data.train_batch(self.rng("data", step), self.device) if self.loss.needs_data else None
+        self._size = self.data.local_batch_size
         drawn = Batch(x, self.data.local_batch_size, differentiable=self.loss.follows_proposals)
         loss = self._learned(drawn, step)
         parts = {f"train/{name}": value for name, value in self.loss.parts().items()}
@@ -154,6 +166,7 @@ class BoltzmannGenerator(LightningModule):
     def _evaluate(self, stage: str, n: int, index: int, of: int) -> Evaluation:
         # Stream (stage, rank, step): a fresh one for every batch of every evaluation.
         rng, held = self.rng(stage, self.global_step * of + index), self.data.reference(stage, index, self.device)
+        self._size = max(n, 1)
         evaluation = evaluate(self.proposer, self.energy, n, rng, held, twice=index == 0)
         reference = evaluation.reference
         if reference is not None:

@@ -1,6 +1,7 @@
 """Numbers that cannot be meant, and numbers that training breaks on, end in a sentence with the way out."""
 
 import contextlib
+import csv
 import io
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Callback
 
 from lit_bg import fit
 from lit_bg.energies import DoubleWell, Energy
@@ -108,7 +110,7 @@ class Returns(Energy):
 
 
 FORMS = {
-    "column": r"Returns.potential returned the shape \(3, 1\) for 3 configurations,? and must return \(3,\): drop the last axis",
+    "column": r"Returns.potential returned the shape \(3, 1\) for 3 configurations,? and must return \(3,\): drop",
     "one number": r"Returns.potential returned the shape \(\) for 3",
     "integers": "Returns.potential returned torch.int64,? and must return float32 or float64",
     "half": "Returns.potential returned torch.float16",
@@ -389,3 +391,33 @@ def test_a_card_that_is_none_is_told(card):
 def test_one_callback_needs_no_list(capsys):
     fit.main(["-c", "small.yaml", "--trainer.callbacks={class_path: NonFiniteGuard, init_args: {limit: 3}}"])
     assert "Verdict" in capsys.readouterr().out
+
+
+class Logs(Callback):
+    """A callback of somebody who knows nothing of batch sizes."""
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        module.log("train/mine", 1.0, on_epoch=True)
+
+    def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, dataloader_idx=0):
+        module.log("val/size", float(len(outputs.proposals.x)))
+        module.log_dict({"val/whole": 3, "val/tensor": outputs.proposals.log_w.double().max()})
+
+    def on_validation_epoch_end(self, trainer, module):
+        module.log("val/end", 1.0)
+
+    def on_test_batch_end(self, trainer, module, outputs, batch, batch_idx, dataloader_idx=0):
+        module.log("test/size", float(len(outputs.proposals.x)))
+
+
+@pytest.mark.filterwarnings("error::DeprecationWarning:lightning")
+def test_a_callback_logs_without_a_batch_size():
+    """Averages weigh the batches by their proposals: 200 are 67, 67 and 66."""
+    fit.main(["-c", "small.yaml", "--trainer.callbacks=[{class_path: test_bad_numbers.Logs}]", "--data.eval_batch_size=67"])
+    with open("runs/small/version_0/metrics.csv", newline="") as f:
+        rows = list(csv.DictReader(f))
+    logged = {name: float(value) for row in rows for name, value in row.items() if value}
+    assert logged["val/size"] == 50  # two batches of 50
+    assert logged["test/size"] == pytest.approx((67 * 67 + 67 * 67 + 66 * 66) / 200)
+    assert logged["val/whole"] == 3
+    assert {"val/tensor", "val/end", "train/mine_epoch"} <= logged.keys()
