@@ -290,6 +290,15 @@ class TestTemperature:
     def test_out_of_all_proportion(self, kT):
         assert "out of all proportion to DoubleWell" in refused(f"--model.energy.init_args.kT={kT}")
 
+    @pytest.mark.parametrize("kT", [1e-5, 1e-3])
+    def test_wells_too_narrow_for_their_exact_values(self, kT):
+        """The exact P(left) was 2.7, and the verdict took the root of a negative number: "math domain error"."""
+        assert "raise kT, its wells are too narrow" in refused(f"--model.energy.init_args.kT={kT}")
+
+    def test_cold_but_exact(self):
+        try_energy(DoubleWell(kT=0.01))
+        assert DoubleWell(kT=0.01).p_left == pytest.approx(1.0)
+
     def test_units_of_another_kind_are_none_of_our_business(self):
         """Joules: kT is 4e-21, and so are energies."""
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+TOLERANCE = 1e-6  # of a probability
+
 
 class Boltzmann1D:
     """The distribution exp(-u(s)) / Z on an interval, exact to about 1e-12 for smooth u that ends high.
@@ -49,7 +51,12 @@ class Boltzmann1D:
         edges = torch.linspace(lo, hi, panels + 1, dtype=torch.float64)
         half = (edges[1] - edges[0]) / 2
         s = (edges[:-1, None] + half * (1 + node)).flatten()
-        return ((-self.u(s) - self.log_Z).exp() * weight.repeat(panels)).sum().item() * half.item()
+        p = ((-self.u(s) - self.log_Z).exp() * weight.repeat(panels)).sum().item() * half.item()
+        if not p < 1 + TOLERANCE:
+            raise ValueError(
+                f"the quadrature of a distribution gives a probability of {p:.6g}: raise kT, its wells are too narrow."
+            )
+        return min(p, 1.0)
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """Independent samples, (n,) float64, by inverting the piecewise-linear distribution function.

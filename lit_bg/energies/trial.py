@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from typing import Any
 
@@ -34,6 +35,7 @@ def try_energy(energy: Energy) -> None:
     if not isinstance(shape, tuple) or not shape or not all(isinstance(n, int) and n > 0 for n in shape):
         raise TypeError(f"event_shape of {name} must be a tuple of positive integers such as (2,) or (N, d), got {shape!r}.")
     _check_proportion(energy)
+    _check_exact(energy)
     if not type(energy).__module__.startswith("lit_bg."):
         x = _configurations(energy)
         energy.check_values(_potential(energy, x), x)
@@ -45,6 +47,20 @@ def loses_gradient(energy: Energy) -> bool:
         return False
     u = _potential(energy, _configurations(energy, noise=True).requires_grad_())
     return not u.requires_grad and len(u.unique()) > 1
+
+
+def _check_exact(energy: Energy) -> None:
+    """What is known exactly must be numbers, or the verdict would hold a run against nonsense."""
+    if energy.finds_modes:
+        return  # they are not known yet
+    modes, log_Z = energy.modes, energy.log_Z
+    exact = None if modes is None else modes.exact
+    if exact is not None and not bool(((exact >= 0) & (exact <= 1)).all()):
+        raise ValueError(f"the exact probabilities of {type(energy).__name__}.modes must lie in [0, 1], got {exact.tolist()}.")
+    if log_Z is not None and not math.isfinite(log_Z):
+        raise ValueError(
+            f"log_Z of {type(energy).__name__} at kT = {energy.kT:.6g} must be a finite number or None, got {log_Z}."
+        )
 
 
 def _check_proportion(energy: Energy) -> None:

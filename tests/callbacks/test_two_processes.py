@@ -12,7 +12,7 @@ from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell
 from lit_bg.estimators import ess, expectation, log_z
 from lit_bg.generators import ContinuousFlow
-from lit_bg.losses import FlowMatching
+from lit_bg.losses import FlowMatching, ReverseKL
 from lit_bg.nets import MLPField
 from lit_bg.solvers import RungeKutta4
 
@@ -60,6 +60,40 @@ def test_a_loss_that_breaks_on_one_rank_stops_both(tmp_path):
     checkpoint = torch.load(tmp_path / "run/version_0/checkpoints/nonfinite.ckpt", weights_only=True)
     assert checkpoint["callbacks"]["NonFiniteGuard"] == {"count": 2}
     assert checkpoint["global_step"] == 3
+
+
+class OneRankHas(DoubleWell):
+    """Energies that are NaN or -inf on one rank alone, or NaN on both."""
+
+    def __init__(self, value: float, ranks: tuple[int, ...]) -> None:
+        super().__init__()
+        self.value, self.ranks = value, ranks
+
+    def potential(self, x):
+        u = super().potential(x)
+        here = torch.distributed.is_initialized() and torch.distributed.get_rank() in self.ranks
+        return torch.full_like(u, self.value) if here else u
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("value", "ranks", "said"),
+    [
+        (-torch.inf, (1,), "stopped at step 0: (another process has met|OneRankHas gave u = -inf)"),
+        (torch.nan, (0, 1), "stopped at step 0: none of 32 proposals has a finite energy"),
+        (torch.nan, (1,), None),  # the other rank teaches
+    ],
+)
+def test_energies_that_are_not_finite_stop_both_ranks_or_none(tmp_path, value, ranks, said):
+    energy, data = OneRankHas(value, ranks), Data(batch_size=64, steps_per_epoch=3, val_samples=100)
+    module, data, trainer = assemble(tmp_path, energy, GaussianProposal(), [], ReverseKL(), data, **TWO_RANKS)
+    if said is None:
+        trainer.fit(module, data)
+        assert torch.isfinite(trainer.callback_metrics["train/loss"])
+    else:
+        with pytest.raises(Exception, match=said):
+            trainer.fit(module, data)
 
 
 @pytest.mark.slow
