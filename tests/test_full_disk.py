@@ -42,6 +42,6 @@ def test_a_disk_that_fills(size, tmp_path):
     assert "Traceback" not in said
     for file in (tmp_path / "left").rglob("*.ckpt"):
         torch.load(file, weights_only=True)
-    assert not [p for p in (tmp_path / "left").rglob(".*")]
+    assert not list((tmp_path / "left").rglob(".*"))
     assert (tmp_path / "resumed.code").read_text().strip() == "0", (tmp_path / "resumed.txt").read_text()
     assert (tmp_path / "ended/small/version_0/summary.json").is_file()
