@@ -15,6 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from omegaconf import OmegaConf
 
 # Importing a package makes its classes known by their short names in YAML.
 import lit_bg.energies
@@ -33,6 +34,9 @@ from lit_bg.energies.base import Energy
 from lit_bg.energies.trial import try_energy
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.samplers.base import Simulator
+
+# A configuration may be somebody else's, and a run folder holds every value of it: `${oc.env:TOKEN}` would publish a secret.
+OmegaConf.clear_resolver("oc.env")
 
 
 def complain(error: BaseException | str) -> NoReturn:

@@ -46,8 +46,9 @@ def main(args: list[str] | None = None) -> None:
             complain(error)
         try:
             job()
-        except FloatingPointError as error:  # an energy of -inf, or too many losses that are not finite
-            complain(error)
+        except (FloatingPointError, ValueError, TypeError, MisconfigurationException) as error:
+            signals.follow_ranks()
+            complain(error)  # an energy of -inf, too many losses that are not finite, a potential or a monitor that is none
         except OSError as error:  # a disk that is full, or gone
             complain(f"{error}; {signals.way_on()}")
         except Exception:

@@ -39,9 +39,14 @@ class MetricsFile(CSVLogger):
             self._rows = {}
             if self.path.exists():
                 with open(self.path, newline="") as f:
-                    for row in csv.DictReader(f):
-                        values = {k: float(v) for k, v in row.items() if v and k != "step"}
-                        self._rows[int(row["step"])] = values
+                    for line, row in enumerate(csv.DictReader(f), 2):
+                        try:
+                            values = {k: float(v) for k, v in row.items() if v and k != "step"}
+                            self._rows[int(row["step"])] = values
+                        except (TypeError, ValueError, KeyError):  # a cell too few or too many, a word, no steps
+                            raise ValueError(
+                                f"'{self.path}' is damaged in line {line}: mend it, or move it away to go on without."
+                            ) from None
         return self._rows
 
     @rank_zero_only

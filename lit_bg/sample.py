@@ -40,7 +40,7 @@ def main(args: list[str] | None = None) -> None:
         signals.set_mode("raise")
         try:
             print(sample(**vars(options)))
-        except (ValueError, OSError) as error:
+        except (ValueError, TypeError, OSError, ImportError) as error:
             if os.environ.get("LIT_BG_TRACEBACK"):
                 raise
             print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
@@ -69,7 +69,7 @@ def sample(
         ValueError: a number below one, an unknown suffix or device, or structures of something that is not a molecule.
     """
     files = _files(out)
-    _check(run, n, files, batch_size, checkpoint, force)
+    _check(run, n, seed, files, batch_size, checkpoint, force)
 
     import numpy as np
 
@@ -123,11 +123,11 @@ def _files(out: str) -> list[Path]:
     return [path, *(path.with_name(path.name + ending) for ending in endings)]
 
 
-def _check(run: str, n: int, files: list[Path], batch_size: int, checkpoint: str, force: bool) -> None:
+def _check(run: str, n: int, seed: int, files: list[Path], batch_size: int, checkpoint: str, force: bool) -> None:
     """Refuse what cannot work, before anything heavy is imported; for what is raised see `sample`."""
-    for name, value in (("-n", n), ("--batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}.")
+    for name, value, least in (("-n", n, 1), ("--batch_size", batch_size, 1), ("--seed", seed, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}.")
     for file in files:
         if file.is_dir():
             raise FileExistsError(f"'{file}' is a folder: give another --out.")

@@ -55,7 +55,7 @@ def _simulate(args: list[str]) -> None:
             energy = energy.to("cuda")  # walkers live where the energy has its tensors
         signals.set_mode("raise")
         simulate(energy, simulator, config.data.path, seed=int(config.seed_everything), force=config.data.force)
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         complain(error)
 
 

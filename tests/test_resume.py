@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,28 @@ def test_a_yaml_keeps_its_runs_below_the_working_directory(runs):
     code, said = call("-c", "leaves.yaml")
     assert code == 2
     assert "below the working directory" in said
+
+
+@pytest.mark.parametrize("line", ["word,word,word", "5"])
+def test_damaged_metrics_are_told_in_a_sentence(line, folder, tmp_path):
+    run = tmp_path / "version_0"
+    shutil.copytree(folder / WHOLE, run)
+    with (run / "metrics.csv").open("a") as f:
+        f.write(line + "\n")
+    code, said = call("--resume", str(run))
+    assert (code, "Traceback" in said) == (2, False) if line.startswith("word") else code == 0
+    assert not line.startswith("word") or "metrics.csv' is damaged in line" in said
+
+
+@pytest.mark.parametrize("where", ["command line", "YAML"])
+def test_a_configuration_cannot_read_the_environment(where, monkeypatch):
+    monkeypatch.setenv("TOKEN", "secret")
+    config = {**SMALL, "trainer": {**SMALL["trainer"], "max_epochs": "${oc.env:TOKEN}"}} if where == "YAML" else SMALL
+    Path("reads.yaml").write_text(yaml.safe_dump(config))
+    code, said = call("-c", "reads.yaml", *(["--name=${oc.env:TOKEN}"] if where != "YAML" else []))
+    assert code == 2
+    assert "oc.env" in said
+    assert "secret" not in said
 
 
 def test_a_run_that_never_began_begins(folder, monkeypatch):

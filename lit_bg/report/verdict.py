@@ -169,7 +169,7 @@ def _population(name: str, found: Findings, known: Knowledge, guards: Witnesses)
         p = value.value
         # What draws of p would scatter by, each of the largest weight in any mode: to have seen one sample is no certainty.
         unit = max(1 / n, *(s.unit for s in found.modes.values()))
-        drawn = math.hypot(math.sqrt(p * max(1 - p, 0.0) * unit), unit)
+        drawn = math.hypot(math.sqrt(max(p, 0.0) * max(1 - p, 0.0) * unit), unit)
         own = share.error if math.isfinite(share.error) else 0.0
         sigma = math.sqrt(own**2 + value.error**2 + drawn**2)
         if abs(share.value - p) > SIGMAS * sigma:
