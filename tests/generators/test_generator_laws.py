@@ -165,8 +165,8 @@ class TestEveryGenerator:
         with torch.no_grad():
             x, log_q = generator.sample(4000, rng(2))
         value, error = log_z(-energy(x) - log_q)
-        assert error < 0.2
-        assert abs(value - energy.log_Z) < 4 * error
+        assert error < 0.4
+        assert abs(value - energy.log_Z) < min(4 * error, 0.8)
 
     def test_float32_is_good_enough_for_weights(self, case):
         generator = make(case, torch.float32)
