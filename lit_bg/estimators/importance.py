@@ -20,6 +20,7 @@ FEWEST = 5  # effective samples in an event, and outside of it, from which it ha
 ENOUGH = 130  # effective samples from which a poor proposal's averages have error bars
 KNOWN = 10  # samples times the fourth power of the ESS they say, from which they know it
 BOUNDED = 0.2  # k-hat of weights whose largest have been seen
+EVEN = 0.5  # ESS of a few samples that is no accident
 POOR = 1 / 3  # of all samples that are effective: above it few samples are as good as they say
 
 
@@ -123,14 +124,15 @@ def certain_count(total: Tensor, squares: Tensor, held: Tensor, w: Tensor) -> Te
     r"""Return the effective samples that events certainly have: those of Kish, or m times the ESS of all where that is less.
 
     The weights of few samples are more unequal than they look. Where an event's m samples are enough to know their own ESS (see
-    `ess_is_known`), it is theirs.
+    `ess_is_known`), or half of them are effective, it is theirs.
 
     Args:
         total, squares, held: sum of the normalised weights in each event, of their squares, and how many there are.
         w: normalised weights of all samples, (n,).
     """
     kish = total**2 / squares.clamp_min(torch.finfo(w.dtype).tiny)
-    known = held * (kish / held.clamp_min(1)) ** 4 >= KNOWN
+    own = kish / held.clamp_min(1)
+    known = (own >= EVEN) | (held * own**4 >= KNOWN)
     return torch.where(known, kish, torch.minimum(kish, held / (w**2).sum() / len(w)))
 
 
