@@ -71,11 +71,12 @@ def read_arguments(args: list[str]) -> tuple[list[str], Resumption | None]:
         raise ValueError(
             f"a YAML keeps its runs below the working directory, and '{runs}' is not: use --runs on the command line."
         )
-    if given.ckpt_path in (None, "null", "None"):
+    wanted = content.get("ckpt_path") if given.ckpt_path is None else given.ckpt_path
+    if wanted in (None, "null", "None"):
         return args, None
     name = given.name or content.get("name") or (Path(given.config[0]).stem if given.config else "experiment")
     version = int(given.version) if str(given.version).isdigit() else None
-    checkpoint = find_checkpoint(given.ckpt_path, given.runs or runs, str(name), version)
+    checkpoint = find_checkpoint(str(wanted), given.runs or runs, str(name), version)
     found = RunFolder.of_checkpoint(checkpoint)
     if found is None or not found.config.is_file():
         return args, Resumption(None, checkpoint)

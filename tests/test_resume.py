@@ -161,6 +161,12 @@ def test_a_run_that_is_resumed_touches_no_other():
     assert Path("runs/other/version_0/summary.json").is_file()
 
 
+def test_a_yaml_may_name_the_checkpoint():
+    Path("again.yaml").write_text(yaml.safe_dump({**SMALL, "name": "nobody", "ckpt_path": "last"}))
+    code, said = call("-c", "again.yaml")
+    assert (code, "nothing to resume" in said) == (2, True)
+
+
 @pytest.fixture(scope="module")
 def short(folder):
     """A run of one epoch."""
