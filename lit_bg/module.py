@@ -78,6 +78,13 @@ class BoltzmannGenerator(LightningModule):
         return self.generator if self.averaged is None else self.averaged
 
     @property
+    def judged_step(self) -> int:
+        """The training step of the state that is evaluated: in a test, of the checkpoint that it has read."""
+        if self.trainer.testing and self.trainer.ckpt_path and self.loaded_step is not None:
+            return self.loaded_step
+        return self.trainer.fit_loop.epoch_loop.global_step
+
+    @property
     def data(self) -> Data:
         """The datamodule, which says how much is drawn and holds the reference data."""
         data = getattr(self.trainer, "datamodule", None)

@@ -91,7 +91,7 @@ class Figures(Observer):
 
         energy, log_w = module.energy, columns["log_w"]
         k = pareto_k(log_w)
-        detail = f"step {trainer.global_step}: n = {len(log_w)}, ESS {ess(log_w):.3g}, k-hat {k:.2f}"
+        detail = f"step {module.judged_step}: n = {len(log_w)}, ESS {ess(log_w):.3g}, k-hat {k:.2f}"
         topology = getattr(energy, "topology_path", None)  # of a molecule
         name = type(energy).__name__ if topology is None else Path(topology).stem
         w = torch.softmax(log_w, 0) if torch.isfinite(log_w).any() else torch.zeros_like(log_w)

@@ -77,12 +77,11 @@ class Report(Observer):
                 fragments |= observer.summary
         if "verdict" not in fragments:
             raise ValueError("Report writes what Diagnose finds: put it among the callbacks too.")
-        steps = trainer.fit_loop.epoch_loop.global_step
         return {
             "energy": type(module.energy).__name__,
             "generator": type(module.generator).__name__,
-            "steps": steps,
-            "judged_step": module.loaded_step if trainer.ckpt_path else steps,
+            "steps": trainer.fit_loop.epoch_loop.global_step,
+            "judged_step": module.judged_step,
             "seconds": self.seconds,
             **fragments,
         }
