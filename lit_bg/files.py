@@ -36,9 +36,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         with open(temporary, "rb") as file:
-            os.fsync(
-                file.fileno()
-            )  # a disk may say only now that it is full, and after a power cut the name must not come first
+            # A disk may say only now that it is full, and after a power cut the name must not come first.
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

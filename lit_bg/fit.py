@@ -118,7 +118,8 @@ def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None]
     portable = cli.portable_config()
     checkpoint = None if resume is None else read_checkpoint(resume)
     if checkpoint is not None:
-        compare(checkpoint.get("configuration", {}), portable if "configuration" in checkpoint else {}, str(resume))
+        if "configuration" in checkpoint:
+            compare(checkpoint["configuration"], portable, str(resume))
         check_length(portable, checkpoint)
     built = cli.parser.instantiate(config)
     module, data = built.model, built.data

@@ -75,10 +75,7 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Run:
     from lit_bg.cli import build
 
     folder = RunFolder.find(Path(run))
-    path = folder.best if checkpoint == "best" else folder.checkpoints / f"{checkpoint}.ckpt"
-    if not path.is_file():
-        have = ", ".join(sorted(p.stem for p in folder.checkpoints.glob("*.ckpt"))) or "none"
-        raise FileNotFoundError(f"no checkpoint '{checkpoint}' in '{folder.checkpoints}' (there: {have}).")
+    path = folder.checkpoint(checkpoint)
     content = read_checkpoint(path)
     model = _read_model(folder.config)
     energy = build(Energy, _with_inputs(model["energy"], folder))

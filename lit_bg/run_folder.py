@@ -42,6 +42,18 @@ class RunFolder:
     def last(self) -> Path:
         return self.checkpoints / "last.ckpt"
 
+    def checkpoint(self, name: str) -> Path:
+        """Return the file of a checkpoint, "best" or "last".
+
+        Raises:
+            FileNotFoundError: the run has none of this name.
+        """
+        file = self.checkpoints / f"{name}.ckpt"
+        if not file.is_file():
+            have = ", ".join(sorted(p.stem for p in self.checkpoints.glob("*.ckpt"))) or "none"
+            raise FileNotFoundError(f"no checkpoint '{name}' in '{self.checkpoints}' (there: {have}).")
+        return file
+
     @property
     def inputs(self) -> Path:
         """Copies of the files the energy was built from, so that the run can be read anywhere."""

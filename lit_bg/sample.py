@@ -136,16 +136,14 @@ def _check(run: str, n: int, seed: int, files: list[Path], batch_size: int, chec
     place = next(p for p in files[0].absolute().parents if p.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
-    folder = RunFolder.find(Path(run))
-    if not (folder.checkpoints / f"{checkpoint}.ckpt").is_file():
-        have = ", ".join(sorted(p.stem for p in folder.checkpoints.glob("*.ckpt"))) or "none"
-        raise FileNotFoundError(f"no checkpoint '{checkpoint}' in '{folder.checkpoints}' (there: {have}).")
+    RunFolder.find(Path(run)).checkpoint(checkpoint)
 
 
 def _check_device(device: str) -> None:
-    """
+    """Refuse a device that cannot be used.
+
     Raises:
-        ValueError: the device is not known, or not here.
+        ValueError: it is not known, or not here.
     """
     import torch
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_experiment as experiment
 import torch
 import yaml
 from lightning.pytorch import Callback
@@ -19,17 +20,7 @@ from lit_bg.losses import Batch, ForwardKL, ReactionCoordinate, ReverseKL, Weigh
 from lit_bg.losses.drought import Drought, NothingFinite
 from lit_bg.optimizer_trial import try_optimizer
 
-SMALL = {
-    "seed_everything": 0,
-    "trainer": {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False},
-    "model": {
-        "energy": {"class_path": "DoubleWell"},
-        "generator": {"class_path": "CouplingFlow", "init_args": {"blocks": 2, "hidden": [16]}},
-        "loss": {"class_path": "ReverseKL"},
-        "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.005}},
-    },
-    "data": {"batch_size": 64, "steps_per_epoch": 3, "val_samples": 100, "test_samples": 200},
-}
+SMALL = {**experiment.SMALL, "data": {"batch_size": 64, "steps_per_epoch": 3, "val_samples": 100, "test_samples": 200}}
 
 
 @pytest.fixture(autouse=True)

@@ -13,21 +13,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from small_experiment import SMALL
 
 import lit_bg
 from lit_bg import fit, sample
-
-SMALL = {
-    "seed_everything": 0,
-    "trainer": {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False},
-    "model": {
-        "energy": {"class_path": "DoubleWell"},
-        "generator": {"class_path": "CouplingFlow", "init_args": {"blocks": 2, "hidden": [16]}},
-        "loss": {"class_path": "ReverseKL"},
-        "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.005}},
-    },
-    "data": {"batch_size": 64, "steps_per_epoch": 10, "val_samples": 500, "test_samples": 1000, "eval_batch_size": 400},
-}
 
 
 def written(name="small", **changes):

@@ -113,6 +113,8 @@ class Checkpoints(ModelCheckpoint):
 
     def _asked(self, trainer: Trainer) -> int:
         """The signal that any rank has caught, on all of them; 0 for none."""
+        if trainer.world_size == 1:
+            return signals.caught() or 0  # asked at every step: nobody has to wait for a device
         number = torch.tensor(float(signals.caught() or 0), device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(number, reduce_op="max"))
 

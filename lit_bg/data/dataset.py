@@ -127,7 +127,7 @@ class Dataset:
 
     @property
     def walkers(self) -> int:
-        """How many."""
+        """Return how many walkers there are."""
         return len(self.walker.unique())
 
     def take(self, mask: Tensor) -> Self:

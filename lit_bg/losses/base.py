@@ -32,7 +32,7 @@ class Batch:
         self.finite: int | None = None  # proposals with a finite energy and density; None: no energy was asked for
 
     def required(self, loss: Loss) -> Tensor:
-        """The data.
+        """Return the data.
 
         Raises:
             ValueError: there are none.

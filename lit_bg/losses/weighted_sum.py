@@ -44,7 +44,7 @@ class WeightedSum(Loss):
 
     @property
     def losses(self) -> list[Loss]:
-        """The terms."""
+        """Return the terms."""
         return [term for term in self.terms if isinstance(term, Loss)]
 
     @property

@@ -21,7 +21,7 @@ State = dict[str, Tensor]  # everything the future depends on: with it, and the 
 
 
 class Schedule(NamedTuple):
-    """In steps."""
+    """Says in steps when frames are taken."""
 
     burn_in: int  # before the first frame
     stride: int  # from frame to frame
@@ -68,7 +68,7 @@ class Chain(Simulator):
         """Numbers for the data card, and problems, when all is done in so many seconds."""
 
     def time_between_frames(self, energy: Energy) -> tuple[float, str]:
-        """With its unit."""
+        """Return the time between two frames, with its unit."""
         return float(self.schedule.stride), "steps"
 
     def trajectories(self, energy: Energy, recorder: Recorder, state: State) -> Trajectory:

@@ -83,7 +83,8 @@ class Dynamics(Chain):
         self.steps_in(interval, "interval")
 
     def steps_in(self, time: float, name: str) -> int:
-        """
+        """Return how many time steps a time is.
+
         Raises:
             ValueError: not a whole number of time steps.
         """
@@ -156,7 +157,8 @@ class Dynamics(Chain):
             yield from without_drift(noise, state["mass"]) if energy.translation_invariant else noise
 
     def check_fine(self, state: State) -> None:
-        """
+        """Refuse to go on with walkers that have blown up.
+
         Raises:
             ValueError: walkers whose energy was NaN or infinite.
         """
