@@ -135,6 +135,24 @@ def test_an_interrupted_run_goes_on_bit_for_bit(method, k):
     assert differences(f"runs/{name}/version_0") == []
 
 
+ANOTHER_RHYTHM = {
+    "accumulated gradients": (["--trainer.accumulate_grad_batches=2"], "training_step", 2),
+    "validation within an epoch": (["--trainer.val_check_interval=4"], "validation_step", 0),
+    "validation every second epoch": (["--trainer.check_val_every_n_epoch=2", "--trainer.max_epochs=4"], "training_step", 5),
+}
+
+
+@pytest.mark.parametrize("rhythm", ANOTHER_RHYTHM)
+def test_an_interrupted_run_of_another_rhythm_goes_on_bit_for_bit(rhythm):
+    args, method, k = ANOTHER_RHYTHM[rhythm]
+    whole, cut = (f"{method}_{k}_{part}" for part in ("whole", "cut"))
+    assert call("-c", "small.yaml", f"--name={whole}", *args)[0] == 0
+    with signal_at(method, k, signal.SIGTERM):
+        assert call("-c", "small.yaml", f"--name={cut}", *args)[0] == 143
+    assert call("--resume", f"runs/{cut}")[0] == 0
+    assert differences(f"runs/{cut}/version_0", f"runs/{whole}/version_0") == []
+
+
 def test_the_state_that_was_judged_is_named():
     """The best one, which need not be the last."""
     summary = json.loads(Path(f"{WHOLE}/summary.json").read_text())

@@ -78,6 +78,8 @@ class Checkpoints(ModelCheckpoint):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         signals.set_mode("defer")  # after a validation
+        if batch_idx % trainer.accumulate_grad_batches:
+            return  # gradients that are half added up are in no checkpoint
         asked = self._asked(trainer)
         if batch_idx > 0 and (asked or not self._saved):
             # Lightning has counted the step that is about to begin; the state is that of before it.
