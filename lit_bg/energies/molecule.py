@@ -64,8 +64,9 @@ class Molecule(Energy):
             along all torsions, found in the reference data; or borders [rad] by torsion, {phi: [0, 2.15]}. None: "phi",
             or "basins" for a molecule without.
         backend: what evaluates the energy; "openmm" is for comparison.
-        compile: evaluate through torch.compile; None: from the point on where it pays (batches of some size, and
-            2e8 pairs of atoms so far: a million energies of 22 atoms).
+        compile: evaluate through compiled code: on a CPU that of `lit_bg.forces.kernel`, for the forces that it has, and
+            torch.compile for all others; None: the first always, the second from the point on where it pays (batches of some
+            size, and 2e8 pairs of atoms so far: a million energies of 22 atoms); False: neither.
         platform: of OpenMM; None takes the faster of Reference (double precision) and CPU (single).
         processes: of OpenMM; null: one per core.
 
@@ -184,6 +185,8 @@ class Molecule(Energy):
         if backend == "torch":
             try:
                 self.field = translate(inputs.system)
+                if compile is False:
+                    self.field.code = "torch"
             except Untranslatable as reason:
                 warnings.warn(
                     f"{self.name}: {reason} has no translation to torch, so OpenMM evaluates the energy, one configuration "
@@ -231,7 +234,7 @@ class Molecule(Energy):
         if self.compile_energy is not None:
             return self.compile_energy
         assert self.field is not None
-        if 2 * len(x) < self.field.chunk(x):  # it would be filled up to a full chunk
+        if not self.field.uses_torch(x) or 2 * len(x) < self.field.chunk(x):  # it would be filled up to a full chunk
             return False
         forces = torch.is_grad_enabled() and x.requires_grad
         done = self.n_gradients if forces else (self.n_values - self.n_gradients) / 3  # forces cost three times an energy

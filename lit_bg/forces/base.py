@@ -66,6 +66,25 @@ class Force(nn.Module, ABC):
         """(B,) float64 [kJ/mol]."""
 
 
+class Bonded(Force):
+    """Terms between a few atoms each, whose energies and gradients have a closed form."""
+
+    atoms: Tensor  # (M, k) of the terms
+    periodic: bool = False  # whether distances are those to the nearest images: then without closed form
+
+    @abstractmethod
+    def closed_form(self, *x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the energies of the terms, (M, B), and their gradients by the positions of the k atoms, (M, 3, B) each.
+
+        Args:
+            x: positions of the k atoms, (M, 3, B) each.
+        """
+
+    def constant_energy(self) -> Tensor | float:
+        """Return what the energies of the terms leave out [kJ/mol]."""
+        return 0.0
+
+
 class Untranslatable(Exception):
     """A System has something that is evaluated by OpenMM only; the message names it."""
 

@@ -33,7 +33,7 @@ class Angles(nn.Module):
         u = frame.differences(self.first, self.periodic)
         v = frame.differences(self.second, self.periodic)
         # atan2 keeps full precision where acos(u.v / |u||v|) loses half the digits, near 0 and pi
-        return torch.atan2(_cross(u, v).square().sum(1).sqrt(), (u * v).sum(1))
+        return torch.atan2(cross(u, v).square().sum(1).sqrt(), (u * v).sum(1))
 
 
 class Dihedrals(nn.Module):
@@ -47,7 +47,7 @@ class Dihedrals(nn.Module):
     def components(self, frame: Frame) -> tuple[Tensor, Tensor]:
         """Numbers proportional to cosine and sine, both (M, B): not normalised."""
         a, b, c = (frame.differences(step, self.periodic) for step in self.steps)  # type: ignore[arg-type]
-        m, n = _cross(a, b), _cross(b, c)
+        m, n = cross(a, b), cross(b, c)
         return (m * n).sum(1), b.square().sum(1).sqrt() * (a * n).sum(1)
 
     def cosine_and_sine(self, frame: Frame) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,7 @@ class Dihedrals(nn.Module):
         return torch.atan2(y, x)
 
 
-def _cross(u: Tensor, v: Tensor) -> Tensor:
+def cross(u: Tensor, v: Tensor) -> Tensor:
     """(M, 3, B) each; written out, since torch.linalg.cross along a middle dimension is slow."""
     a, b, c = u.unbind(1)
     p, q, r = v.unbind(1)

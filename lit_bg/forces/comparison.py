@@ -14,7 +14,7 @@ LAST_PLACES = 16  # epsilons by which rounding moves coordinates, counted genero
 MOVES = 4  # of one, little may come by chance
 SHAKEN = 0.005  # [nm] as far as thermal bonds vibrate: no forces vanish there
 
-Gradient = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
+Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def compare(own: Any, x: Tensor, compiled: Gradient, eager: Gradient) -> tuple[Tensor, Tensor]:
@@ -25,8 +25,8 @@ def compare(own: Any, x: Tensor, compiled: Gradient, eager: Gradient) -> tuple[T
         x: configurations, (N, 3, b).
         compiled, eager: what gives its energies (b,) and their gradient (N, 3, b).
     """
-    energy, gradient = compiled(own, x)
-    right_energy, right = eager(own, x)
+    energy, gradient = compiled(x)
+    right_energy, right = eager(x)
     fine = right_energy.isfinite() & right.isfinite().flatten(0, 1).all(0)
     of_energy, of_gradient = estimate_rounding(own, x, eager)
     agrees = (gradient - right).flatten(0, 1).norm(dim=0) <= DISAGREEMENT * right.flatten(0, 1).norm(dim=0) + of_gradient
@@ -53,9 +53,9 @@ def estimate_rounding(own: Any, x: Tensor, eager: Gradient) -> tuple[Tensor, Ten
         if gradient is not None:
             gradients = gradients + gradient.flatten(0, 1).norm(dim=0)
     energies, gradients = LOST_DIGITS * eps * energies, LOST_DIGITS * eps * gradients
-    energy, gradient = eager(own, x)
+    energy, gradient = eager(x)
     for seed in range(MOVES):
-        moved_energy, moved = eager(own, x + LAST_PLACES * eps * x.abs().amax((0, 1)) * _noise(x, seed))
+        moved_energy, moved = eager(x + LAST_PLACES * eps * x.abs().amax((0, 1)) * _noise(x, seed))
         energies = energies + (moved_energy - energy).abs()
         gradients = gradients + (moved - gradient).flatten(0, 1).norm(dim=0)
     return energies, gradients

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lit_bg.forces.base import Force, Frame, System, Untranslatable, total
 from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
 from lit_bg.forces.nonbonded import switching
+from lit_bg.forces.unordered_pairs import Pairs
 
 
 class CustomNonbonded(Force):
@@ -43,14 +44,61 @@ class CustomNonbonded(Force):
         self.expression = parse(force, force.getEnergyFunction()).bind(shared | of_both(single), ["r"])
         times = _times(force, n)
         self.register_buffer("kept", (times > 0)[:, :, None], persistent=False)
-        several = times[:, :, None] if (times[times > 0] != 0.5).any() else None
-        self.register_buffer("times", several, persistent=False)
+        self.any_order = bool((times[times > 0] == 0.5).all())
+        self.register_buffer("times", None if self.any_order else times[:, :, None], persistent=False)
 
     def energy(self, frame: Frame) -> Tensor:
         terms = within(self.expression, {}, frame.distance, self.kept, self.cutoff)
         if self.switch is not None and self.cutoff is not None:
             terms = terms * switching(frame.distance, self.switch, self.cutoff)
         return 0.5 * total(terms) if self.times is None else total(terms * self.times)
+
+    def on(self, pairs: Pairs) -> CustomNonbondedPairs:
+        """Return the closed form over unordered pairs."""
+        return CustomNonbondedPairs(self, pairs)
+
+
+class CustomNonbondedPairs(nn.Module):
+    """The expression over unordered pairs, with its derivative by the distance.
+
+    A pair does not see any other, so the derivative of all of them is one pass back through the expression. An expression
+    whose constants are symmetric in the two atoms is evaluated once, any other one in both orders.
+
+    Args:
+        force: whose expression and tables are taken.
+        pairs: the layout.
+    """
+
+    tail = 0.0
+
+    def __init__(self, force: CustomNonbonded, pairs: Pairs) -> None:
+        super().__init__()
+        self.expressions = nn.ModuleList()
+        n = len(force.kept)
+        times = 0.5 * force.kept.double() if force.times is None else force.times
+        full = force.expression.with_constants(lambda value: value.expand(n, n, *value.shape[2:]) if value.dim() else value)
+        turned = full.with_constants(lambda value: value.transpose(0, 1) if value.dim() else value)
+        symmetric = force.any_order and all(map(torch.equal, full.constants, turned.constants))
+        for k, side in enumerate([full] if symmetric else [full, turned]):
+            counts = 2 * times if symmetric else (times, times.transpose(0, 1))[k]
+            self.register_buffer(f"times{k}", pairs.table(counts), persistent=False)
+            self.expressions.append(side.with_constants(lambda value: pairs.table(value) if value.dim() else value))
+        self.cutoff, self.switch = force.cutoff, force.switch
+
+    def forward(self, r2: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return the energies of pairs and their push $-U'(r) / r$, (N, K, B), at squared distances of this shape."""
+        r = r2.sqrt()
+        value, back = torch.func.vjp(self._values, r)
+        return value, -back(torch.ones_like(r))[0] / r
+
+    def _values(self, r: Tensor) -> Tensor:
+        values = torch.zeros_like(r)
+        for k, expression in enumerate(self.expressions):
+            times = self.get_buffer(f"times{k}")
+            values = values + times * within(expression, {}, r, times > 0, self.cutoff)
+        if self.switch is not None and self.cutoff is not None:
+            values = values * switching(r, self.switch, self.cutoff)
+        return values
 
 
 def within(expression: nn.Module, values: dict[str, Tensor], r: Tensor, kept: Tensor, cutoff: float | None) -> Tensor:

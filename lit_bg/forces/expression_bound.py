@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,18 @@ class Bound(nn.Module):
         self.tables = nn.ModuleList(f for f in self.functions.values() if isinstance(f, nn.Module))
         for i, tensor in enumerate(lowered.tensors):
             self.register_buffer(f"constant{i}", tensor, persistent=False)
+
+    @property
+    def constants(self) -> list[Tensor]:
+        """The values of the constants that are tensors."""
+        return list(self.buffers(recurse=False))
+
+    def with_constants(self, change: Callable[[Tensor], Tensor]) -> Bound:
+        """Return the same expression with other values of the constants that are tensors."""
+        other = copy.deepcopy(self)
+        for name, value in self.named_buffers(recurse=False):
+            other.register_buffer(name, change(value), persistent=False)
+        return other
 
     def forward(self, values: Mapping[str, Tensor]) -> Tensor:
         """The value of the expression.

@@ -6,67 +6,57 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lit_bg.forces.base import Force, Frame
-from lit_bg.forces.comparison import compare, shake
+from lit_bg.forces.comparison import Gradient, compare, shake
+from lit_bg.forces.kernel import Kernel, library, serve
 from lit_bg.forces.selection import products_are_exact, use_indices
+from lit_bg.forces.torch_part import Sum, TorchPart
 
 MEMORY = 2**31  # bytes that one chunk may take, roughly
 IN_CACHE = 2**17  # on a CPU, elements (pairs x configurations) of an array: several then stay in its cache
 CHUNKS = 16, 256  # on a CPU, the fewest and the most configurations: fewer fill no vectors
 ARRAYS = 60  # live (pairs, batch) arrays of one evaluation with forces, counted generously
-
-
-class Sum(nn.Module):
-    """The sum of all forces over one chunk, plain differentiable torch: (N, 3, b) -> (b,) float64."""
-
-    box: Tensor | None
-
-    def __init__(self, forces: list[Force], box: Tensor | None) -> None:
-        super().__init__()
-        self.forces = nn.ModuleList(forces)
-        self.register_buffer("box", box, persistent=False)
-        self.all_pairs = any(f.needs_pairs for f in forces)
-
-    def frame(self, x: Tensor) -> Frame:
-        """Configurations as forces see them."""
-        return Frame(x, self.box, self.all_pairs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        frame = self.frame(x)
-        energy = x.new_zeros(x.shape[-1], dtype=torch.float64)
-        for force in self.forces:
-            energy = energy + force.energy(frame)  # type: ignore[operator]
-        return energy
+M = TypeVar("M", bound=nn.Module)
+COMPARED = 2**14  # pairs x configurations on which the kernel is compared with torch
 
 
 class ForceField:
     """Potential energy of (B, N, 3) configurations [nm], (B,) float64 [kJ/mol], differentiable twice.
 
-    Batches are evaluated in chunks, forward and backward together, so memory does not grow with the batch. A
-    configuration with NaN or without a finite energy and forces has energy +inf and zero force.
+    Forces are evaluated by the quickest of what there is: on a CPU with a compiler by the C++ of `Kernel`, else by closed
+    forms in torch, else by autograd. The part of torch goes in chunks, forward and backward together, so memory does not grow
+    with the batch. A configuration with NaN or without a finite energy and forces has energy +inf and zero force.
 
-    It is no module: parameters stay in float64, and a copy of them follows the dtype and device of what is evaluated.
+    It is no module: parameters stay in float64, and what is evaluated is made of them for every dtype and device. Nothing
+    changes them, so copies of what holds a force field share it.
 
     Args:
         forces: the terms, with float64 parameters.
         n: number of atoms.
         box: (3, 3) lower triangular box vectors [nm]; None without a box.
+
+    Attributes:
+        code: the quickest that may be used: "kernel", "torch" (closed forms) or "autograd".
     """
 
     def __init__(self, forces: list[Force], n: int, box: Tensor | None = None) -> None:
         self.n = n
         self.exact = Sum(forces, box)
-        self._fitted: dict[tuple[torch.dtype, torch.device, bool], Sum] = {}
-        self._agrees: dict[tuple[torch.dtype, torch.device], bool] = {}  # compiled code with eager
+        self.code: Literal["kernel", "torch", "autograd"] = "kernel"
+        self._made: dict[Any, Any] = {}  # kernels and modules by what they are for
+        self._agrees: dict[tuple[str, str, torch.dtype, torch.device], bool] = {}  # fast code with plain torch
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_fitted": {}, "_agrees": {}}
+        return {**self.__dict__, "_made": {}, "_agrees": {}}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ForceField:
+        return self
 
     @property
     def pairs(self) -> int:
@@ -78,26 +68,39 @@ class ForceField:
 
         Args:
             x: configurations, float32 or float64, on any device.
-            compiled: use torch.compile. The first call then takes minutes, and compares with eager evaluation, which stays
-                in use, with a warning, where the two do not agree.
+            compiled: use torch.compile for what torch evaluates. The first call then takes long, and compares with eager
+                evaluation, which stays in use, with a warning, where the two do not agree.
         """
         if torch.is_grad_enabled() and x.requires_grad:
             return _Energy.apply(x, self, compiled)
-        energies = [x.new_zeros(0, dtype=torch.float64)]
-        with torch.no_grad():
-            for energy, _ in self._chunks(x, False, compiled):
-                energies.append(torch.where(energy.isfinite(), energy, torch.inf))
-        return torch.cat(energies)
+        return self._evaluate(x.detach(), False, compiled)[0]
 
     def energy_and_forces(self, x: Tensor, compiled: bool = False) -> tuple[Tensor, Tensor]:
         """Energy (B,) and forces (B, N, 3) in the dtype of x, detached."""
-        energies, forces = [x.new_zeros(0, dtype=torch.float64)], [x.new_zeros(0, *x.shape[1:])]
-        for energy, gradient in self._chunks(x.detach(), True, compiled):
-            assert gradient is not None
-            fine = energy.isfinite() & gradient.isfinite().flatten(1).all(-1)
-            energies.append(torch.where(fine, energy, torch.inf))
-            forces.append(torch.where(fine[:, None, None], -gradient, 0.0))
-        return torch.cat(energies), torch.cat(forces)
+        energy, forces = self._evaluate(x.detach(), True, compiled)
+        assert forces is not None
+        return energy, forces
+
+    def _evaluate(self, x: Tensor, with_forces: bool, compiled: bool) -> tuple[Tensor, Tensor | None]:
+        kernel = self._kernel(x)
+        part = self._torch_part(x, kernel)
+        if kernel is not None:
+            energy, forces = kernel(x, with_forces)
+        else:
+            energy, forces = x.new_zeros(len(x), dtype=torch.float64), torch.zeros_like(x) if with_forces else None
+        if part is None:
+            return energy, forces
+        done = 0
+        for of_part, gradient in self._chunks(part, x, with_forces, compiled):
+            rows = slice(done, done := done + len(of_part))
+            energy[rows] += of_part
+            if forces is not None and gradient is not None:
+                forces[rows] -= gradient
+        fine = energy.isfinite()
+        if forces is not None:
+            fine &= forces.isfinite().flatten(1).all(-1)
+            forces = torch.where(fine[:, None, None], forces, 0.0)
+        return torch.where(fine, energy, torch.inf), forces
 
     def components(self, x: Tensor, of: Callable[[Force], bool] = lambda force: True) -> dict[str, Tensor]:
         """Return the energy of every force asked for by its name, each (B,) float64; forces of one name are added."""
@@ -108,7 +111,7 @@ class ForceField:
         return self._table(x, [f.group for f in self.exact.forces])
 
     def _table(self, x: Tensor, keys: list[Any]) -> dict[Any, Tensor]:
-        own = self.fitted(x)
+        own = self.differentiable(x)
         table = {key: x.new_zeros(len(x), dtype=torch.float64) for key in keys if key is not None}
         any_pairs = any(f.needs_pairs for key, f in zip(keys, own.forces, strict=True) if key is not None)
         with torch.no_grad():
@@ -120,61 +123,107 @@ class ForceField:
         return table
 
     def chunk(self, x: Tensor) -> int:
-        """Configurations that are evaluated at a time."""
+        """Configurations that torch evaluates at a time."""
         bytes_each = ARRAYS * max(self.n**2, 12 * self.n) * x.element_size()
         most = max(1, MEMORY // bytes_each)
         if x.device.type == "cpu":
             most = min(most, max(CHUNKS[0], min(CHUNKS[1], IN_CACHE // self.n**2)))
         return 1 << (most.bit_length() - 1)  # powers of two fill vectors
 
-    def fitted(self, x: Tensor) -> Sum:
-        """The forces with parameters in the dtype and on the device of x."""
-        key = (x.dtype, x.device, products_are_exact(x))
-        if key not in self._fitted:
-            own = copy.deepcopy(self.exact).to(x.device, x.dtype)
-            if not products_are_exact(x):
-                use_indices(own)
-            self._fitted[key] = own
-        return self._fitted[key]
+    def differentiable(self, x: Tensor) -> Sum:
+        """Return the sum of all forces for autograd, with parameters in the dtype and on the device of x."""
+        return self._make("sum", x, lambda: _fit(self.exact, x))
 
-    def _chunks(self, x: Tensor, gradient: bool, compiled: bool) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Energy, and its gradient if asked for, of one chunk after the other."""
-        own, size = self.fitted(x), self.chunk(x)
-        for part in x.split(size):
-            n = len(part)
-            full = part
+    def uses_torch(self, x: Tensor) -> bool:
+        """Say whether configurations like these are evaluated by torch, in part at least."""
+        return self._torch_part(x, self._kernel(x)) is not None
+
+    def _make(self, kind: str, x: Tensor, make: Callable[[], Any]) -> Any:
+        key = kind, self.code, x.dtype, x.device, products_are_exact(x)
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _kernel(self, x: Tensor) -> Kernel | None:
+        """Return the kernel, if there is one that agrees with torch."""
+        if self.code != "kernel" or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or not len(x):
+            return None
+        forces: list[Force] = list(self.exact.forces)  # type: ignore[arg-type]
+        kernel = self._make("kernel", x, lambda: serve(forces, self.n, self.exact.box, x.dtype) if library() else None)
+        if kernel is None:
+            return None
+
+        def by_kernel(y: Tensor) -> tuple[Tensor, Tensor]:
+            energy, forces = kernel(y.permute(2, 0, 1))
+            return energy, -_batch_last(forces)
+
+        def by_torch(y: Tensor) -> tuple[Tensor, Tensor]:
+            return _fit(TorchPart(kernel.forces, self.n, self.exact.box), y).with_gradient(y)
+
+        few = x[: max(1, COMPARED // max(1, self.pairs))]
+        trusted = self._trusts("the kernel", lambda: _fit(Sum(kernel.forces, self.exact.box), x), few, by_kernel, by_torch)
+        return kernel if trusted else None
+
+    def _torch_part(self, x: Tensor, kernel: Kernel | None) -> TorchPart | None:
+        """Return what torch evaluates beside the kernel; None if that is nothing."""
+        served = [] if kernel is None else kernel.forces
+        forces = [f for f in self.exact.forces if not any(f is g for g in served)]
+        if not forces:
+            return None
+
+        def make() -> TorchPart:
+            return _fit(TorchPart(forces, self.n, self.exact.box, closed=self.code != "autograd"), x)  # type: ignore[arg-type]
+
+        return self._make("all" if kernel is None else "others", x, make)
+
+    def _chunks(self, part: TorchPart, x: Tensor, gradient: bool, compiled: bool) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Energy, and its gradient (b, N, 3) if asked for, of one chunk after the other."""
+        size = self.chunk(x)
+        for rows in x.split(size):
+            n = len(rows)
+            full = rows
             if compiled and n < size:  # one shape, one compilation: filled up with copies of the last configuration
-                full = torch.cat([part, part[-1:].expand(size - n, -1, -1)])
-            if compiled and self._trusts_compiled(own, full):
+                full = torch.cat([rows, rows[-1:].expand(size - n, -1, -1)])
+            if compiled and self._trusts(
+                "torch.compile", lambda: part.sum, full, lambda y: _compiled()(part, y), lambda y: part.with_gradient(y)
+            ):
                 # compiled code serves energies too: without gradient it would be compiled again
-                energy, g = _compiled()(own, _batch_last(full))
+                energy, g = _compiled()(part, _batch_last(full))
                 yield energy[:n], _batch_first(g)[:n] if gradient else None
             elif gradient:
-                energy, g = _with_gradient(own, _batch_last(part))
+                energy, g = part.with_gradient(_batch_last(rows))
                 yield energy, _batch_first(g)
             else:
-                yield own(_batch_last(part)), None
+                with torch.no_grad():
+                    yield part.sum(_batch_last(rows)), None
 
-    def _trusts_compiled(self, own: Sum, part: Tensor) -> bool:
-        """Whether compiled code gives the energies and forces of eager code: looked at once, since it has been seen not to."""
-        key = part.dtype, part.device
+    def _trusts(self, name: str, own: Callable[[], Sum], x: Tensor, fast: Gradient, plain: Gradient) -> bool:
+        """Whether fast code gives the energies and forces of plain torch: looked at once, since it has been seen not to."""
+        key = name, self.code, x.dtype, x.device
         if key not in self._agrees:
-            x = _batch_last(part)
+            y = _batch_last(x)
             try:  # at a minimum no force at all would be right too: so shaken as well
-                compared = [compare(own, y, _compiled(), _with_gradient) for y in (x, shake(x))]
+                compared = [compare(own(), z, fast, plain) for z in (y, shake(y))]
             except Exception as error:  # a compiler raises anything
                 problem = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             else:
                 fine, wrong = (torch.stack(masks).any(0) for masks in zip(*compared, strict=True))
                 if not fine.any():
                     return False  # nothing to compare: the next batch decides
-                problem = (
-                    f"gave wrong energies or forces for {int(wrong.sum())} of {len(part)} configurations" if wrong.any() else ""
-                )
+                found = int(wrong.sum())
+                problem = f"gave wrong energies or forces for {found} of {len(x)} configurations" if found else ""
             if problem:
-                warnings.warn(f"torch.compile of this force field {problem}; it is evaluated without.", stacklevel=2)
+                warnings.warn(f"{name} of this force field {problem}; it is evaluated without.", stacklevel=2)
             self._agrees[key] = not problem
         return self._agrees[key]
+
+
+def _fit(module: M, x: Tensor) -> M:
+    """Return a copy of a module with parameters in the dtype and on the device of x."""
+    own = copy.deepcopy(module).to(x.device, x.dtype)
+    if not products_are_exact(x):
+        use_indices(own)
+    return own
 
 
 def _batch_last(x: Tensor) -> Tensor:
@@ -186,28 +235,8 @@ def _batch_first(x: Tensor) -> Tensor:
     return x.permute(2, 0, 1)
 
 
-def _with_gradient(own: Sum, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Energies (b,) and their gradient (N, 3, b), detached."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        energy = own(x)
-        (gradient,) = torch.autograd.grad(energy.sum(), x)
-    return energy.detach(), gradient
-
-
-def _in_one(own: Sum, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by a transform: compiled, one graph with nothing handed from a forward to a backward pass.
-
-    Compiled apart, the first pass writes arrays of all pairs for the second to read. With torch.autograd.grad in its
-    place, the gradient of a compiled function was seen to come out as zero (torch 2.13).
-    """
-
-    def energies(x: Tensor) -> tuple[Tensor, Tensor]:
-        energy = own(x)
-        return energy.sum(), energy
-
-    gradient, (_, energy) = torch.func.grad_and_value(energies, has_aux=True)(x)
-    return energy, gradient
+def _in_one(part: TorchPart, x: Tensor) -> tuple[Tensor, Tensor]:
+    return part.in_one_graph(x)
 
 
 @cache
@@ -252,7 +281,7 @@ class _Forces(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        own, products, size = ctx.field.fitted(x), [], ctx.field.chunk(x)
+        own, products, size = ctx.field.differentiable(x), [], ctx.field.chunk(x)
         for part, v in zip(x.split(size), grad.split(size), strict=True):
             with torch.enable_grad():
                 part = part.detach().requires_grad_()

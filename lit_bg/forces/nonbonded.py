@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lit_bg.forces.base import Force, Frame, System, Untranslatable, total
 from lit_bg.forces.bonded import Distances
+from lit_bg.forces.unordered_pairs import Pairs
 
 COULOMB = 138.93545764438198  # e^2 / 4 pi epsilon_0 [kJ/mol nm], CODATA 2018 as in OpenMM 8
 LATTICE_SUMS = {3: "Ewald", 4: "PME", 5: "LJPME"}
@@ -24,6 +25,10 @@ class Nonbonded(Force):
     (Tironi et al., J. Chem. Phys. 102, 5451 (1995), doi:10.1063/1.469273): the constants change the energy even where no
     pair is beyond the cutoff. In a box distances are to the nearest image, and the attraction beyond the cutoff
     is added as a mean (Shirts et al., J. Phys. Chem. B 111, 13052 (2007), doi:10.1021/jp0735987).
+
+    In closed form the force on atom i is $\sum_j p_{ij} (x_i - x_j)$ with the push $p = -U'(r) / r$,
+    $r^2 p = 12 c_{12} r^{-12} - 6 c_6 r^{-6} + q_i q_j / r$, less $2 k r^2 q_i q_j$ of a reaction field; with a switching
+    function S the derivative of the Lennard-Jones part is $S U' + S' U$.
     """
 
     needs_pairs = True
@@ -95,6 +100,57 @@ class Nonbonded(Force):
         inverse = 1 / self.apart(frame)
         return energy + total(self.apart_qq * inverse + _lennard_jones(inverse, self.apart_c12, self.apart_c6))
 
+    def on(self, pairs: Pairs) -> NonbondedPairs:
+        """Return the closed form over unordered pairs."""
+        return NonbondedPairs(self, pairs)
+
+
+class NonbondedPairs(nn.Module):
+    """The closed form over unordered pairs; exceptions without images (`apart`) are single terms of it.
+
+    Args:
+        force: whose tables are taken.
+        pairs: the layout.
+    """
+
+    qq: Tensor  # (N, K, 1), as all tables
+    c6: Tensor
+    c12: Tensor
+    exceptional: Tensor
+
+    def __init__(self, force: Nonbonded, pairs: Pairs) -> None:
+        super().__init__()
+        for name in ("qq", "c6", "c12"):
+            self.register_buffer(name, pairs.table(2 * getattr(force, name)), persistent=False)
+        self.register_buffer("exceptional", pairs.table(force.exceptional), persistent=False)
+        self.cutoff, self.switch, self.k_rf, self.c_rf = force.cutoff, force.switch, force.k_rf, force.c_rf
+        self.tail = force.tail  # a constant [kJ/mol]
+
+    def forward(self, r2: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return the energies of pairs and their push $-U'(r) / r$, (N, K, B), at squared distances of this shape."""
+        inverse2 = 1 / r2
+        inverse = inverse2.sqrt()
+        value, push = _lennard_jones_and_push(inverse2, self.c12, self.c6)
+        coulomb = self.qq * inverse
+        if self.cutoff is None:
+            return value + coulomb, push + coulomb * inverse2
+        if self.switch is not None:
+            r = r2 * inverse
+            on, fall = switching(r, self.switch, self.cutoff), switching_slope(r, self.switch, self.cutoff)
+            switched = push * on - value * fall * inverse
+            value, push = (torch.where(self.exceptional, *both) for both in ((value, value * on), (push, switched)))
+        field = torch.where(self.exceptional, 0.0, self.k_rf * r2 - self.c_rf)
+        value = value + coulomb + self.qq * field
+        push = push + coulomb * inverse2 - torch.where(self.exceptional, 0.0, 2 * self.k_rf * self.qq)
+        near = self.exceptional | (r2 < self.cutoff**2)
+        return torch.where(near, value, 0.0), torch.where(near, push, 0.0)
+
+
+def _lennard_jones_and_push(inverse2: Tensor, c12: Tensor, c6: Tensor) -> tuple[Tensor, Tensor]:
+    r6 = inverse2 * inverse2 * inverse2
+    attraction, repulsion = c6 * r6, c12 * r6 * r6
+    return repulsion - attraction, (12 * repulsion - 6 * attraction) * inverse2
+
 
 def _lennard_jones(inverse: Tensor, c12: Tensor, c6: Tensor) -> Tensor:
     r2 = inverse * inverse  # a power by squaring: torch.pow takes ten times as long
@@ -106,6 +162,12 @@ def switching(r: Tensor, start: float, end: float) -> Tensor:
     """1 below `start`, 0 beyond `end`, with two continuous derivatives: 1 - 10 t^3 + 15 t^4 - 6 t^5."""
     t = ((r - start) / (end - start)).clamp(0, 1)
     return 1 - t**3 * (10 - t * (15 - 6 * t))
+
+
+def switching_slope(r: Tensor, start: float, end: float) -> Tensor:
+    """Return the derivative of `switching`: - 30 t^2 (1 - t)^2 / (end - start)."""
+    t = ((r - start) / (end - start)).clamp(0, 1)
+    return -30 / (end - start) * t**2 * (1 - t) ** 2
 
 
 def _particles(force: Any) -> Tensor:

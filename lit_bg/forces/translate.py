@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lit_bg.forces.amber_born import custom_gb
 from lit_bg.forces.base import Force, System, Untranslatable
 from lit_bg.forces.cmap_torsion import CMAPTorsion
 from lit_bg.forces.custom_bonded import CustomAngle, CustomBond, CustomTorsion
 from lit_bg.forces.custom_compound_bond import CustomCentroidBond, CustomCompoundBond
 from lit_bg.forces.custom_external import CustomExternal
-from lit_bg.forces.custom_gb import CustomGB
 from lit_bg.forces.custom_nonbonded import CustomNonbonded
 from lit_bg.forces.force_field import ForceField
 from lit_bg.forces.gbsa_obc import GBSAOBC
@@ -34,7 +34,7 @@ FORCES: dict[str, Callable[[Any, System], Force]] = {
     "CustomTorsionForce": CustomTorsion,
     "CustomExternalForce": CustomExternal,
     "CustomNonbondedForce": CustomNonbonded,
-    "CustomGBForce": CustomGB,
+    "CustomGBForce": custom_gb,
     "CustomCompoundBondForce": CustomCompoundBond,
     "CustomCentroidBondForce": CustomCentroidBond,
 }

@@ -73,8 +73,12 @@ def test_objects_of_openmm_give_the_same_molecule_as_files(pair):
 
 
 def test_compilation_waits_until_it_pays(pair):
-    energy = pair[0].at(pair[0].kT)
-    batch, few = torch.zeros(256, 22, 3), torch.zeros(8, 22, 3)
+    energy = Molecule(PDB, FIELD)
+    batch, few = thermal(energy, 256), thermal(energy, 8)
+    energy.n_values = energy.n_gradients = 10_000_000
+    assert not energy._compiled(batch)  # the kernel does it all
+    energy.n_values = energy.n_gradients = 0
+    energy.field.code = "torch"
     assert not energy._compiled(batch)
     energy.n_values = energy.n_gradients = 10_000_000
     assert energy._compiled(batch.requires_grad_())

@@ -245,6 +245,16 @@ ALANINES: dict[str, Callable[[], tuple[openmm.System, np.ndarray]]] = {
     ),
     "amber14 implicit/obc1": lambda: force_field(ALANINE, ["amber14-all.xml", "implicit/obc1.xml"]),
 }
+ALANINES |= {
+    f"amber96 implicit/{model}": lambda model=model: force_field(ALANINE, ["amber96.xml", f"implicit/{model}.xml"])
+    for model in ("hct", "obc2", "gbn", "gbn2")
+}
+ALANINES |= {
+    f"amber96 implicit/{model} cut": lambda model=model: force_field(
+        ALANINE, ["amber96.xml", f"implicit/{model}.xml"], app.CutoffNonPeriodic, 0.6
+    )
+    for model in ("hct", "gbn2")
+}
 PEPTIDES = {
     f"{name} {solvent}": lambda name=name, solvent=solvent: force_field(
         EXPERIMENTS / f"{name}.pdb", ["amber99sbildn.xml", solvent]

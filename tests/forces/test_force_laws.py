@@ -13,6 +13,7 @@ from systems import ALANINES, KINDS, PDB, PEPTIDES, force_field
 import lit_bg.forces.force_field as module
 from lit_bg.forces import ForceField, Untranslatable, translate
 from lit_bg.forces.comparison import estimate_rounding
+from lit_bg.forces.torch_part import by_autograd
 
 ALL = KINDS | ALANINES | PEPTIDES
 
@@ -33,12 +34,15 @@ def configurations(x0: np.ndarray, n: int, noise: float = 0.01) -> torch.Tensor:
     return torch.from_numpy(x0) + noise * torch.randn(n, *x0.shape, dtype=torch.float64)
 
 
+@pytest.mark.parametrize("code", ["kernel", "torch", "autograd"])
 @pytest.mark.parametrize("name", ALL)
 class TestEveryForce:
     @pytest.fixture
-    def made(self, name: str) -> tuple[openmm.System, np.ndarray, ForceField]:
+    def made(self, name: str, code: str) -> tuple[openmm.System, np.ndarray, ForceField]:
         system, x0 = ALL[name]()
-        return system, x0, translate(system)
+        field = translate(system)
+        field.code = code
+        return system, x0, field
 
     def test_equals_openmm(self, made):
         system, x0, field = made
@@ -62,7 +66,7 @@ class TestEveryForce:
         _, x0, field = made
         x = configurations(x0, 2).requires_grad_()
         (gradient,) = torch.autograd.grad(field.energy(x).sum(), x, create_graph=True)
-        torch.testing.assert_close(-gradient.detach(), field.energy_and_forces(x)[1], rtol=1e-12, atol=0)
+        torch.testing.assert_close(-gradient.detach(), field.energy_and_forces(x)[1], rtol=1e-12, atol=1e-12)
         v = torch.randn_like(x)
         v = v / v.norm()
         (product,) = torch.autograd.grad((gradient * v).sum(), x)  # Hessian times v
@@ -125,6 +129,7 @@ slow = pytest.mark.slow
 def test_compiled_equals_eager(name, recwarn):
     system, x0 = ALL[name]()
     field, x = translate(system), configurations(x0, 20, 0.003).float()  # filled up to a full chunk
+    field.code = "torch"
     (energy, forces), (right_energy, right) = field.energy_and_forces(x, compiled=True), field.energy_and_forces(x)
     assert [str(w.message) for w in recwarn if "of this force field" in str(w.message)] == []  # it was used
     torch.testing.assert_close(energy, right_energy, rtol=1e-5, atol=1e-3)
@@ -142,7 +147,8 @@ def test_compiled_equals_eager(name, recwarn):
 def test_wrong_compiled_code_is_found_out(wrong, problem, monkeypatch):
     system, x0 = ALL["PeriodicTorsion"]()
     field, x = translate(system), configurations(x0, 20, 0.003)
-    monkeypatch.setattr(module, "_compiled", lambda: lambda own, x: wrong(*module._in_one(own, x)))
+    field.code = "torch"
+    monkeypatch.setattr(module, "_compiled", lambda: lambda part, x: wrong(*part.in_one_graph(x)))
     with pytest.warns(UserWarning, match=problem):
         found = field.energy_and_forces(x, compiled=True)
     torch.testing.assert_close(found, field.energy_and_forces(x))
@@ -247,12 +253,17 @@ def test_a_protein_of_892_atoms(files):
 def test_what_rounding_may_move_is_allowed_where_forces_cancel_and_no_more():
     """In single precision against double, on configurations near a minimum, where a relative comparison would fail."""
     field, x = at_the_minimum()
-    sums = {d: (field.fitted(x.to(d)), module._batch_last(x.to(d))) for d in (torch.float32, torch.float64)}
-    single, double = (module._with_gradient(*sums[d])[1].double() for d in sums)
-    allowed = estimate_rounding(*sums[torch.float32], module._with_gradient)[1]
+    own = {dtype: field.differentiable(x.to(dtype)) for dtype in (torch.float32, torch.float64)}
+
+    def gradient(x):
+        return by_autograd(own[x.dtype], x)
+
+    last = x.permute(1, 2, 0).contiguous()
+    single, double = (gradient(last.to(dtype))[1].double() for dtype in own)
+    allowed = estimate_rounding(own[torch.float32], last.float(), gradient)[1]
     assert ((single - double).flatten(0, 1).norm(dim=0) < allowed).all()
-    thermal = x + 0.005 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
-    size = module._with_gradient(field.fitted(thermal), module._batch_last(thermal))[1].flatten(0, 1).norm(dim=0)
+    thermal = last + 0.005 * torch.randn(last.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+    size = gradient(thermal)[1].flatten(0, 1).norm(dim=0)
     assert (allowed < 0.1 * size).all()  # wrong forces are a tenth of them and more
 
 
@@ -273,9 +284,9 @@ def a_bond_at_its_length() -> tuple[ForceField, torch.Tensor]:
     return translate(system), torch.tensor([[[0.1, 0.2, 0.3], [0.1, 0.353, 0.3]]], dtype=torch.float64).repeat(4, 1, 1)
 
 
-def with_other_rounding(own, x):
+def with_other_rounding(part, x):
     """What a compiler may do: coordinates are right to a unit in their last place."""
-    return module._in_one(own, x * (1 + torch.finfo(x.dtype).eps * torch.randn(x.shape, dtype=x.dtype).sign()))
+    return part.in_one_graph(x * (1 + torch.finfo(x.dtype).eps * torch.randn(x.shape, dtype=x.dtype).sign()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -283,14 +294,16 @@ def with_other_rounding(own, x):
 class TestCompiledCodeAtAMinimum:
     def test_is_used(self, made, dtype, monkeypatch, recwarn):
         field, x = made()
+        field.code = "torch"
         monkeypatch.setattr(module, "_compiled", lambda: with_other_rounding)
         field.energy_and_forces(x.to(dtype), compiled=True)
-        assert field._agrees == {(dtype, x.device): True}
+        assert field._agrees["torch.compile", "torch", dtype, x.device]
         assert not [w for w in recwarn if "of this force field" in str(w.message)]
 
     @pytest.mark.parametrize("factor", [0.0, 0.9, -1.0, math.nan])
     def test_is_found_out(self, made, dtype, factor, monkeypatch):
         field, x = made()
+        field.code = "torch"
         monkeypatch.setattr(module, "_compiled", lambda: lambda *a: (lambda u, g: (u, factor * g))(*with_other_rounding(*a)))
         with pytest.warns(UserWarning, match="gave wrong energies or forces for"):
             field.energy_and_forces(x.to(dtype), compiled=True)
@@ -298,7 +311,8 @@ class TestCompiledCodeAtAMinimum:
 
 def test_a_batch_without_finite_energies_does_not_vouch_for_compiled_code(monkeypatch):
     field, x = a_bond_at_its_length()
-    monkeypatch.setattr(module, "_compiled", lambda: lambda own, x: (x.new_zeros(x.shape[-1]), x.new_zeros(x.shape)))
+    field.code = "torch"
+    monkeypatch.setattr(module, "_compiled", lambda: lambda part, x: (x.new_zeros(x.shape[-1]), x.new_zeros(x.shape)))
     energy, _ = field.energy_and_forces(torch.full_like(x, math.nan), compiled=True)
     assert (energy == math.inf).all()
     with pytest.warns(UserWarning, match="gave wrong"):

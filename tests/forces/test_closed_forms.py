@@ -1,0 +1,345 @@
+"""Closed forms, in torch and in the C++ kernel, against autograd: energies, forces, limits, and what is not theirs."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import pickle
+
+import numpy as np
+import openmm
+import pytest
+import torch
+from openmm.app.internal.customgbforces import GBSAOBC2Force
+from systems import ALANINE, ALANINES, KINDS, PEPTIDES, app, cluster, force_field, gbsa, nonbonded, one
+
+import lit_bg.forces.kernel as module
+from lit_bg.forces import ForceField, translate
+from lit_bg.forces.amber_born import match, read_model
+from lit_bg.forces.base import System
+from lit_bg.forces.born import Born
+from lit_bg.forces.custom_gb import CustomGB
+from lit_bg.forces.kernel import artanh_series, library
+
+needs_compiler = pytest.mark.skipif(library() is None, reason="no C++ compiler")
+codes = pytest.mark.parametrize("code", ["torch", pytest.param("kernel", marks=needs_compiler)])
+
+
+def by(code: str, system: openmm.System) -> ForceField:
+    field = translate(system)
+    field.code = code  # type: ignore[assignment]
+    return field
+
+
+def charged_pair(distance: float, charges: tuple[float, float] = (0.4, -0.3)) -> tuple[openmm.System, np.ndarray]:
+    """Two atoms with every pair force."""
+    system = openmm.System()
+    pairs, born = openmm.NonbondedForce(), openmm.GBSAOBCForce()
+    for q in charges:
+        system.addParticle(12.0)
+        pairs.addParticle(q, 0.3, 0.4)
+        born.addParticle(q, 0.15, 0.8)
+    system.addForce(pairs)
+    system.addForce(born)
+    return system, np.array([[0.1, -0.2, 0.3], [0.1 + 0.6 * distance, -0.2, 0.3 + 0.8 * distance]])
+
+
+def chain(n: int) -> tuple[openmm.System, np.ndarray]:
+    """n atoms with every pair force, bonds, angles and torsions, as far as there are atoms for them."""
+    system, x = cluster(n)
+    torsion, bond, angle = openmm.PeriodicTorsionForce(), openmm.HarmonicBondForce(), openmm.HarmonicAngleForce()
+    for i in range(n - 1):
+        bond.addBond(i, i + 1, 0.2, 400.0)
+    for i in range(n - 2):
+        angle.addAngle(i, i + 1, i + 2, 1.8, 60.0)
+    for i in range(n - 3):
+        torsion.addTorsion(i, i + 1, i + 2, i + 3, 1 + i % 6, 0.3 * i, 2.0)
+    pairs, born = openmm.NonbondedForce(), gbsa(0)(n)
+    for i in range(n):
+        pairs.addParticle(0.0 if i % 3 == 0 else (-1) ** i * 0.3, 0.25, 0.0 if i % 4 == 1 else 0.5)
+    if n > 2:
+        pairs.addException(0, 2, 0.1, 0.2, 0.3)
+    for force in (bond, angle, torsion, pairs, born):
+        system.addForce(force)
+    return system, x
+
+
+LIMITS = {
+    "a near overlap": lambda: charged_pair(0.02),
+    "one sphere in the other": lambda: one(gbsa(0)),
+    "zero charges": lambda: charged_pair(0.3, (0.0, 0.0)),
+    "far apart": lambda: charged_pair(4.0),
+    **{f"{n} atoms": lambda n=n: chain(n) for n in (1, 2, 3, 4, 5, 8, 9)},
+    "salt": lambda: salted(),
+    **{f"one sphere in the other, {model}": lambda model=model: swallowed(model) for model in ("hct", "obc2", "gbn2")},
+}
+
+
+def salted() -> tuple[openmm.System, np.ndarray]:
+    read = app.PDBFile(str(ALANINE))
+    files = app.ForceField("amber96.xml", "implicit/obc2.xml")
+    system = files.createSystem(read.topology, implicitSolventKappa=0.7)
+    return system, np.asarray(read.positions.value_in_unit(openmm.unit.nanometer))
+
+
+def swallowed(model: str) -> tuple[openmm.System, np.ndarray]:
+    """Atoms of which some hold others, in a model of Amber."""
+    known, _ = force_field(ALANINE, ["amber96.xml", f"implicit/{model}.xml"])
+    (force,) = (f for f in known.getForces() if isinstance(f, openmm.CustomGBForce))
+    system, x = one(lambda n: openmm.HarmonicBondForce())
+    made = openmm.CustomGBForce()
+    for k in range(force.getNumPerParticleParameters()):
+        made.addPerParticleParameter(force.getPerParticleParameterName(k))
+    for k in range(force.getNumTabulatedFunctions()):
+        made.addTabulatedFunction(force.getTabulatedFunctionName(k), copy.deepcopy(force.getTabulatedFunction(k)))
+    for k in range(force.getNumComputedValues()):
+        made.addComputedValue(*force.getComputedValueParameters(k))
+    for k in range(force.getNumEnergyTerms()):
+        made.addEnergyTerm(*force.getEnergyTermParameters(k))
+    for i in range(len(x)):
+        q, _, _, *others = force.getParticleParameters(i)
+        made.addParticle([q, 0.1 + 0.01 * i, 0.2 + 0.02 * i, *others])
+    system.addForce(made)
+    return system, 0.3 * x  # at distances from 0.05 nm
+
+
+ALL = KINDS | ALANINES | PEPTIDES | LIMITS
+
+
+@codes
+@pytest.mark.parametrize("name", ALL)
+class TestEveryClosedForm:
+    def test_equals_autograd(self, name, code):
+        system, x0 = ALL[name]()
+        x = torch.from_numpy(x0) + (0.0 if name == "a near overlap" else 0.01) * torch.randn(12, *x0.shape, dtype=torch.float64)
+        energy, forces = by("autograd", system).energy_and_forces(x)
+        found_energy, found = by(code, system).energy_and_forces(x)
+        assert energy.isfinite().all()
+        size = float(forces.square().mean().sqrt()) or 1.0
+        torch.testing.assert_close(found_energy, energy, rtol=1e-12, atol=1e-10)
+        torch.testing.assert_close(found, forces, rtol=1e-10, atol=1e-10 * size)
+
+    def test_single_precision(self, name, code):
+        system, x0 = ALL[name]()
+        field = by(code, system)
+        x = (torch.from_numpy(x0) + 0.01 * torch.randn(12, *x0.shape, dtype=torch.float64)).float()
+        energy, forces = by("autograd", system).energy_and_forces(x.double())
+        found_energy, found = field.energy_and_forces(x)
+        assert found.dtype == torch.float32
+        rounded = by("autograd", system).energy_and_forces(x)[1]  # where forces nearly cancel, rounding is all there is
+        allowed = 1e-6 + 1e-5 * forces.square().mean((1, 2)).sqrt() + 2 * (rounded - forces).abs().amax((1, 2))
+        assert ((found - forces).abs().amax((1, 2)) <= allowed).all()
+        assert ((found_energy - energy).abs() < 1e-5 * (energy.abs() + 10 * len(x0))).all()
+
+
+@needs_compiler
+class TestKernel:
+    def test_is_what_molecules_are_evaluated_by(self):
+        for name in (*ALANINES, *PEPTIDES):
+            assert not translate((ALANINES | PEPTIDES)[name]()[0]).uses_torch(batch(name, 1)), name
+
+    @pytest.mark.parametrize("size", [1, 2, 15, 16, 17, 100])
+    def test_no_configuration_sees_its_lane(self, size):
+        field, x = translate(ALANINES["amber96 implicit/obc1"]()[0]), batch("amber96 implicit/obc1", 100)
+        energy, forces = field.energy_and_forces(x)
+        for rows in torch.arange(100).split(size):
+            assert torch.equal(field.energy_and_forces(x[rows])[1], forces[rows])
+            assert torch.equal(field.energy(x[rows]), energy[rows])
+
+    def test_threads_give_the_same(self):
+        field, x = translate(ALANINES["amber96 implicit/obc1"]()[0]), batch("amber96 implicit/obc1", 333)
+        alone = field.energy_and_forces(x)
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(3)
+            together = field.energy_and_forces(x)
+        finally:
+            torch.set_num_threads(before)
+        assert torch.equal(alone[0], together[0])
+        assert torch.equal(alone[1], together[1])
+
+    def test_a_bad_configuration_spoils_no_other(self):
+        field, x = translate(ALANINES["amber96 implicit/obc1"]()[0]), batch("amber96 implicit/obc1", 40)
+        energy, forces = field.energy_and_forces(x)
+        spoilt = x.clone()
+        spoilt[3, 5, 0], spoilt[7, 2], spoilt[9] = torch.nan, spoilt[7, 13], torch.inf
+        found_energy, found = field.energy_and_forces(spoilt)
+        bad = torch.zeros(40, dtype=torch.bool)
+        bad[[3, 7, 9]] = True
+        assert (found_energy[bad] == torch.inf).all()
+        assert (found[bad] == 0).all()
+        assert torch.equal(found_energy[~bad], energy[~bad])
+        assert torch.equal(found[~bad], forces[~bad])
+
+    def test_a_view_is_read_as_it_is(self):
+        field, x = translate(ALANINES["amber96 implicit/obc1"]()[0]), batch("amber96 implicit/obc1", 12)
+        strided = x.permute(1, 2, 0).contiguous().permute(2, 0, 1)[::2]
+        torch.testing.assert_close(field.energy(strided), field.energy(x[::2].clone()), rtol=0, atol=0)
+
+    def test_an_empty_batch(self):
+        energy, forces = translate(ALANINES["amber96 implicit/obc1"]()[0]).energy_and_forces(torch.zeros(0, 22, 3))
+        assert energy.shape == (0,)
+        assert forces.shape == (0, 22, 3)
+
+    def test_slopes_that_are_not_kept_are_computed_again(self, tmp_path, monkeypatch):
+        system, _ = PEPTIDES["penta_alanine implicit/gbn2.xml"]()
+        x = batch("penta_alanine implicit/gbn2.xml", 8)
+        kept = translate(system).energy_and_forces(x)
+        source = module.SOURCE.read_text()
+        assert "MOST_STORED = 1 << 25" in source
+        (tmp_path / "kernel.cpp").write_text(source.replace("MOST_STORED = 1 << 25", "MOST_STORED = 0"))
+        monkeypatch.setattr(module, "SOURCE", tmp_path / "kernel.cpp")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(module, "library", module.library.__wrapped__)
+        torch.testing.assert_close(translate(system).energy_and_forces(x), kept, rtol=1e-12, atol=1e-9)
+
+    def test_wrong_code_is_found_out(self, monkeypatch):
+        field, x = translate(ALANINES["amber96 vacuum"]()[0]), batch("amber96 vacuum", 20)
+        right = by("torch", ALANINES["amber96 vacuum"]()[0]).energy_and_forces(x)
+        honest = module.Kernel.__call__
+        monkeypatch.setattr(module.Kernel, "__call__", lambda *a: (lambda u, f: (u, f if f is None else 0.9 * f))(*honest(*a)))
+        with pytest.warns(UserWarning, match="the kernel of this force field gave wrong energies or forces"):
+            found = field.energy_and_forces(x)
+        torch.testing.assert_close(found, right)
+
+    def test_copies_share_it_and_a_pickle_makes_its_own(self):
+        field, x = translate(ALANINES["amber96 vacuum"]()[0]), batch("amber96 vacuum", 3)
+        energy = field.energy(x)
+        assert copy.deepcopy(field) is field
+        assert torch.equal(pickle.loads(pickle.dumps(field)).energy(x), energy)
+
+    def test_parameters_are_laid_out_as_the_source_says(self):
+        """Member by member: names and kinds in the order of kernel.cpp."""
+        text = module.SOURCE.read_text()
+        text = text[text.index("template <class T> struct Parameters {") :]
+        text = text[text.index("{") + 1 : text.index("};")]
+        lines = [line.split("//")[0] for line in text.splitlines()]
+        members = [part.strip() for part in " ".join(lines).split(";") if part.strip()]
+        found = []
+        for member in members:
+            kind = ctypes.c_void_p if "*" in member else ctypes.c_int64 if member.startswith("int64_t") else ctypes.c_double
+            names = member.replace("const", "").replace("int32_t", "").replace("int64_t", "").replace("double", "")
+            names = names.replace("T ", " ").replace("T*", " ").replace("*", " ")
+            found += [(name.strip(), kind) for name in names.split(",")]
+        box = ["xx", "yx", "yy", "zx", "zy", "zz"]
+        place = next(k for k, (name, _) in enumerate(found) if name.startswith("box["))
+        found[place : place + 1] = [(name, ctypes.c_double) for name in box]
+        assert found == module.Parameters._fields_
+
+
+def batch(name: str, n: int) -> torch.Tensor:
+    x0 = (ALANINES | PEPTIDES)[name]()[1]
+    return torch.from_numpy(x0) + 0.005 * torch.randn(n, *x0.shape, dtype=torch.float64)
+
+
+class TestWithoutACompiler:
+    def test_torch_evaluates(self, monkeypatch):
+        monkeypatch.setattr("lit_bg.forces.force_field.library", lambda: None)
+        field, x = translate(ALANINES["amber96 vacuum"]()[0]), batch("amber96 vacuum", 5)
+        assert field.uses_torch(x)
+        torch.testing.assert_close(field.energy(x), by("autograd", ALANINES["amber96 vacuum"]()[0]).energy(x))
+
+    def test_none_is_found(self, monkeypatch):
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.delenv("CXX", raising=False)
+        assert library.__wrapped__() is None
+
+    def test_one_that_fails_is_told_of_once(self, monkeypatch, tmp_path):
+        compiler = tmp_path / "g++"
+        compiler.write_text("#!/bin/sh\necho 'kernel.cpp:1: error: no such thing as a vector' >&2\nexit 1\n")
+        compiler.chmod(0o755)
+        monkeypatch.setenv("CXX", str(compiler))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        with pytest.warns(UserWarning, match="more slowly: kernel.cpp:1: error: no such thing as a vector"):
+            assert library.__wrapped__() is None
+        assert not list((tmp_path / "cache").rglob("*.so"))
+
+    @needs_compiler
+    def test_a_cache_that_cannot_be_written_is_gone_without(self, monkeypatch, tmp_path):
+        def refuse(*_: object) -> None:
+            raise PermissionError("read-only")
+
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        honest = module._load
+        monkeypatch.setattr(module, "_load", lambda path, *a: (refuse if tmp_path in path.parents else honest)(path, *a))
+        assert library.__wrapped__() is not None
+        assert not (tmp_path / "cache").exists()
+
+
+class TestModelsOfAmber:
+    @pytest.mark.parametrize("model", ["hct", "obc1", "obc2", "gbn", "gbn2"])
+    @pytest.mark.parametrize("cutoff", [None, 0.8])
+    def test_are_recognised_and_what_their_expressions_say(self, model, cutoff):
+        method = app.NoCutoff if cutoff is None else app.CutoffNonPeriodic
+        system, x0 = force_field(ALANINE, ["amber96.xml", f"implicit/{model}.xml"], method, cutoff or 1.0)
+        (force,) = (f for f in system.getForces() if isinstance(f, openmm.CustomGBForce))
+        shared = System(22, tuple([1.0] * 22), None)
+        read = read_model(force, shared)
+        assert isinstance(read, Born)
+        x = torch.from_numpy(x0) + 0.02 * torch.randn(10, 22, 3, dtype=torch.float64)
+        found, right = (ForceField([f], 22).energy_and_forces(x) for f in (read, CustomGB(force, shared)))
+        torch.testing.assert_close(found[0], right[0], rtol=1e-10, atol=1e-9)
+        torch.testing.assert_close(found[1], right[1], rtol=1e-9, atol=1e-9 * float(right[1].abs().max()))
+
+    def test_without_a_surface_term(self):
+        force = GBSAOBC2Force(SA=None)
+        for k in range(3):
+            force.addParticle([0.1 * k, 0.15, 0.8])
+        force.finalize()
+        model = read_model(force, System(3, (1.0, 1.0, 1.0), None))
+        assert model is not None
+        assert (model.surface == 0).all()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda f: f.setEnergyTermParameters(0, "1.1*" + f.getEnergyTermParameters(0)[0], f.SingleParticle),
+            lambda f: f.setComputedValueParameters(1, "B", "1/(1/or-2*I)", f.SingleParticle),
+            lambda f: f.addGlobalParameter("scale", 1.0),
+            lambda f: f.addEnergyTerm("0.1*B", f.SingleParticle),
+            lambda f: f.setEnergyTermParameters(2, f.getEnergyTermParameters(2)[0].replace("78.5", "80"), 2),
+        ],
+    )
+    def test_another_text_is_another_model(self, change):
+        system, _ = ALANINES["amber96 implicit/obc1"]()
+        (force,) = (f for f in system.getForces() if isinstance(f, openmm.CustomGBForce))
+        change(force)
+        assert read_model(force, System(22, tuple([1.0] * 22), None)) is None
+
+    def test_salt_is_evaluated_by_its_expressions(self):
+        system, _ = salted()
+        assert any(isinstance(f, CustomGB) for f in translate(system).exact.forces)
+
+    def test_numbers_are_read(self):
+        assert match("a*#+#", "a * 1.5e-3 + 2") == [1.5e-3, 2.0]
+        assert match("a*#", "a*b") is None
+        assert match("a*#", "a*1;cutoff=2.5") == [1.0]
+
+
+@pytest.mark.parametrize("largest", [1e-3, 0.1, 0.4, 0.6])
+@pytest.mark.parametrize("error", [1e-8, 3e-15])
+def test_artanh_series(largest, error):
+    z = np.linspace(0, largest, 777)[1:]
+    series = artanh_series(largest, error)
+    assert series is not None
+    exact = np.arctanh(np.sqrt(z)) / np.sqrt(z)
+    np.testing.assert_allclose(np.polynomial.polynomial.polyval(z, series), exact, rtol=1.5 * error)
+
+
+def test_a_series_that_would_be_too_long_is_none():
+    assert artanh_series(1.0, 1e-8) is None
+
+
+@needs_compiler
+@pytest.mark.parametrize("n", [2, 700])
+def test_forces_of_any_size_are_those_of_torch(n):
+    system, _ = cluster(n)
+    system.addForce(nonbonded(0)(n) if n > 3 else gbsa(0)(n))
+    system.addForce(openmm.GBSAOBCForce()) if n > 3 else None
+    for i in range(n if n > 3 else 0):
+        system.getForce(1).addParticle(0.1 * (-1) ** i, 0.12 + 1e-5 * i, 0.8)
+    grid = torch.cartesian_prod(*[torch.arange(9.0, dtype=torch.float64)] * 3)[:n] * 0.3
+    x = grid + 0.02 * torch.randn(2, n, 3, dtype=torch.float64)
+    torch.testing.assert_close(
+        by("kernel", system).energy_and_forces(x), by("torch", system).energy_and_forces(x), rtol=1e-9, atol=1e-8
+    )
