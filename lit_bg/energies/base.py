@@ -78,16 +78,24 @@ class Energy(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reduced energy u(x) = U(x) / kT, (B,); counted, because energy calls are the currency of the field."""
-        if x.shape[1:] != self.event_shape:
-            raise ValueError(
-                f"{type(self).__name__} takes configurations of shape (B, {', '.join(map(str, self.event_shape))}), "
-                f"got {tuple(x.shape)}."
-            )
+        self._check_shape(x)
         u = self.check_values(self.potential(x), x) / self.kT
         self.n_values += len(x)
         if u.requires_grad:
             u.register_hook(self._count_gradients)
         return u
+
+    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the reduced energies u(x), (B,) [kT], and their gradient, of the shape of x; detached, and counted.
+
+        Dynamics call it in every step. Only the energy may be compiled, never what calls it: a compiled step with a gradient
+        inside has been seen to return zero forces without a word.
+        """
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            u = self(x)
+            (gradient,) = torch.autograd.grad(u.sum(), x)
+        return u.detach(), gradient
 
     def check_values(self, u: Any, x: Tensor) -> Tensor:
         """Return what `potential` returned for x, if it is one number per configuration in single or double precision.
@@ -111,6 +119,13 @@ class Energy(nn.Module, ABC):
                 f"{name} returned {u.dtype} and must return float32 or float64, in which differences of energies are resolved."
             )
         return u
+
+    def _check_shape(self, x: Tensor) -> None:
+        if x.shape[1:] != self.event_shape:
+            raise ValueError(
+                f"{type(self).__name__} takes configurations of shape (B, {', '.join(map(str, self.event_shape))}), "
+                f"got {tuple(x.shape)}."
+            )
 
     def _count_gradients(self, grad: Tensor) -> None:
         self.n_gradients += grad.numel()

@@ -229,14 +229,23 @@ class Molecule(Energy):
             return Potential.apply(x, self.evaluator)
         return self.evaluator.energy(x).to(x.dtype)
 
-    def _compiled(self, x: Tensor) -> bool:
+    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.field is None:
+            return super().value_and_gradient(x)
+        self._check_shape(x)
+        u, gradient = self.field.energy_and_gradient(x, self.kT, compiled=self._compiled(x, forces=True))
+        self.n_values += len(x)
+        self.n_gradients += len(x)
+        return u.to(x.dtype), gradient
+
+    def _compiled(self, x: Tensor, forces: bool | None = None) -> bool:
         """Whether to compile: a function of the counters, which a resumed run restores, and of nothing else."""
         if self.compile_energy is not None:
             return self.compile_energy
         assert self.field is not None
         if not self.field.uses_torch(x) or 2 * len(x) < self.field.chunk(x):  # it would be filled up to a full chunk
             return False
-        forces = torch.is_grad_enabled() and x.requires_grad
+        forces = (torch.is_grad_enabled() and x.requires_grad) if forces is None else forces
         done = self.n_gradients if forces else (self.n_values - self.n_gradients) / 3  # forces cost three times an energy
         return done * self.field.pairs > COMPILE_AFTER
 

@@ -88,7 +88,7 @@ class CustomNonbondedPairs(nn.Module):
     def forward(self, r2: Tensor) -> tuple[Tensor, Tensor]:
         r"""Return the energies of pairs and their push $-U'(r) / r$, (N, K, B), at squared distances of this shape."""
         r = r2.sqrt()
-        value, back = torch.func.vjp(self._values, r)
+        value, back = torch.func.vjp(self._values, r)[:2]
         return value, -back(torch.ones_like(r))[0] / r
 
     def _values(self, r: Tensor) -> Tensor:

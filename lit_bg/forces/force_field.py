@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -73,19 +73,29 @@ class ForceField:
         """
         if torch.is_grad_enabled() and x.requires_grad:
             return _Energy.apply(x, self, compiled)
-        return self._evaluate(x.detach(), False, compiled)[0]
+        return self._evaluate(x.detach(), False, compiled, 1.0, 1.0)[0]
 
     def energy_and_forces(self, x: Tensor, compiled: bool = False) -> tuple[Tensor, Tensor]:
         """Energy (B,) and forces (B, N, 3) in the dtype of x, detached."""
-        energy, forces = self._evaluate(x.detach(), True, compiled)
+        return self._with_forces(x, compiled, 1.0, 1.0)
+
+    def energy_and_gradient(self, x: Tensor, unit: float, compiled: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the energy (B,) in a unit [kJ/mol] and its gradient (B, N, 3) in the dtype of x, detached."""
+        return self._with_forces(x, compiled, 1 / unit, -1 / unit)
+
+    def _with_forces(self, x: Tensor, compiled: bool, per_energy: float, per_force: float) -> tuple[Tensor, Tensor]:
+        energy, forces = self._evaluate(x.detach(), True, compiled, per_energy, per_force)
         assert forces is not None
         return energy, forces
 
-    def _evaluate(self, x: Tensor, with_forces: bool, compiled: bool) -> tuple[Tensor, Tensor | None]:
+    def _evaluate(
+        self, x: Tensor, with_forces: bool, compiled: bool, per_energy: float, per_force: float
+    ) -> tuple[Tensor, Tensor | None]:
+        """Energies and forces, multiplied by factors: here, where it costs nothing."""
         kernel = self._kernel(x)
         part = self._torch_part(x, kernel)
         if kernel is not None:
-            energy, forces = kernel(x, with_forces)
+            energy, forces = kernel(x, with_forces, per_energy, per_force)
         else:
             energy, forces = x.new_zeros(len(x), dtype=torch.float64), torch.zeros_like(x) if with_forces else None
         if part is None:
@@ -93,9 +103,9 @@ class ForceField:
         done = 0
         for of_part, gradient in self._chunks(part, x, with_forces, compiled):
             rows = slice(done, done := done + len(of_part))
-            energy[rows] += of_part
+            energy[rows].add_(of_part, alpha=per_energy)
             if forces is not None and gradient is not None:
-                forces[rows] -= gradient
+                forces[rows].sub_(gradient, alpha=per_force)
         fine = energy.isfinite()
         if forces is not None:
             fine &= forces.isfinite().flatten(1).all(-1)
@@ -150,29 +160,24 @@ class ForceField:
             return None
         forces: list[Force] = list(self.exact.forces)  # type: ignore[arg-type]
         kernel = self._make("kernel", x, lambda: serve(forces, self.n, self.exact.box, x.dtype) if library() else None)
-        if kernel is None:
-            return None
+        if kernel is None or self._agrees.get(("the kernel", self.code, x.dtype, x.device)):
+            return kernel
+        part = _fit(TorchPart(kernel.forces, self.n, self.exact.box), x)
 
         def by_kernel(y: Tensor) -> tuple[Tensor, Tensor]:
             energy, forces = kernel(y.permute(2, 0, 1))
             return energy, -_batch_last(forces)
 
-        def by_torch(y: Tensor) -> tuple[Tensor, Tensor]:
-            return _fit(TorchPart(kernel.forces, self.n, self.exact.box), y).with_gradient(y)
-
         few = x[: max(1, COMPARED // max(1, self.pairs))]
-        trusted = self._trusts("the kernel", lambda: _fit(Sum(kernel.forces, self.exact.box), x), few, by_kernel, by_torch)
-        return kernel if trusted else None
+        return kernel if self._trusts("the kernel", part.sum, few, by_kernel, part.with_gradient) else None
 
     def _torch_part(self, x: Tensor, kernel: Kernel | None) -> TorchPart | None:
         """Return what torch evaluates beside the kernel; None if that is nothing."""
-        served = [] if kernel is None else kernel.forces
-        forces = [f for f in self.exact.forces if not any(f is g for g in served)]
-        if not forces:
-            return None
 
-        def make() -> TorchPart:
-            return _fit(TorchPart(forces, self.n, self.exact.box, closed=self.code != "autograd"), x)  # type: ignore[arg-type]
+        def make() -> TorchPart | None:
+            served = [] if kernel is None else kernel.forces
+            forces: list[Force] = [f for f in self.exact.forces if not any(f is g for g in served)]  # type: ignore[misc]
+            return _fit(TorchPart(forces, self.n, self.exact.box, closed=self.code != "autograd"), x) if forces else None
 
         return self._make("all" if kernel is None else "others", x, make)
 
@@ -184,9 +189,7 @@ class ForceField:
             full = rows
             if compiled and n < size:  # one shape, one compilation: filled up with copies of the last configuration
                 full = torch.cat([rows, rows[-1:].expand(size - n, -1, -1)])
-            if compiled and self._trusts(
-                "torch.compile", lambda: part.sum, full, lambda y: _compiled()(part, y), lambda y: part.with_gradient(y)
-            ):
+            if compiled and self._trusts("torch.compile", part.sum, full, partial(_compiled(), part), part.with_gradient):
                 # compiled code serves energies too: without gradient it would be compiled again
                 energy, g = _compiled()(part, _batch_last(full))
                 yield energy[:n], _batch_first(g)[:n] if gradient else None
@@ -197,13 +200,13 @@ class ForceField:
                 with torch.no_grad():
                     yield part.sum(_batch_last(rows)), None
 
-    def _trusts(self, name: str, own: Callable[[], Sum], x: Tensor, fast: Gradient, plain: Gradient) -> bool:
+    def _trusts(self, name: str, own: Sum, x: Tensor, fast: Gradient, plain: Gradient) -> bool:
         """Whether fast code gives the energies and forces of plain torch: looked at once, since it has been seen not to."""
         key = name, self.code, x.dtype, x.device
         if key not in self._agrees:
             y = _batch_last(x)
             try:  # at a minimum no force at all would be right too: so shaken as well
-                compared = [compare(own(), z, fast, plain) for z in (y, shake(y))]
+                compared = [compare(own, z, fast, plain) for z in (y, shake(y))]
             except Exception as error:  # a compiler raises anything
                 problem = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             else:

@@ -79,6 +79,7 @@ template <class V> inline Three<V> cross(const Three<V>& a, const Three<V>& b) {
 template <class T> struct Parameters {
   int64_t atoms, has_pairs, has_born, bonds, angles, torsions, apart, series_terms, periodic, apart_images, swallows, saturates;
   // Nonbonded: squared cutoff (infinite: none), reaction field, switching distance, the inverse of its range
+  double constant;                                                 // energy that no configuration changes
   double cutoff2, k_rf, c_rf, switch_start, switch_inverse, born_cutoff2, born_shift;
   double box[6];                                                   // xx, yx, yy, zx, zy, zz
   const T* pair;                                                   // (P, 4) qq, c6, c12; qq of generalised Born
@@ -110,7 +111,7 @@ template <class T, bool CUT> class Group {
   }
 
   // Energies of up to LANES configurations, and their forces; where one is no finite number, +inf and zero.
-  void evaluate(const T* positions, int count, double* energy, T* forces) {
+  void evaluate(const T* positions, int count, double per_energy, T per_force, double* energy, T* forces) {
     T* to = reinterpret_cast<T*>(x.data());
     for (int lane = 0; lane < LANES; ++lane) {  // lanes too many repeat the last configuration
       const T* row = positions + size_t(std::min(lane, count - 1)) * 3 * n;
@@ -127,9 +128,8 @@ template <class T, bool CUT> class Group {
     const T* from = reinterpret_cast<const T*>(f.data());
     for (int lane = 0; lane < count; ++lane) {
       const bool fine = std::isfinite(total[lane]) && (wrong[lane] == 0 || !with_forces);
-      energy[lane] = fine ? total[lane] : INFINITY;
-      T* row = forces + size_t(lane) * 3 * n;
-      for (int k = 0; with_forces && k < 3 * n; ++k) row[k] = fine ? from[k * LANES + lane] : 0;
+      energy[lane] = fine ? per_energy * (total[lane] + p.constant) : INFINITY;
+      for (int k = 0; with_forces && k < 3 * n; ++k) forces[size_t(lane) * 3 * n + k] = fine ? per_force * from[k * LANES + lane] : 0;
     }
   }
 
@@ -403,19 +403,29 @@ template <class T, bool CUT> class Group {
 
 // -------------------------------------------------------------------------------------------------------------- the batch
 
+// What is evaluated: configurations, the factors that energies and forces are multiplied by, and where they go.
+template <class T> struct Batch {
+  const T* x;
+  int64_t size;
+  double per_energy, per_force;
+  double* energy;
+  T* forces;  // null: none are wanted
+};
+
 // Groups of a batch, shared out over threads; whether there was memory for all.
-template <class T, bool CUT>
-bool evaluate(const Parameters<T>& p, const T* x, int64_t batch, double* energy, T* forces, int64_t threads) {
+template <class T, bool CUT> bool evaluate(const Parameters<T>& p, const Batch<T>& batch, int64_t threads) {
   constexpr int LANES = Group<T, CUT>::LANES;
-  const int64_t groups = (batch + LANES - 1) / LANES;
+  const int64_t groups = (batch.size + LANES - 1) / LANES;
   threads = std::max<int64_t>(1, std::min(threads, groups));
   std::vector<char> done(threads, 0);
   auto work = [&](int64_t thread) {
     try {
-      Group<T, CUT> group(p, forces != nullptr);
+      Group<T, CUT> group(p, batch.forces != nullptr);
       for (int64_t g = groups * thread / threads; g < groups * (thread + 1) / threads; ++g) {
         int64_t first = g * LANES, row = 3 * p.atoms * first;
-        group.evaluate(x + row, int(std::min<int64_t>(LANES, batch - first)), energy + first, forces ? forces + row : nullptr);
+        int count = int(std::min<int64_t>(LANES, batch.size - first));
+        T* forces = batch.forces ? batch.forces + row : nullptr;
+        group.evaluate(batch.x + row, count, batch.per_energy, T(batch.per_force), batch.energy + first, forces);
       }
       done[thread] = 1;
     } catch (const std::exception&) {  // out of memory: must not leave a thread
@@ -433,17 +443,12 @@ bool evaluate(const Parameters<T>& p, const T* x, int64_t batch, double* energy,
   return std::all_of(done.begin(), done.end(), [](char d) { return d; });
 }
 
-template <class T> int64_t choose(const Parameters<T>* p, const T* x, int64_t batch, double* energy, T* forces, int64_t threads) {
-  const bool cut = p->periodic || std::isfinite(p->cutoff2) || std::isfinite(p->born_cutoff2);
-  return cut ? evaluate<T, true>(*p, x, batch, energy, forces, threads) : evaluate<T, false>(*p, x, batch, energy, forces, threads);
+template <class T> int64_t choose(const Parameters<T>& p, const Batch<T>& batch, int64_t threads) {
+  const bool cut = p.periodic || std::isfinite(p.cutoff2) || std::isfinite(p.born_cutoff2);
+  return cut ? evaluate<T, true>(p, batch, threads) : evaluate<T, false>(p, batch, threads);
 }
 
 extern "C" {
-int64_t evaluate_float(const Parameters<float>* p, const float* x, int64_t batch, double* energy, float* forces, int64_t threads) {
-  return choose(p, x, batch, energy, forces, threads);
-}
-int64_t evaluate_double(const Parameters<double>* p, const double* x, int64_t batch, double* energy, double* forces, int64_t threads) {
-  return choose(p, x, batch, energy, forces, threads);
-}
-int64_t vector_bytes() { return BYTES; }
+int64_t evaluate_float(const Parameters<float>* p, const Batch<float>* batch, int64_t threads) { return choose(*p, *batch, threads); }
+int64_t evaluate_double(const Parameters<double>* p, const Batch<double>* batch, int64_t threads) { return choose(*p, *batch, threads); }
 }

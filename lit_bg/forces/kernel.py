@@ -60,7 +60,7 @@ class Parameters(ctypes.Structure):
         + [
             (name, ctypes.c_double)
             for name in (
-                *("cutoff2", "k_rf", "c_rf", "switch_start", "switch_inverse", "born_cutoff2", "born_shift"),
+                *("constant", "cutoff2", "k_rf", "c_rf", "switch_start", "switch_inverse", "born_cutoff2", "born_shift"),
                 *("xx", "yx", "yy", "zx", "zy", "zz"),
             )
         ]
@@ -72,6 +72,19 @@ class Parameters(ctypes.Structure):
                 *("torsion_atoms", "torsion_terms"),
             )
         ]
+    )
+
+
+class Batch(ctypes.Structure):
+    """Mirrors `Batch` in kernel.cpp, member by member."""
+
+    _fields_ = (
+        ("x", ctypes.c_void_p),
+        ("size", ctypes.c_int64),
+        ("per_energy", ctypes.c_double),
+        ("per_force", ctypes.c_double),
+        ("energy", ctypes.c_void_p),
+        ("forces", ctypes.c_void_p),
     )
 
 
@@ -90,11 +103,13 @@ class Kernel:
 
     def __init__(self, forces: list[Force], n: int, box: Tensor | None, dtype: torch.dtype) -> None:
         self.dtype, self.forces = dtype, forces
+        code = library()
+        assert code is not None
+        self._evaluate = code.evaluate_float if dtype == torch.float32 else code.evaluate_double
         self._own: list[Tensor] = []  # what the parameters point to
         by_kind = {kind: next((f for f in forces if isinstance(f, of)), None) for kind, of in KINDS.items()}
         pairs, born = by_kind["pairs"], by_kind["born"]
         self.parameters = p = Parameters(atoms=n, cutoff2=np.inf, born_cutoff2=np.inf)
-        self.constant = 0.0  # energy that no configuration changes [kJ/mol]
         i, j = torch.triu_indices(n, n, 1)
         table = torch.zeros(len(i), 4, dtype=torch.float64)
         if box is not None:
@@ -111,10 +126,17 @@ class Kernel:
             if force is not None:
                 self._bonded(kind, force)
 
-    def __call__(self, x: Tensor, forces: bool = True) -> tuple[Tensor, Tensor | None]:
-        """Return energies [kJ/mol], and forces [kJ/mol/nm] if they are wanted.
+    def __call__(
+        self, x: Tensor, forces: bool = True, per_energy: float = 1.0, per_force: float = 1.0
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return energies [kJ/mol], and forces [kJ/mol/nm] if they are wanted, times factors.
 
         A configuration with NaN, or without a finite energy and forces, has energy +inf and zero force.
+
+        Args:
+            x: (B, N, 3) [nm].
+            forces: whether they are wanted.
+            per_energy, per_force: what energies and forces are multiplied by.
 
         Raises:
             MemoryError: there is none for the pairs of one group of configurations.
@@ -122,18 +144,11 @@ class Kernel:
         x = x.detach().contiguous()
         energy = torch.empty(len(x), dtype=torch.float64)
         found = torch.empty_like(x) if forces else None
-        evaluate = library().evaluate_float if self.dtype == torch.float32 else library().evaluate_double  # type: ignore[union-attr]
-        whole = evaluate(
-            ctypes.byref(self.parameters),
-            ctypes.c_void_p(x.data_ptr()),
-            ctypes.c_int64(len(x)),
-            ctypes.c_void_p(energy.data_ptr()),
-            ctypes.c_void_p(None if found is None else found.data_ptr()),
-            ctypes.c_int64(torch.get_num_threads()),
-        )
-        if not whole:
+        at = None if found is None else found.data_ptr()
+        batch = Batch(x.data_ptr(), len(x), per_energy, per_force, energy.data_ptr(), at)
+        if not self._evaluate(ctypes.byref(self.parameters), ctypes.byref(batch), torch.get_num_threads()):
             raise MemoryError(f"there is no memory for the pairs of {self.parameters.atoms} atoms.")
-        return energy + self.constant, found
+        return energy, found
 
     def _at(self, values: Tensor, dtype: torch.dtype | None = None) -> int:
         """Keep a copy in the dtype of the kernel, and return its address."""
@@ -145,7 +160,7 @@ class Kernel:
         """Take what holds for all pairs; return their charge products, c6 and c12, (P, 3)."""
         p = self.parameters
         p.has_pairs = 1
-        self.constant += force.tail
+        p.constant += force.tail
         table = 2 * torch.stack([force.qq[i, j, 0], force.c6[i, j, 0], force.c12[i, j, 0]], -1)
         if force.cutoff is None:
             return table
@@ -184,7 +199,7 @@ class Kernel:
 
     def _bonded(self, kind: str, force: Any) -> None:
         p, atoms = self.parameters, force.atoms
-        self.constant += float(force.constant_energy())
+        p.constant += float(force.constant_energy())
         if kind == "torsion":
             terms = torch.zeros(len(atoms), 2, HIGHEST, dtype=torch.float64)
             terms[:, 0, : len(force.a)], terms[:, 1, : len(force.b)] = force.a[..., 0].T, force.b[..., 0].T
@@ -275,4 +290,7 @@ def _load(path: Path, compiler: str, flags: list[str]) -> ctypes.CDLL:
     if not path.is_file():
         with atomic(path) as temporary:  # processes that start together may each compile; the last name stays
             subprocess.run([compiler, *flags, "-o", temporary, SOURCE], check=True, capture_output=True, text=True)
-    return ctypes.CDLL(str(path))
+    code = ctypes.CDLL(str(path))
+    for evaluate in (code.evaluate_float, code.evaluate_double):
+        evaluate.argtypes, evaluate.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64], ctypes.c_int64
+    return code

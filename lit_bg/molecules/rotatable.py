@@ -69,28 +69,34 @@ def turned(x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
         side: (B, N) bool, what turns.
         angle: (B,) [rad], right-handed about j -> k.
     """
-    n, k = _bond(x, axis)
-    return torch.where(side[..., None], k + rotated(x - k, n, angle), x)
+    return _turned(x, side, _direction(x, axis), angle, x[torch.arange(len(x), device=x.device), axis[:, 1]])
 
 
 def turned_velocities(v: Tensor, x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
     """Velocities (B, N, 3) that turn with the atoms that `turned` turns at x."""
-    n, _ = _bond(x, axis)
-    return torch.where(side[..., None], rotated(v, n, angle), v)
+    return _turned(v, side, _direction(x, axis), angle)
 
 
-def _bond(x: Tensor, axis: Tensor) -> tuple[Tensor, Tensor]:
-    """Its direction j -> k and the position of k, (B, 1, 3)."""
+def _direction(x: Tensor, axis: Tensor) -> Tensor:
+    """Unit vectors from j to k, (B, 3)."""
     rows = torch.arange(len(x), device=x.device)
-    j, k = x[rows, axis[:, 0], None], x[rows, axis[:, 1], None]
-    return torch.nn.functional.normalize(k - j, dim=-1), k
+    return torch.nn.functional.normalize(x[rows, axis[:, 1]] - x[rows, axis[:, 0]], dim=-1)
 
 
-def rotated(r: Tensor, n: Tensor, angle: Tensor) -> Tensor:
-    r"""Vectors (B, N, 3) rotated about directions n (B, 1, 3) by angles (B,) [rad].
+def _turned(x: Tensor, side: Tensor, n: Tensor, angle: Tensor, origin: Tensor | None = None) -> Tensor:
+    r"""Vectors x (B, N, 3), those on the side (B, N) turned by angles (B,) [rad] about n (B, 3) through an origin (B, 3) or 0.
 
-    Rodrigues: $r' = r_\parallel + \cos\alpha\, r_\perp + \sin\alpha\, (n \times r)$.
+    Rodrigues: $r' - r = (1 - \cos\alpha)\, (n\, (n \cdot r) - r) + \sin\alpha\, (n \times r)$. The batch comes last meanwhile:
+    products with one number for every configuration are then ten times as fast on a CPU.
     """
-    along = n * (n * r).sum(-1, keepdim=True)
-    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    return along + cos * (r - along) + sin * torch.linalg.cross(n.expand_as(r), r)
+    sin, versine = angle.sin(), 1 - angle.cos()
+    n = n.T.contiguous()
+    a, b, c = sin * n
+    zero = torch.zeros_like(a)
+    crossed = torch.stack([zero, c, -b, -c, zero, a, b, -a, zero]).view(3, 3, -1)  # [j, i]: what r_j adds to r_i
+    changes = crossed + versine * (n * n[:, None] - torch.eye(3, dtype=n.dtype, device=n.device)[:, :, None])
+    found = x.permute(1, 2, 0).contiguous()
+    r = (found if origin is None else found - origin.T.contiguous()) * side.T.contiguous()[:, None]
+    for j in range(3):
+        found.addcmul_(changes[j], r[:, j, None])
+    return found.permute(2, 0, 1).contiguous()

@@ -14,16 +14,8 @@ from lit_bg.samplers.base import Info
 from lit_bg.samplers.chain import Chain, Schedule, State
 from lit_bg.samplers.hydrogen_mass import check_hydrogen_mass
 from lit_bg.samplers.minimise import minimise
-from lit_bg.samplers.motion import (
-    centred,
-    device_of,
-    energy_and_gradient,
-    inertia,
-    without_drift,
-)
+from lit_bg.samplers.motion import centred, device_of, inertia, per_coordinate
 from lit_bg.samplers.start import starting_points
-
-MOST_NOISE = 2**22  # random numbers drawn at a time
 
 
 def in_kelvin(energy: Energy) -> bool:
@@ -136,7 +128,7 @@ class Dynamics(Chain):
 
     def begin(self, energy: Energy, x: Tensor, kT: Tensor | None = None) -> State:
         """The state of walkers at x, (W, *event_shape), in the precision of x; at `kT`, (W,), if not the energy's."""
-        u, gradient = energy_and_gradient(energy, x)
+        u, gradient = energy.value_and_gradient(x)
         return {
             "x": x.clone(),
             "u": u,
@@ -147,14 +139,15 @@ class Dynamics(Chain):
             "step": torch.zeros((), dtype=torch.long),
         }
 
-    def noises(self, energy: Energy, state: State, steps: int, rng: torch.Generator) -> Iterator[Tensor]:
-        r"""$\sqrt{kT / m_i}\, \xi$ of every step, (W, *event_shape), without drift of the centre of mass where it is pinned."""
+    def noises(self, state: State, steps: int, rng: torch.Generator) -> Iterator[Tensor]:
+        r"""Yield $\sqrt{kT / m_i}\, \xi$ for every step, (W, *event_shape).
+
+        It moves the whole as well: where that is pinned, dynamics take the motion out when they stop.
+        """
         x = state["x"]
-        scale = (state["kT"].reshape(-1, *[1] * (x.ndim - 1)) / state["mass"]).sqrt().to(x)
-        at_once = max(1, MOST_NOISE // x.numel())
-        for n in [at_once] * (steps // at_once) + [steps % at_once]:
-            noise = torch.randn(n, *x.shape, generator=rng, device=x.device, dtype=x.dtype).mul_(scale)
-            yield from without_drift(noise, state["mass"]) if energy.translation_invariant else noise
+        scale = per_coordinate((state["kT"].reshape(-1, *[1] * (x.ndim - 1)) / state["mass"]).sqrt(), x)
+        for _ in range(steps):  # one at a time stays in the cache
+            yield torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype).mul_(scale)
 
     def check_fine(self, state: State) -> None:
         """Refuse to go on with walkers that have blown up.

@@ -8,7 +8,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.samplers.chain import State
 from lit_bg.samplers.mala import MALA
-from lit_bg.samplers.motion import inertia, kinetic_energy, thermal_velocities
+from lit_bg.samplers.motion import inertia, kinetic_energy, per_coordinate, thermal_velocities
 
 
 class HMC(MALA):
@@ -54,10 +54,10 @@ class HMC(MALA):
         shortest = (self.steps + 1) // 2
         length = int(torch.randint(shortest, 2 * self.steps - shortest + 1, (), generator=rng, device=rng.device))
         v = thermal_velocities(energy, kT, mass, rng, x.dtype)
-        before, kick = kinetic_energy(v, mass), -0.5 * h * energy.kT / mass
+        before, kick = kinetic_energy(v, mass), per_coordinate(-0.5 * h * energy.kT / mass, x)
         new = {**old}
         for _ in range(length):
-            v = v + kick * new["gradient"]
-            new = self.evaluate(energy, new["x"] + h * v)
-            v = v + kick * new["gradient"]
+            v.addcmul_(new["gradient"], kick)
+            new = self.evaluate(energy, new["x"].add(v, alpha=h))
+            v.addcmul_(new["gradient"], kick)
         return new, (before - kinetic_energy(v, mass)) / energy.kT

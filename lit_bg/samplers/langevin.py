@@ -14,7 +14,7 @@ from lit_bg.rng import stream
 from lit_bg.samplers.base import Info
 from lit_bg.samplers.chain import State
 from lit_bg.samplers.dynamics import Dynamics, in_kelvin
-from lit_bg.samplers.motion import centred, energy_and_gradient, kinetic_energy, thermal_velocities
+from lit_bg.samplers.motion import centred, kinetic_energy, per_coordinate, thermal_velocities, without_drift
 
 
 class Langevin(Dynamics):
@@ -67,19 +67,22 @@ class Langevin(Dynamics):
 
     def advance(self, energy: Energy, state: State, steps: int, rng: torch.Generator) -> None:
         h, decay = self.time_step, math.exp(-self.friction * self.time_step)
-        x, v, gradient, fine = state["x"], state["velocity"], state["gradient"], state["fine"]
-        kick = (-0.5 * h * energy.kT / state["mass"]).expand(x.shape[1:])  # u is in units of the energy's own kT at every kT
-        for noise in self.noises(energy, state, steps, rng):
+        x, v, gradient = state["x"], state["velocity"], state["gradient"]
+        kick = per_coordinate(-0.5 * h * energy.kT / state["mass"], x)  # u is in units of the energy's own kT at every kT
+        total = torch.zeros_like(state["u"])
+        for noise in self.noises(state, steps, rng):
             v.addcmul_(gradient, kick)
             x.add_(v, alpha=0.5 * h)
             v.mul_(decay).add_(noise, alpha=math.sqrt(1 - decay**2))
             x.add_(v, alpha=0.5 * h)
-            u, gradient = energy_and_gradient(energy, x)
+            u, gradient = energy.value_and_gradient(x)
             v.addcmul_(gradient, kick)
-            fine &= torch.isfinite(u)
-        if energy.translation_invariant:
-            centred(x)  # rounding alone has moved it
+            total += u
+        if energy.translation_invariant:  # forces see differences only: where the whole has gone meanwhile is of no effect
+            centred(x)
+            without_drift(v, state["mass"])
         state["u"], state["gradient"] = u, gradient
+        state["fine"] &= torch.isfinite(total)  # an energy that was not finite stays in the sum
         state["step"] += steps
         self.check_fine(state)
         if int(state["step"]) > round(self.burn_in / self.time_step):

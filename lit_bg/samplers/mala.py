@@ -8,7 +8,6 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.samplers.chain import State
 from lit_bg.samplers.metropolis import Metropolis
-from lit_bg.samplers.motion import energy_and_gradient
 
 
 class MALA(Metropolis):
@@ -27,7 +26,7 @@ class MALA(Metropolis):
     """
 
     def evaluate(self, energy: Energy, x: Tensor) -> State:
-        u, gradient = energy_and_gradient(energy, x)
+        u, gradient = energy.value_and_gradient(x)
         return {"x": x, "u": u, "gradient": gradient}
 
     def propose(self, energy: Energy, old: State, rng: torch.Generator) -> tuple[State, Tensor]:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
-from lit_bg.samplers.motion import energy_and_gradient
 
 ENOUGH = 0.1  # [kT per degree of freedom]: when no walker gained more in the last steps, dynamics may begin
 
@@ -28,12 +27,12 @@ def minimise(energy: Energy, x: Tensor, steps: int = 500) -> Tensor:
     """
     shape = (-1, *[1] * (x.ndim - 1))
     h = 0.01 * x.flatten(1).std(-1)
-    u, g = energy_and_gradient(energy, x)
+    u, g = energy.value_and_gradient(x)
     before = u
     for step in range(1, steps + 1):
         steepest = g.flatten(1).abs().amax(-1).clamp_min(torch.finfo(g.dtype).tiny)
         new = x - (h / steepest).reshape(shape) * g
-        new_u, new_g = energy_and_gradient(energy, new)
+        new_u, new_g = energy.value_and_gradient(new)
         lower = new_u < u  # false where it is NaN
         x, g = (torch.where(lower.reshape(shape), a, b) for a, b in ((new, x), (new_g, g)))
         u, h = torch.where(lower, new_u, u), torch.where(lower, 1.2 * h, 0.5 * h)

@@ -12,19 +12,6 @@ from lit_bg.energies.molecule import Molecule
 from lit_bg.samplers.hydrogen_mass import repartitioned_masses
 
 
-def energy_and_gradient(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Reduced energies (B,) [kT] and their gradient, of the shape of x.
-
-    Only the energy may be compiled, never this function: a compiled step with a gradient inside has been seen to return
-    zero forces without a word.
-    """
-    x = x.detach().requires_grad_()
-    with torch.enable_grad():
-        u = energy(x)
-        (gradient,) = torch.autograd.grad(u.sum(), x)
-    return u.detach(), gradient
-
-
 def device_of(energy: Energy) -> torch.device:
     """Walkers live where the energy has its parameters and buffers; without any, on the CPU."""
     tensor = next(itertools.chain(energy.parameters(), energy.buffers()), None)
@@ -48,13 +35,21 @@ def inertia(energy: Energy, hydrogen_mass: float | None = None) -> Tensor:
     return masses.double().cpu()[:, None]
 
 
+def per_coordinate(values: Tensor, x: Tensor) -> Tensor:
+    """Return values that broadcast against configurations x, (B, *event_shape), as one for every coordinate, in the dtype of x.
+
+    Where a factor is stretched over the last dimension, of length 3, elementwise products take ten times as long on a CPU.
+    """
+    return values.to(x).expand(x.shape if values.dim() == x.dim() else x.shape[1:]).contiguous()
+
+
 def without_drift(v: Tensor, mass: Tensor) -> Tensor:
     r"""Velocities (or displacements) minus that of the centre of mass, $v_i - \sum_j m_j v_j / \sum_j m_j$, in place.
 
     It is the orthogonal projection in the metric of the masses, so thermal velocities stay thermal ones on what is left.
     """
-    mass = mass.to(v).expand(v.shape[-2], 1)
-    return v.sub_((v * (mass / mass.sum())).sum(-2, keepdim=True))
+    mass = mass.to(v).expand(v.shape[-2:]).contiguous()
+    return v.sub_((v * (mass / mass.sum(0))).sum(-2, keepdim=True))
 
 
 def centred(x: Tensor) -> Tensor:
@@ -65,10 +60,10 @@ def centred(x: Tensor) -> Tensor:
 def thermal_velocities(energy: Energy, kT: Tensor, mass: Tensor, rng: torch.Generator, dtype: torch.dtype) -> Tensor:
     r"""$v_i \sim N(0, kT / m_i)$ without drift of the centre of mass, (B, *event_shape) for kT (B,)."""
     noise = torch.randn(len(kT), *energy.event_shape, generator=rng, device=rng.device, dtype=dtype)
-    v = noise * (kT.reshape(-1, *[1] * len(energy.event_shape)) / mass).sqrt().to(noise)
+    v = noise * per_coordinate((kT.reshape(-1, *[1] * len(energy.event_shape)) / mass).sqrt(), noise)
     return without_drift(v, mass) if energy.translation_invariant else v
 
 
 def kinetic_energy(v: Tensor, mass: Tensor) -> Tensor:
     r"""$\frac12 \sum_i m_i v_i^2$, (B,) float64, in the unit of mass times velocity squared."""
-    return 0.5 * (mass.to(v) * v**2).flatten(1).sum(-1, dtype=torch.float64)
+    return 0.5 * (per_coordinate(mass, v) * v**2).flatten(1).sum(-1, dtype=torch.float64)

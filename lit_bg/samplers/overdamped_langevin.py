@@ -12,7 +12,7 @@ from lit_bg.rng import stream
 from lit_bg.samplers.base import Info
 from lit_bg.samplers.chain import State
 from lit_bg.samplers.dynamics import Dynamics
-from lit_bg.samplers.motion import centred, energy_and_gradient
+from lit_bg.samplers.motion import centred, per_coordinate
 
 
 class OverdampedLangevin(Dynamics):
@@ -44,20 +44,22 @@ class OverdampedLangevin(Dynamics):
 
     def init(self, energy: Energy, seed: int, report: Callable[[str], None]) -> State:
         state = self.begin(energy, self.started(energy, self.walkers, seed, report))
-        (state["noise"],) = self.noises(energy, state, 1, stream(seed, "noise", device=state["x"].device))
+        (state["noise"],) = self.noises(state, 1, stream(seed, "noise", device=state["x"].device))
         return state
 
     def advance(self, energy: Energy, state: State, steps: int, rng: torch.Generator) -> None:
         x, gradient, noise = state["x"], state["gradient"], state["noise"]
         h = self.time_step / self.friction  # with the mass, time step over gamma m is D h / kT
-        drift = (-h * energy.kT / state["mass"]).expand(x.shape[1:])
-        for fresh in self.noises(energy, state, steps, rng):
+        drift = per_coordinate(-h * energy.kT / state["mass"], x)
+        total = torch.zeros_like(state["u"])
+        for fresh in self.noises(state, steps, rng):
             x.addcmul_(gradient, drift).add_(noise.add_(fresh), alpha=math.sqrt(0.5 * h))
             noise = fresh
-            u, gradient = energy_and_gradient(energy, x)
-            state["fine"] &= torch.isfinite(u)
+            u, gradient = energy.value_and_gradient(x)
+            total += u
         if energy.translation_invariant:
             centred(x)
+        state["fine"] &= torch.isfinite(total)
         state["u"], state["gradient"], state["noise"] = u, gradient, noise.clone()
         state["step"] += steps
         self.check_fine(state)

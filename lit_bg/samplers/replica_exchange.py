@@ -17,6 +17,7 @@ from lit_bg.samplers.chain import LONGEST_BLOCK, State
 from lit_bg.samplers.dynamics import in_kelvin, to_kT
 from lit_bg.samplers.ladder import equal_acceptance, with_rungs_at
 from lit_bg.samplers.langevin import Langevin
+from lit_bg.samplers.motion import centred
 from lit_bg.samplers.recorder import Recorder
 from lit_bg.samplers.torsion_moves import torsion_move
 
@@ -212,6 +213,8 @@ class ReplicaExchange(Langevin):
             accepted = self._by_rung(state, torsion_move(energy, state, rng))
             state["turned"] += accepted.double().mean(1)
             state["turns"] += 1
+        if energy.translation_invariant:
+            centred(state["x"])  # a turn moves the whole
 
     def exchange(self, energy: Energy, state: State, turn: int, rng: torch.Generator) -> None:
         """One attempt for every even (or odd, by `turn`) pair of neighbouring temperatures in every ladder."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from lit_bg.energies.molecule import Molecule
 from lit_bg.molecules.rotatable import turned, turned_velocities
 from lit_bg.samplers.chain import State
-from lit_bg.samplers.motion import centred, energy_and_gradient, without_drift
+from lit_bg.samplers.motion import without_drift
 
 
 def torsion_move(energy: Molecule, state: State, rng: torch.Generator) -> Tensor:
@@ -21,7 +21,8 @@ def torsion_move(energy: Molecule, state: State, rng: torch.Generator) -> Tensor
     Velocities turn with their atoms. In $e^{-H / kT}$ they are independent of positions and could as well stay; but after a
     finite step those along stiff bonds are a little too cold (`Langevin`), and where a bond turns without its velocities, it
     gets those of other directions, and every move heats the molecule a little. The molecule is given a thermal velocity as
-    a whole before the turn, and none after it, which keeps the Maxwellian without drift.
+    a whole before the turn, and none after it, which keeps the Maxwellian without drift. Where the whole is, is not kept:
+    the measure is that of the shape.
 
     Args:
         energy: a molecule with rotatable bonds.
@@ -37,18 +38,15 @@ def torsion_move(energy: Molecule, state: State, rng: torch.Generator) -> Tensor
     angle = 2 * torch.pi * torch.rand(len(x), generator=rng, device=rng.device, dtype=x.dtype)
     axis, side = bonds.axis.to(x.device)[which], bonds.side.to(x.device)[which]
     new = turned(x, axis, side, angle)
-    if energy.translation_invariant:
-        centred(new)  # the measure is that of the shape: a translation of the whole changes nothing
-    u, gradient = energy_and_gradient(energy, new)
+    u, gradient = energy.value_and_gradient(new)
     log_ratio = (energy.kT / state["kT"]) * (state["u"].double() - u.double())
     r = torch.rand(len(x), generator=rng, device=rng.device, dtype=torch.float64)
     accepted = r.log() < log_ratio  # false for a NaN
-    state["x"] = torch.where(accepted[:, None, None], new, x)
-    state["gradient"] = torch.where(accepted[:, None, None], gradient, state["gradient"])
-    state["u"] = torch.where(accepted, u, state["u"])
-    mass, v = state["mass"], state["velocity"]
-    whole = torch.randn(len(x), 1, 3, generator=rng, device=rng.device, dtype=v.dtype)
-    v = v + whole * (state["kT"] / mass.sum()).sqrt().to(v)[:, None, None]
-    v = without_drift(turned_velocities(v, x, axis, side, angle), mass)
-    state["velocity"] = torch.where(accepted[:, None, None], v, state["velocity"])
+    whole = torch.randn(len(x), 1, 3, generator=rng, device=rng.device, dtype=x.dtype)
+    rows = accepted.nonzero().flatten()
+    mass, v = state["mass"], state["velocity"][rows]
+    v += whole[rows] * (state["kT"][rows] / mass.sum()).sqrt().to(v)[:, None, None]
+    v = without_drift(turned_velocities(v, x[rows], axis[rows], side[rows], angle[rows]), mass)
+    for name, value in {"x": new[rows], "gradient": gradient[rows], "u": u[rows], "velocity": v}.items():
+        state[name][rows] = value
     return accepted

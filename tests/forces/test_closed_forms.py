@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import pickle
+import re
 
 import numpy as np
 import openmm
@@ -208,23 +209,23 @@ class TestKernel:
         assert copy.deepcopy(field) is field
         assert torch.equal(pickle.loads(pickle.dumps(field)).energy(x), energy)
 
-    def test_parameters_are_laid_out_as_the_source_says(self):
+    @pytest.mark.parametrize("mirror", [module.Parameters, module.Batch])
+    def test_structures_are_laid_out_as_the_source_says(self, mirror):
         """Member by member: names and kinds in the order of kernel.cpp."""
         text = module.SOURCE.read_text()
-        text = text[text.index("template <class T> struct Parameters {") :]
+        text = text[text.index(f"template <class T> struct {mirror.__name__} {{") :]
         text = text[text.index("{") + 1 : text.index("};")]
         lines = [line.split("//")[0] for line in text.splitlines()]
         members = [part.strip() for part in " ".join(lines).split(";") if part.strip()]
         found = []
         for member in members:
             kind = ctypes.c_void_p if "*" in member else ctypes.c_int64 if member.startswith("int64_t") else ctypes.c_double
-            names = member.replace("const", "").replace("int32_t", "").replace("int64_t", "").replace("double", "")
-            names = names.replace("T ", " ").replace("T*", " ").replace("*", " ")
+            names = re.sub(r"\b(const|int32_t|int64_t|double|T)\b|\*", "", member)
             found += [(name.strip(), kind) for name in names.split(",")]
         box = ["xx", "yx", "yy", "zx", "zy", "zz"]
-        place = next(k for k, (name, _) in enumerate(found) if name.startswith("box["))
-        found[place : place + 1] = [(name, ctypes.c_double) for name in box]
-        assert found == module.Parameters._fields_
+        for place in [k for k, (name, _) in enumerate(found) if name.startswith("box[")]:
+            found[place : place + 1] = [(name, ctypes.c_double) for name in box]
+        assert found == list(mirror._fields_)
 
 
 def batch(name: str, n: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ def after(simulator, energy, x, steps):
     """The state of many walkers, double precision, some steps after x."""
     state = simulator.thermal(energy, x, 0) if isinstance(simulator, Langevin) else simulator.begin(energy, x)
     if isinstance(simulator, OverdampedLangevin):
-        (state["noise"],) = simulator.noises(energy, state, 1, rng(8))
+        (state["noise"],) = simulator.noises(state, 1, rng(8))
     simulator.advance(energy, state, steps, rng(9))
     return state
 

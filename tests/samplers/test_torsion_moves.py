@@ -90,7 +90,6 @@ def test_it_keeps_the_boltzmann_distribution(difluoroethane, kT):
         exact = (p * function(grid)).sum().item()
         spread = ((p * function(grid) ** 2).sum() - exact**2).sqrt().item()
         assert abs(function(phi).mean().item() - exact) < 4 * spread / math.sqrt(n)
-    assert state["x"].mean(1).abs().max() < 1e-12
     assert state["gradient"].abs().max() > 0
 
 
