@@ -25,7 +25,8 @@ constexpr int BYTES = 32;
 #else
 constexpr int BYTES = 16;
 #endif
-constexpr int64_t MOST_STORED = 1 << 25;  // bytes of slopes that are kept for the last pass: more of them are computed twice
+constexpr int TILE = 64;  // atoms by atoms whose pairs are taken together: they stay in the innermost cache
+constexpr int64_t MOST_STORED = 1 << 20;  // bytes of slopes that are kept for the last pass: more of them are computed twice
 
 // ---------------------------------------------------------------------------------------------------------------- vectors
 
@@ -83,7 +84,7 @@ template <class T> struct Parameters {
   double cutoff2, k_rf, c_rf, switch_start, switch_inverse, born_cutoff2, born_shift;
   double box[6];                                                   // xx, yx, yy, zx, zy, zz
   const T* pair;                                                   // (P, 4) qq, c6, c12; qq of generalised Born
-  const T* neck;                                                   // (P, 5) reach; m, d of the first atom; of the second; or null
+  const T* neck;                                                   // null, or (P, 5) reach; m, d of the first, of the second
   const T *reduced, *scaled, *radius, *alpha, *beta, *gamma, *self, *surface;  // (N)
   const T* series;                                                 // of artanh(t) / t in t^2
   const int32_t* apart_atoms; const T* apart_terms;                // (E, 2), (E, 3) qq, c6, c12 without cutoff
@@ -103,9 +104,9 @@ template <class T, bool CUT> class Group {
   static constexpr int LANES = sizeof(V) / sizeof(T);
 
   Group(const Parameters<T>& parameters, bool with_forces)
-      : p(parameters), with_forces(with_forces), n(p.atoms), x(n), f(n) {
+      : p(parameters), with_forces(with_forces), n(p.atoms), x(n), f(n), f_tile(n) {
     if (!p.has_born) return;
-    for (auto* of_atoms : {&sum, &inverse, &born, &slope, &pull}) of_atoms->resize(n);
+    for (auto* of_atoms : {&sum, &inverse, &born, &slope, &pull, &tile}) of_atoms->resize(n);
     const int64_t ordered_pairs = int64_t(n) * (n - 1);
     if (with_forces && ordered_pairs * BYTES <= MOST_STORED) slopes.resize(ordered_pairs);
   }
@@ -129,7 +130,8 @@ template <class T, bool CUT> class Group {
     for (int lane = 0; lane < count; ++lane) {
       const bool fine = std::isfinite(total[lane]) && (wrong[lane] == 0 || !with_forces);
       energy[lane] = fine ? per_energy * (total[lane] + p.constant) : INFINITY;
-      for (int k = 0; with_forces && k < 3 * n; ++k) forces[size_t(lane) * 3 * n + k] = fine ? per_force * from[k * LANES + lane] : 0;
+      if (!with_forces) continue;
+      for (int k = 0; k < 3 * n; ++k) forces[size_t(lane) * 3 * n + k] = fine ? per_force * from[k * LANES + lane] : 0;
     }
   }
 
@@ -137,12 +139,12 @@ template <class T, bool CUT> class Group {
   const Parameters<T>& p;
   const bool with_forces;
   const int n;
-  std::vector<V3> x, f;
-  // Of atoms: sums of overlaps; 1 / B and B; dE/dI; the solvation's B dE/dB. Of pairs: (dI/dr) / r, either way
-  std::vector<V> sum, inverse, born, slope, pull, slopes;
+  std::vector<V3> x, f, f_tile;
+  // Of atoms: sums of overlaps; 1 / B and B; dE/dI; the solvation's B dE/dB; sums of a tile. Of pairs: (dI/dr) / r, either way
+  std::vector<V> sum, inverse, born, slope, pull, tile, slopes;
   double total[LANES];
 
-  void add(V energy) {  // rows of pairs are summed in T, rows of a configuration in double precision
+  void add(V energy) {  // what comes of a row of a tile, or a term, is summed in double precision
     for (int lane = 0; lane < LANES; ++lane) total[lane] += energy[lane];
   }
   static V all(T value) { return V{} + value; }
@@ -212,13 +214,35 @@ template <class T, bool CUT> class Group {
     slope_r += r <= reach ? slope_of : V{};
   }
 
+  // Every pair once, i < j, in tiles: `row(i, from, to)` for pairs of i with from <= j < to, `finish(start, stop)` after the
+  // rows of a tile. What belongs to j is summed per tile, what belongs to i per row: no sum in T has many more than TILE terms.
+  template <class Row, class Finish> void over_tiles(Row row, Finish finish) const {
+    for (int first = 0; first < n; first += TILE)
+      for (int start = first; start < n; start += TILE) {
+        const int stop = std::min(n, start + TILE);
+        for (int i = first; i < std::min(n, first + TILE); ++i) row(i, std::max(i + 1, start), stop);
+        finish(start, stop);
+      }
+  }
+  size_t place(int i, int j) const { return size_t(i) * (2 * n - i - 1) / 2 + (j - i - 1); }  // of a pair in the tables
+
+  void finish_sums(std::vector<V>& sums, int start, int stop) {
+    for (int j = start; j < stop; ++j) sums[j] += tile[j], tile[j] = V{};
+  }
+  void finish_forces(int start, int stop) {
+    for (int j = start; j < stop; ++j) f[j] -= f_tile[j], f_tile[j] = V3{};
+  }
+
   // What two atoms take from each other, and the slopes.
-  void meet(int i, int j, V r2, const T* necks, V& first, V& second, V& slope_first, V& slope_second) const {
+  void meet(int i, int j, V r2, V& first, V& second, V& slope_first, V& slope_second) const {
     V r = square_root(r2), inverse_r = 1 / r;
     overlap(r, inverse_r, p.reduced[i], p.scaled[j], first, slope_first);
     overlap(r, inverse_r, p.reduced[j], p.scaled[i], second, slope_second);
-    if (necks && necks[1] != 0) neck(r, inverse_r, necks[0], necks[1], necks[2], first, slope_first);
-    if (necks && necks[3] != 0) neck(r, inverse_r, necks[0], necks[3], necks[4], second, slope_second);
+    if (p.neck) {
+      const T* of_pair = p.neck + 5 * place(i, j);
+      if (of_pair[1] != 0) neck(r, inverse_r, of_pair[0], of_pair[1], of_pair[2], first, slope_first);
+      if (of_pair[3] != 0) neck(r, inverse_r, of_pair[0], of_pair[3], of_pair[4], second, slope_second);
+    }
     if (CUT) {
       auto near = r2 < T(p.born_cutoff2);
       first = near ? first : V{}, second = near ? second : V{};
@@ -228,24 +252,24 @@ template <class T, bool CUT> class Group {
 
   void find_overlaps() {
     std::fill(sum.begin(), sum.end(), V{});
-    V* store = slopes.data();  // null where they are not kept
-    const T* necks = p.neck;
-    for (int i = 0; i < n; ++i) {
-      V of_i = sum[i];
-      for (int j = i + 1; j < n; ++j) {
-        V3 d = difference(i, j);
-        V first, second, slope_first, slope_second;
-        meet(i, j, dot(d, d), necks, first, second, slope_first, slope_second);
-        of_i += first, sum[j] += second;
-        if (store) *store++ = slope_first, *store++ = slope_second;
-        if (necks) necks += 5;
-      }
-      sum[i] = of_i;
-    }
+    over_tiles(
+        [&](int i, int from, int to) {
+          V of_i{};
+          for (int j = from; j < to; ++j) {
+            V3 d = difference(i, j);
+            V first, second, slope_first, slope_second;
+            meet(i, j, dot(d, d), first, second, slope_first, slope_second);
+            of_i += first, tile[j] += second;
+            if (slopes.empty()) continue;
+            V* store = &slopes[2 * place(i, j)];
+            store[0] = slope_first, store[1] = slope_second;
+          }
+          sum[i] += of_i;
+        },
+        [&](int start, int stop) { finish_sums(sum, start, stop); });
   }
 
   void find_radii() {  // leaves in `sum` the solvation's dE/d(1/B) without pairs, in `slope` d(1/B)/dI
-    V energy{};
     for (int i = 0; i < n; ++i) {
       T half = T(0.5) * p.reduced[i], a = p.alpha[i], b = p.beta[i], g = p.gamma[i], per_radius = 1 / p.radius[i];
       V psi = half * sum[i], value = psi * (a - psi * (b - g * psi)), rise = a - psi * (2 * b - 3 * g * psi);
@@ -256,128 +280,135 @@ template <class T, bool CUT> class Group {
       }
       V b1 = 1 / p.reduced[i] - value * per_radius, b2 = b1 * b1, b5 = b2 * b2 * b1;
       inverse[i] = b1, born[i] = 1 / b1, slope[i] = -half * per_radius * rise;
-      energy += p.self[i] * b1 + p.surface[i] * b5 * b1;
+      add(p.self[i] * b1 + p.surface[i] * b5 * b1);
       sum[i] = p.self[i] + 6 * p.surface[i] * b5;
       pull[i] = V{};
     }
-    add(energy);
   }
 
   void add_pairs() {
-    const T* terms = p.pair;
-    for (int i = 0; i < n; ++i) {
-      V energy{}, born_i{}, quarter_i{}, pull_i{};
-      V3 f_i = f[i];
-      if (p.has_born) born_i = born[i], quarter_i = T(-0.25) * inverse[i];
-      for (int j = i + 1; j < n; ++j, terms += 4) {
-        V3 d = difference(i, j);
-        V r2 = dot(d, d), r_2 = 1 / r2, push{};
-        if (p.has_pairs) {
-          V r_1 = square_root(r_2), r_6 = r_2 * r_2 * r_2, coulomb = terms[0] * r_1;
-          V attraction = terms[1] * r_6, repulsion = terms[2] * r_6 * r_6;
-          V value = repulsion - attraction;
-          push = (12 * repulsion - 6 * attraction) * r_2;
-          if (CUT) {
-            V r = r2 * r_1, t = (r - T(p.switch_start)) * T(p.switch_inverse);
-            t = t > 0 ? (t < 1 ? t : all(1)) : V{};
-            V on = 1 - t * t * t * (10 - t * (15 - 6 * t)), fall = 30 * t * t * (1 - t) * (1 - t) * T(p.switch_inverse);
-            push = push * on + value * fall * r_1 + coulomb * r_2 - 2 * T(p.k_rf) * terms[0];
-            value = value * on + coulomb + terms[0] * (T(p.k_rf) * r2 - T(p.c_rf));
-            auto near = r2 < T(p.cutoff2);
-            push = near ? push : V{}, value = near ? value : V{};
-          } else {
-            push += coulomb * r_2, value += coulomb;
+    over_tiles(
+        [&](int i, int from, int to) {
+          V energy{}, born_i{}, quarter_i{}, pull_i{};
+          V3 f_i{};
+          if (p.has_born) born_i = born[i], quarter_i = T(-0.25) * inverse[i];
+          const T* terms = p.pair + 4 * place(i, from);
+          for (int j = from; j < to; ++j, terms += 4) {
+            V3 d = difference(i, j);
+            V r2 = dot(d, d), push{};
+            if (p.has_pairs) energy += coulomb_and_lennard_jones(r2, terms, push);
+            if (p.has_born) {
+              V of_radii;
+              energy += solvation(r2, terms[3], born_i * born[j], quarter_i * inverse[j], push, of_radii);
+              pull_i += of_radii, tile[j] += of_radii;
+            }
+            V3 force = push * d;
+            f_i += force, f_tile[j] += force;
           }
-          energy += value;
-        }
-        if (p.has_born) {
-          V product = born_i * born[j], falls = exponential(r2 * quarter_i * inverse[j]);
-          V f_2 = 1 / (r2 + product * falls), value = terms[3] * square_root(f_2), per_f2 = value * f_2;
-          V of_radii = T(-0.5) * per_f2 * falls * (product + T(0.25) * r2), of_r = per_f2 * (1 - T(0.25) * falls);
-          if (CUT) {
-            auto near = r2 < T(p.born_cutoff2);
-            value = near ? value - terms[3] * T(p.born_shift) : V{};
-            of_r = near ? of_r : V{}, of_radii = near ? of_radii : V{};
-          }
-          energy += value, push += of_r, pull_i += of_radii, pull[j] += of_radii;
-        }
-        V3 force = push * d;
-        f_i += force, f[j] -= force;
-      }
-      f[i] = f_i;
-      add(energy);
-      if (p.has_born) pull[i] += pull_i;
+          add(energy);
+          f[i] += f_i;
+          if (p.has_born) pull[i] += pull_i;
+        },
+        [&](int start, int stop) {
+          finish_forces(start, stop);
+          if (p.has_born) finish_sums(pull, start, stop);
+        });
+  }
+
+  // The energy of a pair; adds to `push` what pushes it apart, -U'(r) / r.
+  V coulomb_and_lennard_jones(V r2, const T* terms, V& push) const {
+    V r_2 = 1 / r2, r_1 = square_root(r_2), r_6 = r_2 * r_2 * r_2, coulomb = terms[0] * r_1;
+    V attraction = terms[1] * r_6, repulsion = terms[2] * r_6 * r_6;
+    V value = repulsion - attraction, own = (12 * repulsion - 6 * attraction) * r_2;
+    if (!CUT) {
+      push += own + coulomb * r_2;
+      return value + coulomb;
     }
+    V r = r2 * r_1, t = (r - T(p.switch_start)) * T(p.switch_inverse);
+    t = t > 0 ? (t < 1 ? t : all(1)) : V{};
+    V on = 1 - t * t * t * (10 - t * (15 - 6 * t)), fall = 30 * t * t * (1 - t) * (1 - t) * T(p.switch_inverse);
+    own = own * on + value * fall * r_1 + coulomb * r_2 - 2 * T(p.k_rf) * terms[0];
+    value = value * on + coulomb + terms[0] * (T(p.k_rf) * r2 - T(p.c_rf));
+    auto near = r2 < T(p.cutoff2);
+    push += near ? own : V{};
+    return near ? value : V{};
+  }
+
+  // The energy of a pair at fixed radii; adds to `push`, and gives in `of_radii` what changes with them, B dE/dB.
+  V solvation(V r2, T qq, V product, V quarter, V& push, V& of_radii) const {
+    V falls = exponential(r2 * quarter), f_2 = 1 / (r2 + product * falls), value = qq * square_root(f_2), per_f2 = value * f_2;
+    V own = per_f2 * (1 - T(0.25) * falls);
+    of_radii = T(-0.5) * per_f2 * falls * (product + T(0.25) * r2);
+    if (CUT) {
+      auto near = r2 < T(p.born_cutoff2);
+      value = near ? value - qq * T(p.born_shift) : V{};
+      own = near ? own : V{}, of_radii = near ? of_radii : V{};
+    }
+    push += own;
+    return value;
   }
 
   void add_chain() {  // forces through the Born radii
     for (int i = 0; i < n; ++i) slope[i] *= sum[i] - born[i] * pull[i];
-    const V* store = slopes.data();
-    const T* necks = p.neck;
-    for (int i = 0; i < n; ++i) {
-      V3 f_i = f[i];
-      for (int j = i + 1; j < n; ++j) {
-        V3 d = difference(i, j);
-        V first, second, unused;
-        if (store) {
-          first = *store++, second = *store++;
-        } else {
-          meet(i, j, dot(d, d), necks, unused, unused, first, second);
-          if (necks) necks += 5;
-        }
-        V3 force = (slope[i] * first + slope[j] * second) * d;
-        f_i -= force, f[j] += force;
-      }
-      f[i] = f_i;
-    }
+    over_tiles(
+        [&](int i, int from, int to) {
+          V3 f_i{};
+          for (int j = from; j < to; ++j) {
+            V3 d = difference(i, j);
+            V first, second, unused;
+            if (slopes.empty()) {
+              meet(i, j, dot(d, d), unused, unused, first, second);
+            } else {
+              const V* store = &slopes[2 * place(i, j)];
+              first = store[0], second = store[1];
+            }
+            V3 force = -(slope[i] * first + slope[j] * second) * d;
+            f_i += force, f_tile[j] += force;
+          }
+          f[i] += f_i;
+        },
+        [&](int start, int stop) { finish_forces(start, stop); });
   }
 
   void add_apart() {
-    V energy{};
     for (int m = 0; m < p.apart; ++m) {
       int i = p.apart_atoms[2 * m], j = p.apart_atoms[2 * m + 1];
       const T* terms = p.apart_terms + 3 * m;
       V3 d = p.apart_images ? difference(i, j) : x[i] - x[j];
       V r_2 = 1 / dot(d, d), r_6 = r_2 * r_2 * r_2, coulomb = terms[0] * square_root(r_2);
       V attraction = terms[1] * r_6, repulsion = terms[2] * r_6 * r_6;
-      energy += coulomb + repulsion - attraction;
+      add(coulomb + repulsion - attraction);
       V3 force = ((coulomb + 12 * repulsion - 6 * attraction) * r_2) * d;
       f[i] += force, f[j] -= force;
     }
-    add(energy);
   }
 
   void add_bonds() {
-    V energy{};
     for (int m = 0; m < p.bonds; ++m) {
       int i = p.bond_atoms[2 * m], j = p.bond_atoms[2 * m + 1];
       T length = p.bond_terms[2 * m], k = p.bond_terms[2 * m + 1];
       V3 d = x[i] - x[j];
       V r = square_root(dot(d, d)), stretch = r - length;
-      energy += T(0.5) * k * stretch * stretch;
+      add(T(0.5) * k * stretch * stretch);
       V3 force = (-k * stretch / r) * d;
       f[i] += force, f[j] -= force;
     }
-    add(energy);
   }
 
   void add_angles() {
-    V energy{};
     for (int m = 0; m < p.angles; ++m) {
       const int32_t* a = p.angle_atoms + 3 * m;
       T angle = p.angle_terms[2 * m], k = p.angle_terms[2 * m + 1];
       V3 u = x[a[0]] - x[a[1]], v = x[a[2]] - x[a[1]], normal = cross(u, v);
       V along = dot(u, v), across = square_root(dot(normal, normal)), bend = arctangent(along, across) - angle;
-      energy += T(0.5) * k * bend * bend;
+      add(T(0.5) * k * bend * bend);
       V push = -k * bend / across;
       V3 first = push * ((along / dot(u, u)) * u - v), last = push * ((along / dot(v, v)) * v - u);
       f[a[0]] += first, f[a[2]] += last, f[a[1]] -= first, f[a[1]] -= last;
     }
-    add(energy);
   }
 
   void add_torsions() {
-    V energy{};
     for (int m = 0; m < p.torsions; ++m) {
       const int32_t* q = p.torsion_atoms + 5 * m;
       const T *a = p.torsion_terms + 12 * m, *b = a + 6;
@@ -385,19 +416,19 @@ template <class T, bool CUT> class Group {
       V per_v2 = 1 / dot(v, v), length = 1 / square_root(per_v2), left2 = dot(left, left), right2 = dot(right, right);
       V scale = 1 / square_root(left2 * right2), c = dot(left, right) * scale, s = length * dot(u, right) * scale;
       V c_n = c, s_n = s, rise = b[0] * c - a[0] * s;
-      energy += a[0] * c + b[0] * s;
+      V energy = a[0] * c + b[0] * s;
       for (int k = 1; k < q[4]; ++k) {
         V next = c_n * c - s_n * s;
         s_n = s_n * c + c_n * s, c_n = next;
         energy += a[k] * c_n + b[k] * s_n;
         rise += T(k + 1) * (b[k] * c_n - a[k] * s_n);
       }
+      add(energy);
       V3 first = (rise * length / left2) * left, last = (-rise * length / right2) * right;
       V3 middle = (dot(u, v) * per_v2) * first - (dot(w, v) * per_v2) * last;
       f[q[0]] += first, f[q[1]] -= first, f[q[1]] -= middle;
       f[q[3]] += last, f[q[2]] -= last, f[q[2]] += middle;
     }
-    add(energy);
   }
 };
 
@@ -449,6 +480,10 @@ template <class T> int64_t choose(const Parameters<T>& p, const Batch<T>& batch,
 }
 
 extern "C" {
-int64_t evaluate_float(const Parameters<float>* p, const Batch<float>* batch, int64_t threads) { return choose(*p, *batch, threads); }
-int64_t evaluate_double(const Parameters<double>* p, const Batch<double>* batch, int64_t threads) { return choose(*p, *batch, threads); }
+int64_t evaluate_float(const Parameters<float>* p, const Batch<float>* batch, int64_t threads) {
+  return choose(*p, *batch, threads);
+}
+int64_t evaluate_double(const Parameters<double>* p, const Batch<double>* batch, int64_t threads) {
+  return choose(*p, *batch, threads);
+}
 }

@@ -44,6 +44,7 @@ KINDS = {"pairs": Nonbonded, "born": Born, "bond": HarmonicBond, "angle": Harmon
 HIGHEST = 6  # multiple of the angle in a torsion; that of OpenMM
 SERIES_ERROR = {torch.float32: 1e-8, torch.float64: 3e-15}  # of artanh(t) / t
 LONGEST_SERIES = 60
+FEWEST_PAIRS = 2**18  # of atoms, ordered, in all configurations of a thread: a millisecond, beside which its start is short
 
 
 class Parameters(ctypes.Structure):
@@ -146,7 +147,8 @@ class Kernel:
         found = torch.empty_like(x) if forces else None
         at = None if found is None else found.data_ptr()
         batch = Batch(x.data_ptr(), len(x), per_energy, per_force, energy.data_ptr(), at)
-        if not self._evaluate(ctypes.byref(self.parameters), ctypes.byref(batch), torch.get_num_threads()):
+        threads = min(torch.get_num_threads(), 1 + len(x) * self.parameters.atoms**2 // FEWEST_PAIRS)
+        if not self._evaluate(ctypes.byref(self.parameters), ctypes.byref(batch), threads):
             raise MemoryError(f"there is no memory for the pairs of {self.parameters.atoms} atoms.")
         return energy, found
 

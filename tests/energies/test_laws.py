@@ -119,6 +119,20 @@ class TestEveryEnergy:
         assert (energy.n_values, energy.n_gradients) == (8, 4)
         assert energy.at(energy.kT).n_values == 0
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_value_and_gradient_are_those_of_autograd(self, make, dtype):
+        energy = make()
+        x = configurations(energy, 6).to(dtype).requires_grad_()
+        u = energy(x)
+        (gradient,) = torch.autograd.grad(u.sum(), x)
+        calls = energy.n_values, energy.n_gradients
+        found_u, found = energy.value_and_gradient(x)
+        assert (energy.n_values, energy.n_gradients) == (calls[0] + 6, calls[1] + 6)
+        assert not found_u.requires_grad
+        assert not found.requires_grad
+        torch.testing.assert_close(found_u, u.detach())
+        torch.testing.assert_close(found, gradient)
+
     @pytest.mark.parametrize("change", ["one more", "one axis less", "no batch"])
     def test_wrong_shapes_are_refused(self, make, change):
         energy = make()

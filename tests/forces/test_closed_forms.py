@@ -12,7 +12,7 @@ import openmm
 import pytest
 import torch
 from openmm.app.internal.customgbforces import GBSAOBC2Force
-from systems import ALANINE, ALANINES, KINDS, PEPTIDES, app, cluster, force_field, gbsa, nonbonded, one
+from systems import ALANINE, ALANINES, KINDS, PEPTIDES, app, cluster, force_field, gbsa, one
 
 import lit_bg.forces.kernel as module
 from lit_bg.forces import ForceField, translate
@@ -83,11 +83,10 @@ def salted() -> tuple[openmm.System, np.ndarray]:
     return system, np.asarray(read.positions.value_in_unit(openmm.unit.nanometer))
 
 
-def swallowed(model: str) -> tuple[openmm.System, np.ndarray]:
-    """Atoms of which some hold others, in a model of Amber."""
+def amber_model(model: str, n: int, reduced: float, scaled: float) -> openmm.CustomGBForce:
+    """A model of Amber for n atoms whose spheres grow from atom to atom."""
     known, _ = force_field(ALANINE, ["amber96.xml", f"implicit/{model}.xml"])
     (force,) = (f for f in known.getForces() if isinstance(f, openmm.CustomGBForce))
-    system, x = one(lambda n: openmm.HarmonicBondForce())
     made = openmm.CustomGBForce()
     for k in range(force.getNumPerParticleParameters()):
         made.addPerParticleParameter(force.getPerParticleParameterName(k))
@@ -97,10 +96,15 @@ def swallowed(model: str) -> tuple[openmm.System, np.ndarray]:
         made.addComputedValue(*force.getComputedValueParameters(k))
     for k in range(force.getNumEnergyTerms()):
         made.addEnergyTerm(*force.getEnergyTermParameters(k))
-    for i in range(len(x)):
-        q, _, _, *others = force.getParticleParameters(i)
-        made.addParticle([q, 0.1 + 0.01 * i, 0.2 + 0.02 * i, *others])
-    system.addForce(made)
+    for i in range(n):
+        q, _, _, *others = force.getParticleParameters(i % 22)
+        made.addParticle([q, reduced * (1 + i / n), scaled * (1 + i / n), *others])
+    return made
+
+
+def swallowed(model: str) -> tuple[openmm.System, np.ndarray]:
+    """Atoms of which some hold others, in a model of Amber."""
+    system, x = one(lambda n: amber_model(model, n, 0.1, 0.2))
     return system, 0.3 * x  # at distances from 0.05 nm
 
 
@@ -187,8 +191,8 @@ class TestKernel:
         x = batch("penta_alanine implicit/gbn2.xml", 8)
         kept = translate(system).energy_and_forces(x)
         source = module.SOURCE.read_text()
-        assert "MOST_STORED = 1 << 25" in source
-        (tmp_path / "kernel.cpp").write_text(source.replace("MOST_STORED = 1 << 25", "MOST_STORED = 0"))
+        assert "MOST_STORED = 1 << 20" in source
+        (tmp_path / "kernel.cpp").write_text(source.replace("MOST_STORED = 1 << 20", "MOST_STORED = 0"))
         monkeypatch.setattr(module, "SOURCE", tmp_path / "kernel.cpp")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         monkeypatch.setattr(module, "library", module.library.__wrapped__)
@@ -332,15 +336,20 @@ def test_a_series_that_would_be_too_long_is_none():
 
 
 @needs_compiler
-@pytest.mark.parametrize("n", [2, 700])
-def test_forces_of_any_size_are_those_of_torch(n):
+@pytest.mark.parametrize("model", ["obc2", "gbn2"])
+@pytest.mark.parametrize("n", [64, 65, 300])
+def test_many_tiles_of_atoms(n, model):
     system, _ = cluster(n)
-    system.addForce(nonbonded(0)(n) if n > 3 else gbsa(0)(n))
-    system.addForce(openmm.GBSAOBCForce()) if n > 3 else None
-    for i in range(n if n > 3 else 0):
-        system.getForce(1).addParticle(0.1 * (-1) ** i, 0.12 + 1e-5 * i, 0.8)
-    grid = torch.cartesian_prod(*[torch.arange(9.0, dtype=torch.float64)] * 3)[:n] * 0.3
-    x = grid + 0.02 * torch.randn(2, n, 3, dtype=torch.float64)
-    torch.testing.assert_close(
-        by("kernel", system).energy_and_forces(x), by("torch", system).energy_and_forces(x), rtol=1e-9, atol=1e-8
-    )
+    pairs = openmm.NonbondedForce()
+    for i in range(n):
+        pairs.addParticle(0.1 * (-1) ** i, 0.25, 0.3)
+    pairs.addException(0, n - 1, 0.2, 0.3, 0.1)
+    system.addForce(pairs)
+    system.addForce(amber_model(model, n, 0.1, 0.08))
+    grid = torch.cartesian_prod(*[torch.arange(7.0, dtype=torch.float64)] * 3)[:n] * 0.3
+    x = grid + 0.02 * torch.randn(5, n, 3, dtype=torch.float64)
+    right = by("torch", system).energy_and_forces(x)
+    torch.testing.assert_close(by("kernel", system).energy_and_forces(x), right, rtol=1e-10, atol=1e-9)
+    single = by("kernel", system).energy_and_forces(x.float())[1]
+    exact = by("torch", system).energy_and_forces(x.float().double())[1]
+    assert (single - exact).abs().max() < 2e-5 * exact.square().mean().sqrt()

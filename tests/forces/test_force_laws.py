@@ -95,6 +95,17 @@ class TestEveryForce:
         torch.testing.assert_close(spoilt[[0, 2, 3, 4]], energy[[0, 2, 3, 4]], rtol=1e-12, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_every_force_follows_its_configurations_to_their_device(name):
+    """On the device without memory, where a tensor left on the CPU is found out as on any other."""
+    system, x0 = ALL[name]()
+    field, x = translate(system), torch.zeros(5, *x0.shape, device="meta")
+    for code in ("torch", "autograd"):
+        field.code = code
+        for found in (*field.energy_and_forces(x), *field.components(x).values(), field.energy(x)):
+            assert found.device.type == "meta"
+
+
 # Measured with OpenMM 8.6.1 [kJ/mol], of the file's geometry without noise
 COMPONENTS = {
     "amber96 implicit/obc1": (
