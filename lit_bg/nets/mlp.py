@@ -27,17 +27,20 @@ class MLP(nn.Module):
     0.0
     """
 
+    layers: list[nn.Linear]
+
     def __init__(self, n_in: int, n_out: int, hidden: Sequence[int] = (64, 64)) -> None:
         super().__init__()
         widths = [n_in, *hidden, n_out]
         if min(widths) < 1:
             raise ValueError(f"every layer of an MLP needs at least one unit, got widths {widths}.")
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths[:-1]))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths[:-1]))  # type: ignore[assignment]
         self.weight = nn.Parameter(torch.zeros(n_out, widths[-2]))
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in) -> (B, n_out); in memory the batch is the fast axis, as elementwise maps like it."""
+        x = x.T
         for layer in self.layers:
-            x = F.silu(layer(x))
-        return torch.addmm(self.bias[:, None], self.weight, x.T).T
+            x = F.silu(torch.addmm(layer.bias[:, None], layer.weight, x))
+        return torch.addmm(self.bias[:, None], self.weight, x).T
