@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_bg.transforms.bins import Bin, find_bin
+from lit_bg.transforms.bins import Bin, find_bin, split
 from lit_bg.transforms.conditional import ConditionalMap, bounded_log_scale
 from lit_bg.transforms.domain import Kind
 
@@ -62,12 +63,11 @@ class Spline(ConditionalMap):
         self.register_buffer("circular", (kinds == Kind.CIRCULAR).to(torch.get_default_dtype())[:, None])
         self.register_buffer("scale", 1 + (LINEAR_BOUND - 1) * self.linear)
 
-    def _split(self, params: Tensor) -> tuple[Tensor, ...]:
+    def _split(self, params: Tensor) -> tuple[Any, ...]:
         """Widths, heights, first slope, slopes between bins, last slope; shift and log scale, zero where unused."""
-        # One split: its gradient is one concatenation, while every slice would fill a tensor of zeros.
         K = self.bins
-        widths, heights, first, slopes, last = params.split([K, K, 1, K - 1, 1])
-        first, last = first.squeeze(0), last.squeeze(0)
+        widths, heights, start, slopes, end = split(params, [K, K, 1, K - 1, 1])
+        first, last = start.single[0], end.single[0]
         shift = self.linear * first + self.circular * last
         log_scale = self.linear * bounded_log_scale(last)
         last = self.circular * first + (1 - self.linear - self.circular) * last

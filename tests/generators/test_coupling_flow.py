@@ -32,6 +32,20 @@ class Torus(Energy):
         return torch.cos(math.pi * x).sum(-1)
 
 
+class Mixed(Energy):
+    """Three lines, two intervals and two circles."""
+
+    event_shape = (7,)
+
+    @property
+    def domain(self):
+        kinds = torch.tensor([Kind.LINEAR] * 3 + [Kind.BOUNDED] * 2 + [Kind.CIRCULAR] * 2)
+        return Domain(kinds, -torch.ones(7), torch.ones(7))
+
+    def potential(self, x):
+        return x.square().sum(-1)
+
+
 def rng():
     return torch.Generator().manual_seed(0)
 
@@ -140,3 +154,28 @@ def test_compiled_is_eager():
 
     for other in (copy.deepcopy(compiled), pickle.loads(pickle.dumps(compiled))):
         torch.testing.assert_close(other.sample(64, rng())[0], results[1][0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 50])
+def test_compiled_single_precision_is_eager_double_precision(batch):
+    """On lines (tails too), intervals and circles, at the first call and after a step of training."""
+    torch.manual_seed(0)
+    flow = CouplingFlow(blocks=1, hidden=(9, 8), bins=4, compile=True).build(Mixed())
+    exact = CouplingFlow(blocks=1, hidden=(9, 8), bins=4).build(Mixed())
+    for p in flow.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    for _ in range(2):
+        exact.double().load_state_dict(flow.state_dict())
+        with torch.no_grad():
+            x, log_q = flow.sample(batch, rng())
+            x[0, :3] = torch.tensor([12.0, -9.0, 0.5])  # beyond the splines
+            torch.testing.assert_close(log_q[1:].double(), exact.log_prob(x[1:].double()), rtol=1e-6, atol=1e-4)
+        for each, at in ((flow, x), (exact, x.double())):
+            each.zero_grad()
+            log_prob = each.log_prob(at)
+            log_prob.mean().backward()
+        torch.testing.assert_close(flow.log_prob(x).double(), log_prob, rtol=1e-6, atol=1e-4)
+        for (name, p), q in zip(flow.named_parameters(), exact.parameters(), strict=True):
+            torch.testing.assert_close(p.grad.double(), q.grad, rtol=1e-3, atol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
+        torch.optim.SGD(flow.parameters(), 1e-5).step()

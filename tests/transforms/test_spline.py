@@ -5,6 +5,7 @@ import torch
 
 from lit_bg.transforms import Kind, Spline, bins
 from lit_bg.transforms.spline import LINEAR_BOUND
+from lit_bg.transforms.unrolled_bins import FindUnrolled
 
 KINDS = torch.tensor([Kind.LINEAR, Kind.BOUNDED, Kind.CIRCULAR])
 
@@ -81,16 +82,44 @@ def test_violent_parameters_stay_finite_and_inside(dtype):
         assert (x[1:].abs() <= 1 + 1e-5).all()
 
 
-@pytest.mark.parametrize("by_height", [False, True])
-def test_the_form_for_compilers_is_the_same_function(by_height):
-    z = points()
-    w, h, s = params(Spline(KINDS, bins=5)).split([5, 5, 6])
-    eager = bins._gathered(z, w, h, s[1:-1], by_height)
-    fused = bins._unrolled(z, w, h, s[1:-1], by_height)
-    for a, b in zip(eager, fused, strict=True):
-        torch.testing.assert_close(a, b, check_dtype=False)
-    number = eager[-1]
-    assert torch.equal(bins._put(number, z, 5, fused=False), bins._put(number, z, 5, fused=True))
+class TestTheFormForCompilers:
+    """The same functions and gradients, in float64, run without a compiler: `test_compiled_is_eager` runs them with one."""
+
+    @pytest.mark.parametrize("by_height", [False, True])
+    def test_finds_the_same_bins(self, by_height):
+        K, z = 5, points()
+        w, h, s = params(Spline(KINDS, bins=K))[:-2].split([K, K, K - 1])
+        gathered = bins._gathered(z, w, h, s, by_height)
+        unrolled = FindUnrolled.apply(z, bins.MIN_BIN, by_height, w, h, *w, *h, *s)
+        for a, b in zip(gathered, unrolled, strict=True):
+            torch.testing.assert_close(a, b, check_dtype=False, rtol=1e-12, atol=1e-12)
+
+    @pytest.mark.parametrize("by_height", [False, True])
+    def test_gradient_is_that_of_finite_differences(self, by_height):
+        K, z = 3, points(4)
+        single = [row.requires_grad_() for row in params(Spline(KINDS, bins=K), 4)[:-2]]
+
+        def found(*rows):
+            w, h = (torch.stack(rows[i : i + K]).detach() for i in (0, K))
+            return FindUnrolled.apply(z, bins.MIN_BIN, by_height, w, h, *rows)[:-1]
+
+        assert torch.autograd.gradcheck(found, single)
+
+    @pytest.mark.parametrize("n", [1, 64])
+    @pytest.mark.parametrize("run", ["forward", "inverse"])
+    def test_makes_the_same_spline(self, run, n, monkeypatch):
+        spline, results = Spline(KINDS).double(), []
+        z = points(n)
+        z[0] *= 2 * LINEAR_BOUND  # half of them in the tails
+        weights = torch.randn(2, 3, n, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+        for compiling in (False, True):
+            monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
+            at, p = z.clone().requires_grad_(), params(spline, n).requires_grad_()
+            x, ladj = getattr(spline, run)(at, p)
+            value = (weights[0] * x).sum() + (weights[1, 0] * ladj).sum()
+            results.append([x, ladj, *torch.autograd.grad(value, [at, p])])
+        for a, b in zip(*results, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
 def test_bins_out_of_range_are_refused():
