@@ -32,14 +32,16 @@ class ClosedForms(nn.Module):
         super().__init__()
         self.n = n
         self.register_buffer("box", box, persistent=False)
-        self.bonded = nn.ModuleList(f for f in forces if isinstance(f, Bonded))
+        bonded = [f for f in forces if isinstance(f, Bonded)]
+        bonded += [f.apart for f in forces if isinstance(f, Nonbonded) and f.apart is not None]
+        self.bonded = nn.ModuleList(bonded)
         of_pairs = [f for f in forces if isinstance(f, (Nonbonded, CustomNonbonded))]
         of_radii = [f for f in forces if isinstance(f, Born)]
         self.has_pairs = bool(of_pairs or of_radii)
         self.pairs = Pairs(n if self.has_pairs else 0)
         self.of_pairs = nn.ModuleList(f.on(self.pairs) for f in of_pairs)
         self.of_radii = nn.ModuleList(f.on(self.pairs) for f in of_radii)
-        rows = torch.cat([f.atoms.T.flatten() for f in forces if isinstance(f, Bonded)] or [torch.zeros(0, dtype=torch.long)])
+        rows = torch.cat([f.atoms.T.flatten() for f in bonded] or [torch.zeros(0, dtype=torch.long)])
         self.register_buffer("rows", rows, persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,6 +79,4 @@ def has_closed_form(force: Force) -> bool:
     """Say whether a force is one that `ClosedForms` evaluates."""
     if isinstance(force, Bonded):
         return not force.periodic
-    if isinstance(force, Nonbonded):
-        return force.apart is None
-    return isinstance(force, (Born, CustomNonbonded))
+    return isinstance(force, (Nonbonded, Born, CustomNonbonded))

@@ -175,8 +175,7 @@ class Kernel:
             table[special] = 0.0
             p.apart_images = int(force.periodic)
         else:
-            atoms = torch.stack([force.apart.between.i, force.apart.between.j], -1)
-            terms = torch.cat([force.apart_qq, force.apart_c6, force.apart_c12], -1)
+            atoms, terms = force.apart.atoms, torch.cat([force.apart.qq, force.apart.c6, force.apart.c12], -1)
         p.apart, p.apart_atoms, p.apart_terms = len(atoms), self._at(atoms, torch.int32), self._at(terms)
         return table
 
@@ -279,8 +278,9 @@ def library() -> ctypes.CDLL | None:
     try:
         try:
             return _load(cache_folder / f"kernel-{key}.so", compiler, flags)
-        except PermissionError:
-            return _load(Path(tempfile.mkdtemp()) / "kernel.so", compiler, flags)
+        except OSError:  # a folder that cannot be written, or that nothing may be run from
+            with tempfile.TemporaryDirectory() as folder:
+                return _load(Path(folder) / "kernel.so", compiler, flags)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         reason = next((line for line in said.splitlines() if "error" in line), said.strip().splitlines()[0])

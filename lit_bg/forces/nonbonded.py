@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lit_bg.forces.base import Force, Frame, System, Untranslatable, total
+from lit_bg.forces.base import Bonded, Force, Frame, System, Untranslatable, total
 from lit_bg.forces.bonded import Distances
 from lit_bg.forces.unordered_pairs import Pairs
 
@@ -35,9 +35,6 @@ class Nonbonded(Force):
     qq: Tensor  # (N, N, 1), half: every pair is there twice [kJ/mol nm]
     c6: Tensor  # (N, N, 1) half of 4 epsilon sigma^6
     c12: Tensor
-    apart_qq: Tensor  # (E, 1) of exceptions without images
-    apart_c6: Tensor
-    apart_c12: Tensor
     exceptional: Tensor  # (N, N, 1) bool: without cutoff and reaction field
 
     def __init__(self, force: Any, system: System) -> None:
@@ -60,12 +57,11 @@ class Nonbonded(Force):
         for a, b in ((i, j), (j, i)):
             exceptional[a, b] = True
             table[:, a, b] = 0.0 if apart else values.T
-        self.apart = None
-        if apart:  # distances of exceptions are not those to the nearest image
-            self.apart = Distances(pairs, n)
-            self._register("apart_", values.T)
+        # distances of these exceptions are not those to the nearest image
+        self.apart = PairsApart(pairs, n, *_strengths(*values.T)) if apart else None
         others = 1 - torch.eye(n, dtype=torch.float64)
-        self._register("", table, 0.5 * others)
+        for name, value in zip(("qq", "c6", "c12"), _strengths(*table), strict=True):
+            self.register_buffer(name, (0.5 * others * value)[..., None], persistent=False)
         self.register_buffer("exceptional", exceptional[:, :, None], persistent=False)
 
         self.k_rf = self.c_rf = self.tail = 0.0
@@ -78,12 +74,6 @@ class Nonbonded(Force):
             assert self.cutoff is not None
             self.tail = _dispersion_beyond(sigma, epsilon, self.cutoff, self.switch) / float(system.box.diagonal().prod())
 
-    def _register(self, prefix: str, table: Tensor, weight: Tensor | float = 1.0) -> None:
-        """Parameters of pairs, from their charge product, sigma and epsilon."""
-        qq, sigma, epsilon = table
-        for name, value in {"qq": COULOMB * qq, "c6": 4 * epsilon * sigma**6, "c12": 4 * epsilon * sigma**12}.items():
-            self.register_buffer(prefix + name, (weight * value)[..., None], persistent=False)
-
     def energy(self, frame: Frame) -> Tensor:
         inverse = frame.inverse_distance
         lennard_jones = _lennard_jones(inverse, self.c12, self.c6)
@@ -95,18 +85,48 @@ class Nonbonded(Force):
         field = torch.where(self.exceptional, 0.0, self.k_rf * frame.pairs - self.c_rf)
         terms = self.qq * (inverse + field) + lennard_jones
         energy = total(torch.where(self.exceptional | (frame.pairs < self.cutoff**2), terms, 0.0)) + self.tail
-        if self.apart is None:
-            return energy
-        inverse = 1 / self.apart(frame)
-        return energy + total(self.apart_qq * inverse + _lennard_jones(inverse, self.apart_c12, self.apart_c6))
+        return energy if self.apart is None else energy + self.apart.energy(frame)
 
     def on(self, pairs: Pairs) -> NonbondedPairs:
         """Return the closed form over unordered pairs."""
         return NonbondedPairs(self, pairs)
 
 
+class PairsApart(Bonded):
+    """Coulomb and Lennard-Jones interactions of single pairs, without cutoff and images.
+
+    Args:
+        atoms: (E, 2).
+        n: number of all atoms.
+        qq, c6, c12: (E,) [kJ/mol] times powers of nm.
+    """
+
+    qq: Tensor  # (E, 1), as all tables
+    c6: Tensor
+    c12: Tensor
+
+    def __init__(self, atoms: Tensor, n: int, qq: Tensor, c6: Tensor, c12: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("atoms", atoms, persistent=False)
+        self.distances = Distances(atoms, n)
+        for name, value in {"qq": qq, "c6": c6, "c12": c12}.items():
+            self.register_buffer(name, value[:, None], persistent=False)
+
+    def energy(self, frame: Frame) -> Tensor:
+        inverse = 1 / self.distances(frame)
+        return total(self.qq * inverse + _lennard_jones(inverse, self.c12, self.c6))
+
+    def closed_form(self, *x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        d = x[0] - x[1]
+        inverse2 = 1 / d.square().sum(1)
+        value, push = _lennard_jones_and_push(inverse2, self.c12, self.c6)
+        coulomb = self.qq * inverse2.sqrt()
+        gradient = -(push + coulomb * inverse2)[:, None] * d
+        return value + coulomb, (gradient, -gradient)
+
+
 class NonbondedPairs(nn.Module):
-    """The closed form over unordered pairs; exceptions without images (`apart`) are single terms of it.
+    """The closed form over unordered pairs, but for those `apart`.
 
     Args:
         force: whose tables are taken.
@@ -150,6 +170,11 @@ def _lennard_jones_and_push(inverse2: Tensor, c12: Tensor, c6: Tensor) -> tuple[
     r6 = inverse2 * inverse2 * inverse2
     attraction, repulsion = c6 * r6, c12 * r6 * r6
     return repulsion - attraction, (12 * repulsion - 6 * attraction) * inverse2
+
+
+def _strengths(qq: Tensor, sigma: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return charge products in kJ/mol nm, c6 and c12 of pairs with these parameters."""
+    return COULOMB * qq, 4 * epsilon * sigma**6, 4 * epsilon * sigma**12
 
 
 def _lennard_jones(inverse: Tensor, c12: Tensor, c6: Tensor) -> Tensor:

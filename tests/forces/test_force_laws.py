@@ -131,11 +131,14 @@ def test_six_alanine_dipeptides(name):
 
 
 slow = pytest.mark.slow
+COMPILED_SLOWLY = (
+    "CustomGB", "CustomNonbonded groups", "GBSAOBC cutoff", "Nonbonded in a box, switched", "amber96 implicit/gbn2"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "name",
-    ["PeriodicTorsion", *(pytest.param(n, marks=slow) for n in ("CustomGB", "GBSAOBC cutoff", "amber96 implicit/obc1"))],
+    ["PeriodicTorsion", "GBSAOBC", *(pytest.param(n, marks=slow) for n in COMPILED_SLOWLY)],
 )
 def test_compiled_equals_eager(name, recwarn):
     system, x0 = ALL[name]()
