@@ -37,7 +37,7 @@ template <> struct Vectors<float> {
   static constexpr int digits = 23, exp_terms = 7, atan_terms = 6;
   static constexpr int32_t one = 0x3f800000;       // the bits of 1
   static constexpr float shifter = 12582912.0f;    // 1.5 * 2^23: adding it rounds to an integer, in the last bits
-  static constexpr float lowest = -87.0f, highest = 88.0f;
+  static constexpr float lowest = -60.0f, highest = 60.0f;
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
 };
 template <> struct Vectors<double> {
@@ -46,7 +46,7 @@ template <> struct Vectors<double> {
   static constexpr int digits = 52, exp_terms = 13, atan_terms = 12;
   static constexpr int64_t one = 0x3ff0000000000000;
   static constexpr double shifter = 6755399441055744.0;
-  static constexpr double lowest = -708.0, highest = 709.0;
+  static constexpr double lowest = -500.0, highest = 500.0;
   static constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
 };
 
@@ -150,7 +150,9 @@ template <class T, bool CUT> class Group {
   static V all(T value) { return V{} + value; }
   static V rounded(V a) { return (a + Of::shifter) - Of::shifter; }
 
-  static V exponential(V a) {  // 2^n times a Taylor series on |r| < ln(2) / 2; the smallest normal number for all below
+  // 2^n times a Taylor series on |r| < ln(2) / 2. Below `lowest` it stays at 1e-26 (1e-217): products of smaller numbers are
+  // no normal numbers any more, on which a processor takes a hundred times as long.
+  static V exponential(V a) {
     a = a > Of::lowest ? a : (a == a ? all(Of::lowest) : a);
     V shifted = a * T(1.4426950408889634074) + Of::shifter, n = shifted - Of::shifter;
     V r = (a - n * Of::ln2_high) - n * Of::ln2_low, series = all(1);
