@@ -62,6 +62,11 @@ template <> inline Vectors<float>::Real square_root(Vectors<float>::Real x) { re
 template <> inline Vectors<double>::Real square_root(Vectors<double>::Real x) { return _mm256_sqrt_pd(x); }
 #endif
 
+template <class V> inline V natural_logarithm(V x) {  // lane by lane: slow
+  for (unsigned lane = 0; lane < sizeof(V) / sizeof(x[0]); ++lane) x[lane] = std::log(x[lane]);
+  return x;
+}
+
 template <class V> struct Three {
   V x, y, z;
   Three operator-(const Three& b) const { return {x - b.x, y - b.y, z - b.z}; }
@@ -86,7 +91,7 @@ template <class T> struct Parameters {
   const T* pair;                                                   // (P, 4) qq, c6, c12; qq of generalised Born
   const T* neck;                                                   // null, or (P, 5) reach; m, d of the first, of the second
   const T *reduced, *scaled, *radius, *alpha, *beta, *gamma, *self, *surface;  // (N)
-  const T* series;                                                 // of artanh(t) / t in t^2
+  const T* series;                                                 // of artanh(t) / t in t^2; without terms: none is short
   const int32_t* apart_atoms; const T* apart_terms;                // (E, 2), (E, 3) qq, c6, c12 without cutoff
   const int32_t* bond_atoms; const T* bond_terms;                  // (M, 2), (M, 2) length, k
   const int32_t* angle_atoms; const T* angle_terms;                // (M, 3), (M, 2) angle, k
@@ -195,9 +200,14 @@ template <class T, bool CUT> class Group {
     V lower = apart > reduced ? apart : all(reduced);
     V both = upper + lower, product = upper * lower, w = 1 / (product * both);  // one division for three reciprocals
     V inverse_lower = w * upper * both, inverse_upper = w * lower * both, t = (upper - lower) * (w * product);
-    V z = t * t, series = all(p.series[p.series_terms - 1]);
-    for (int k = int(p.series_terms) - 2; k >= 0; --k) series = series * z + p.series[k];
-    V logarithm = -t * series * inverse_r;  // ln(lower / upper) / 2r
+    V logarithm;  // ln(lower / upper) / 2r
+    if (p.series_terms) {
+      V z = t * t, series = all(p.series[p.series_terms - 1]);
+      for (int k = int(p.series_terms) - 2; k >= 0; --k) series = series * z + p.series[k];
+      logarithm = -t * series * inverse_r;
+    } else {
+      logarithm = T(0.5) * natural_logarithm(lower * inverse_upper) * inverse_r;
+    }
     V squares = T(0.25) * (inverse_upper - inverse_lower) * (inverse_upper + inverse_lower), s = scaled * inverse_r;
     V value = inverse_lower - inverse_upper + (r - scaled * s) * squares + logarithm;
     V slope_of = ((1 + s * s) * squares - logarithm * inverse_r) * inverse_r;

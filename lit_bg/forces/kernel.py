@@ -195,7 +195,6 @@ class Kernel:
             m, d = 2 * force.depth[..., 0], force.distance[..., 0]
             p.neck = self._at(torch.stack([force.reach[i, j, 0], m[i, j], d[i, j], m[j, i], d[j, i]], -1))
         series = artanh_series(largest_square(force), SERIES_ERROR[self.dtype])
-        assert series is not None  # else it is not served
         p.series_terms, p.series = len(series), self._at(torch.tensor(series, dtype=torch.float64))
 
     def _bonded(self, kind: str, force: Any) -> None:
@@ -215,19 +214,17 @@ class Kernel:
 
 def serve(forces: list[Force], n: int, box: Tensor | None, dtype: torch.dtype) -> Kernel | None:
     """Return a kernel for those of the forces that it can evaluate, `kernel.forces`; None if it can none."""
-    served = [next((f for f in forces if isinstance(f, kind) and _can_serve(f, dtype)), None) for kind in KINDS.values()]
+    served = [next((f for f in forces if isinstance(f, kind) and _can_serve(f)), None) for kind in KINDS.values()]
     found = [f for f in served if f is not None]
     return Kernel(found, n, box, dtype) if found else None
 
 
-def _can_serve(force: Force, dtype: torch.dtype) -> bool:
+def _can_serve(force: Force) -> bool:
     if isinstance(force, (HarmonicBond, HarmonicAngle)):
         return not force.periodic
     if isinstance(force, PeriodicTorsion):
         return not force.periodic and len(force.a) <= HIGHEST
-    if isinstance(force, Born):
-        return dtype in SERIES_ERROR and artanh_series(largest_square(force), SERIES_ERROR[dtype]) is not None
-    return isinstance(force, Nonbonded)
+    return isinstance(force, (Nonbonded, Born))
 
 
 def largest_square(force: Born) -> float:
@@ -237,16 +234,17 @@ def largest_square(force: Born) -> float:
 
 
 @cache
-def artanh_series(largest: float, error: float) -> tuple[float, ...] | None:
+def artanh_series(largest: float, error: float) -> tuple[float, ...]:
     r"""Return the coefficients of artanh(t) / t as a polynomial of t^2 between 0 and `largest`, to a relative error.
 
-    It is the interpolation at Chebyshev's points; None if more than `LONGEST_SERIES` terms are needed, as t nears 1.
+    It is the interpolation at Chebyshev's points; without terms where `LONGEST_SERIES` of them are too few, or too large for
+    their sum to be that exact, as t nears 1.
 
     >>> [round(c, 3) for c in artanh_series(0.1, 1e-4)]
     [1.0, 0.332, 0.223]
     """
     if largest >= 1:
-        return None
+        return ()
     largest = max(largest, 1e-3)
     z = np.linspace(0, largest, 2001)[1:]
     exact = np.arctanh(np.sqrt(z)) / np.sqrt(z)
@@ -256,7 +254,7 @@ def artanh_series(largest: float, error: float) -> tuple[float, ...] | None:
         series = fit.convert(kind=np.polynomial.Polynomial, domain=[-1, 1]).coef
         if np.abs(np.polynomial.polynomial.polyval(z, series) / exact - 1).max() < error:
             return tuple(series.tolist())
-    return None
+    return ()
 
 
 @cache

@@ -73,6 +73,7 @@ LIMITS = {
     **{f"{n} atoms": lambda n=n: chain(n) for n in (1, 2, 3, 4, 5, 8, 9)},
     "salt": lambda: salted(),
     **{f"one sphere in the other, {model}": lambda model=model: swallowed(model) for model in ("hct", "obc2", "gbn2")},
+    "spheres too large for a series": lambda: one(lambda n: amber_model("obc2", n, 0.02, 0.5)),
 }
 
 
@@ -326,13 +327,14 @@ class TestModelsOfAmber:
 def test_artanh_series(largest, error):
     z = np.linspace(0, largest, 777)[1:]
     series = artanh_series(largest, error)
-    assert series is not None
+    assert series
     exact = np.arctanh(np.sqrt(z)) / np.sqrt(z)
     np.testing.assert_allclose(np.polynomial.polynomial.polyval(z, series), exact, rtol=1.5 * error)
 
 
-def test_a_series_that_would_be_too_long_is_none():
-    assert artanh_series(1.0, 1e-8) is None
+@pytest.mark.parametrize(("largest", "error"), [(1.0, 1e-8), (0.99, 1e-8), (0.8, 3e-15)])
+def test_a_series_that_would_be_too_long_is_empty(largest, error):
+    assert artanh_series(largest, error) == ()
 
 
 @needs_compiler
