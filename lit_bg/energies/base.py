@@ -91,8 +91,8 @@ class Energy(nn.Module, ABC):
         Dynamics call it in every step. Only the energy may be compiled, never what calls it: a compiled step with a gradient
         inside has been seen to return zero forces without a word.
         """
-        x = x.detach().requires_grad_()
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            x = (x.clone() if x.is_inference() else x).detach().requires_grad_()
             u = self(x)
             (gradient,) = torch.autograd.grad(u.sum(), x)
         return u.detach(), gradient

@@ -230,7 +230,8 @@ class Molecule(Energy):
         return self.evaluator.energy(x).to(x.dtype)
 
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self.field is None:
+        own = type(self).potential is Molecule.potential and type(self).forward is Energy.forward
+        if self.field is None or not own or x.dtype not in (torch.float32, torch.float64):
             return super().value_and_gradient(x)
         self._check_shape(x)
         u, gradient = self.field.energy_and_gradient(x, self.kT, compiled=self._compiled(x, forces=True))

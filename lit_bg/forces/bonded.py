@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from lit_bg.forces.base import Frame
 from lit_bg.forces.selection import Differences
 
+FLAT = 1e-16  # [nm^2]
+
 
 class Distances(nn.Module):
     """|x_i - x_j| of (M, 2) atoms, (M, B) [nm]."""
@@ -33,7 +35,7 @@ class Angles(nn.Module):
         u = frame.differences(self.first, self.periodic)
         v = frame.differences(self.second, self.periodic)
         # atan2 keeps full precision where acos(u.v / |u||v|) loses half the digits, near 0 and pi
-        return torch.atan2(cross(u, v).square().sum(1).sqrt(), (u * v).sum(1))
+        return torch.atan2(across(u, v), (u * v).sum(1))
 
 
 class Dihedrals(nn.Module):
@@ -60,6 +62,11 @@ class Dihedrals(nn.Module):
         """phi, (M, B) [rad] in [-pi, pi]."""
         x, y = self.components(frame)
         return torch.atan2(y, x)
+
+
+def across(u: Tensor, v: Tensor) -> Tensor:
+    """Return |u x v| of (M, 3, B), not below `FLAT`: a straight angle has no direction to bend to, and is to have no force."""
+    return cross(u, v).square().sum(1).clamp_min(FLAT**2).sqrt()
 
 
 def cross(u: Tensor, v: Tensor) -> Tensor:

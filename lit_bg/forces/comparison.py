@@ -68,4 +68,5 @@ def shake(x: Tensor) -> Tensor:
 
 def _noise(x: Tensor, seed: int) -> Tensor:
     """The same normal numbers every time."""
-    return torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype).to(x.device)
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(x.shape, generator=rng, dtype=x.dtype, device="cpu").to(x.device)

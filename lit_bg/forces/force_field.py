@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache, partial, wraps
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -23,7 +23,23 @@ IN_CACHE = 2**17  # on a CPU, elements (pairs x configurations) of an array: sev
 CHUNKS = 16, 256  # on a CPU, the fewest and the most configurations: fewer fill no vectors
 ARRAYS = 60  # live (pairs, batch) arrays of one evaluation with forces, counted generously
 M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
 COMPARED = 2**14  # pairs x configurations on which the kernel is compared with torch
+
+
+def ordinary(evaluate: Callable[..., T]) -> Callable[..., T]:
+    """Make a method of configurations run in ordinary mode, without gradients, also within torch.inference_mode.
+
+    What it makes is kept, and tensors of inference mode cannot take part in a gradient later.
+    """
+
+    @wraps(evaluate)
+    def method(self: ForceField, x: Tensor, *arguments: Any) -> T:
+        with torch.inference_mode(False), torch.no_grad():
+            x = x.clone() if x.is_inference() else x.detach()
+            return evaluate(self, x, *arguments)
+
+    return method
 
 
 class ForceField:
@@ -73,7 +89,7 @@ class ForceField:
         """
         if torch.is_grad_enabled() and x.requires_grad:
             return _Energy.apply(x, self, compiled)
-        return self._evaluate(x.detach(), False, compiled, 1.0, 1.0)[0]
+        return self._evaluate(x, False, compiled, 1.0, 1.0)[0]
 
     def energy_and_forces(self, x: Tensor, compiled: bool = False) -> tuple[Tensor, Tensor]:
         """Energy (B,) and forces (B, N, 3) in the dtype of x, detached."""
@@ -84,10 +100,11 @@ class ForceField:
         return self._with_forces(x, compiled, 1 / unit, -1 / unit)
 
     def _with_forces(self, x: Tensor, compiled: bool, per_energy: float, per_force: float) -> tuple[Tensor, Tensor]:
-        energy, forces = self._evaluate(x.detach(), True, compiled, per_energy, per_force)
+        energy, forces = self._evaluate(x, True, compiled, per_energy, per_force)
         assert forces is not None
         return energy, forces
 
+    @ordinary
     def _evaluate(
         self, x: Tensor, with_forces: bool, compiled: bool, per_energy: float, per_force: float
     ) -> tuple[Tensor, Tensor | None]:
@@ -106,7 +123,7 @@ class ForceField:
             energy[rows].add_(of_part, alpha=per_energy)
             if forces is not None and gradient is not None:
                 forces[rows].sub_(gradient, alpha=per_force)
-        fine = energy.isfinite()
+        fine = energy.isfinite() & x.isfinite().flatten(1).all(-1)
         if forces is not None:
             fine &= forces.isfinite().flatten(1).all(-1)
             forces = torch.where(fine[:, None, None], forces, 0.0)
@@ -120,12 +137,13 @@ class ForceField:
         """Energy of every force group, each (B,) float64."""
         return self._table(x, [f.group for f in self.exact.forces])
 
+    @ordinary
     def _table(self, x: Tensor, keys: list[Any]) -> dict[Any, Tensor]:
         own = self.differentiable(x)
         table = {key: x.new_zeros(len(x), dtype=torch.float64) for key in keys if key is not None}
         any_pairs = any(f.needs_pairs for key, f in zip(keys, own.forces, strict=True) if key is not None)
         with torch.no_grad():
-            for rows in torch.arange(len(x)).split(self.chunk(x)):
+            for rows in torch.arange(len(x), device=x.device).split(self.chunk(x)):
                 frame = Frame(_batch_last(x[rows]), own.box, any_pairs)
                 for key, force in zip(keys, own.forces, strict=True):
                     if key is not None:
@@ -151,7 +169,8 @@ class ForceField:
     def _make(self, kind: str, x: Tensor, make: Callable[[], Any]) -> Any:
         key = kind, self.code, x.dtype, x.device, products_are_exact(x)
         if key not in self._made:
-            self._made[key] = make()
+            with torch.device("cpu"):  # whatever the default is: what is made follows x
+                self._made[key] = make()
         return self._made[key]
 
     def _kernel(self, x: Tensor) -> Kernel | None:
@@ -162,7 +181,8 @@ class ForceField:
         kernel = self._make("kernel", x, lambda: serve(forces, self.n, self.exact.box, x.dtype) if library() else None)
         if kernel is None or self._agrees.get(("the kernel", self.code, x.dtype, x.device)):
             return kernel
-        part = _fit(TorchPart(kernel.forces, self.n, self.exact.box), x)
+        with torch.device("cpu"):
+            part = _fit(TorchPart(kernel.forces, self.n, self.exact.box), x)
 
         def by_kernel(y: Tensor) -> tuple[Tensor, Tensor]:
             energy, forces = kernel(y.permute(2, 0, 1))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lit_bg.forces.base import Bonded, Frame, System, total
-from lit_bg.forces.bonded import Angles, Distances, cross
+from lit_bg.forces.bonded import FLAT, Angles, Distances, across
 from lit_bg.forces.columns import column, terms_of
 
 
@@ -57,9 +58,9 @@ class HarmonicAngle(Harmonic):
 
     def closed_form(self, *x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         u, v = x[0] - x[1], x[2] - x[1]
-        along, across = (u * v).sum(1), cross(u, v).square().sum(1).sqrt()
-        bend = across.atan2(along) - self.v0
-        push = (self.k * bend / across)[:, None]
+        along, normal = (u * v).sum(1), across(u, v)
+        bend = normal.atan2(along) - self.v0
+        push = torch.where(normal > 1.01 * FLAT, self.k * bend / normal, 0.0)[:, None]
         first = push * ((along / u.square().sum(1))[:, None] * u - v)
         last = push * ((along / v.square().sum(1))[:, None] * v - u)
         return 0.5 * self.k * bend.square(), (first, -first - last, last)

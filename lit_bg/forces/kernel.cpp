@@ -25,6 +25,7 @@ constexpr int BYTES = 32;
 #else
 constexpr int BYTES = 16;
 #endif
+constexpr double FLAT = 1e-16;  // |u x v| [nm^2] of an angle that is straight, which has no direction to bend to (bonded.py)
 constexpr int TILE = 64;  // atoms by atoms whose pairs are taken together: they stay in the innermost cache
 constexpr int64_t MOST_STORED = 1 << 20;  // bytes of slopes that are kept for the last pass: more of them are computed twice
 
@@ -129,11 +130,12 @@ template <class T, bool CUT> class Group {
     if (p.has_pairs || p.has_born) add_pairs();
     if (p.has_born && with_forces) add_chain();
     add_apart(), add_bonds(), add_angles(), add_torsions();
-    V wrong{};  // NaN where a force is not finite
-    for (const V3& force : f) wrong += 0 * force.x + 0 * force.y + 0 * force.z;
+    V wrong{};  // NaN where a coordinate, or a force, is not finite
+    for (const V3& position : x) wrong += 0 * position.x + 0 * position.y + 0 * position.z;
+    for (int i = 0; with_forces && i < n; ++i) wrong += 0 * f[i].x + 0 * f[i].y + 0 * f[i].z;
     const T* from = reinterpret_cast<const T*>(f.data());
     for (int lane = 0; lane < count; ++lane) {
-      const bool fine = std::isfinite(total[lane]) && (wrong[lane] == 0 || !with_forces);
+      const bool fine = std::isfinite(total[lane]) && wrong[lane] == 0;
       energy[lane] = fine ? per_energy * (total[lane] + p.constant) : INFINITY;
       if (!with_forces) continue;
       for (int k = 0; k < 3 * n; ++k) forces[size_t(lane) * 3 * n + k] = fine ? per_force * from[k * LANES + lane] : 0;
@@ -412,9 +414,11 @@ template <class T, bool CUT> class Group {
       const int32_t* a = p.angle_atoms + 3 * m;
       T angle = p.angle_terms[2 * m], k = p.angle_terms[2 * m + 1];
       V3 u = x[a[0]] - x[a[1]], v = x[a[2]] - x[a[1]], normal = cross(u, v);
-      V along = dot(u, v), across = square_root(dot(normal, normal)), bend = arctangent(along, across) - angle;
+      V along = dot(u, v), across = square_root(dot(normal, normal));
+      auto flat = across <= T(FLAT);
+      across = flat ? all(T(FLAT)) : across;
+      V bend = arctangent(along, across) - angle, push = flat ? V{} : -k * bend / across;
       add(T(0.5) * k * bend * bend);
-      V push = -k * bend / across;
       V3 first = push * ((along / dot(u, u)) * u - v), last = push * ((along / dot(v, v)) * v - u);
       f[a[0]] += first, f[a[2]] += last, f[a[1]] -= first, f[a[1]] -= last;
     }

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import warnings
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,7 @@ KINDS = {"pairs": Nonbonded, "born": Born, "bond": HarmonicBond, "angle": Harmon
 HIGHEST = 6  # multiple of the angle in a torsion; that of OpenMM
 SERIES_ERROR = {torch.float32: 1e-8, torch.float64: 3e-15}  # of artanh(t) / t
 LONGEST_SERIES = 60
+LOCK = threading.Lock()
 FEWEST_PAIRS = 2**18  # of atoms, ordered, in all configurations of a thread: a millisecond, beside which its start is short
 
 
@@ -143,7 +145,7 @@ class Kernel:
             MemoryError: there is none for the pairs of one group of configurations.
         """
         x = x.detach().contiguous()
-        energy = torch.empty(len(x), dtype=torch.float64)
+        energy = torch.empty(len(x), dtype=torch.float64, device=x.device)
         found = torch.empty_like(x) if forces else None
         at = None if found is None else found.data_ptr()
         batch = Batch(x.data_ptr(), len(x), per_energy, per_force, energy.data_ptr(), at)
@@ -229,7 +231,7 @@ def _can_serve(force: Force) -> bool:
 
 def largest_square(force: Born) -> float:
     r"""Return the largest $t^2$ of $\tfrac12 \ln(u / l) = \mathrm{artanh}(t)$, $t = (u - l) / (u + l) \le s / (s + o)$."""
-    others = force.scaled.flatten().clamp_min(0)
+    others = force.scaled.flatten().abs()
     return float((others.max() / (others.max() + force.reduced.min())) ** 2) if len(others) else 0.0
 
 
@@ -243,7 +245,7 @@ def artanh_series(largest: float, error: float) -> tuple[float, ...]:
     >>> [round(c, 3) for c in artanh_series(0.1, 1e-4)]
     [1.0, 0.332, 0.223]
     """
-    if largest >= 1:
+    if not largest < 1:  # or NaN, of spheres without extent
         return ()
     largest = max(largest, 1e-3)
     z = np.linspace(0, largest, 2001)[1:]
@@ -266,30 +268,41 @@ def library() -> ctypes.CDLL | None:
     one for a CPU. (torch.utils.cpp_extension would do the same with the headers of torch, in half a minute, and with a lock
     that a killed process leaves behind.)
     """
-    compiler = next((path for name in (os.environ.get("CXX"), "g++", "clang++") if name and (path := shutil.which(name))), None)
-    if compiler is None:
-        return None
-    flags = FLAGS + VECTORS.get(torch.backends.cpu.get_cpu_capability(), [])
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    key = hashlib.sha256("\n".join([SOURCE.read_text(), *flags, compiler, version]).encode()).hexdigest()[:16]
-    cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lit_bg"
-    try:
+    with LOCK:  # two threads would write to one temporary file
+        found = (shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name)
+        compiler = next((path for path in found if path), None)
+        if compiler is None:
+            return None
         try:
-            return _load(cache_folder / f"kernel-{key}.so", compiler, flags)
-        except OSError:  # a folder that cannot be written, or that nothing may be run from
-            with tempfile.TemporaryDirectory() as folder:
-                return _load(Path(folder) / "kernel.so", compiler, flags)
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
-        reason = next((line for line in said.splitlines() if "error" in line), said.strip().splitlines()[0])
-        warnings.warn(f"{SOURCE.name} cannot be compiled or loaded, and forces are evaluated by torch, more slowly: {reason}")
-        return None
+            return _build(compiler)
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = getattr(error, "stderr", None) or str(error)
+            reason = next((line for line in said.splitlines() if "error" in line), said.strip().splitlines()[0])
+            warnings.warn(f"{SOURCE.name} cannot be compiled or loaded, so torch evaluates forces, more slowly: {reason}")
+            return None
 
 
-def _load(path: Path, compiler: str, flags: list[str]) -> ctypes.CDLL:
-    if not path.is_file():
+def _build(compiler: str) -> ctypes.CDLL:
+    command = [compiler, *FLAGS, *VECTORS.get(torch.backends.cpu.get_cpu_capability(), [])]
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+    key = hashlib.sha256("\n".join([SOURCE.read_text(), *command, version]).encode()).hexdigest()[:16]
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lit_bg"
+        return _load(folder / f"kernel-{key}.so", command)
+    except (OSError, RuntimeError):  # a folder that cannot be written, that nothing may be run from; no home at all
+        with tempfile.TemporaryDirectory() as temporary:
+            return _load(Path(temporary) / "kernel.so", command)
+
+
+def _load(path: Path, command: list[str]) -> ctypes.CDLL:
+    """Load the code at a path, compiled by the command if it is not there as it was written: damaged code ends a process."""
+    checksum = path.with_suffix(".sha256")
+    if not (path.is_file() and checksum.is_file() and checksum.read_text() == hashlib.sha256(path.read_bytes()).hexdigest()):
         with atomic(path) as temporary:  # processes that start together may each compile; the last name stays
-            subprocess.run([compiler, *flags, "-o", temporary, SOURCE], check=True, capture_output=True, text=True)
+            subprocess.run([*command, "-o", temporary, SOURCE], check=True, capture_output=True, text=True)
+            digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        with atomic(checksum) as temporary:
+            temporary.write_text(digest)
     code = ctypes.CDLL(str(path))
     for evaluate in (code.evaluate_float, code.evaluate_double):
         evaluate.argtypes, evaluate.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64], ctypes.c_int64

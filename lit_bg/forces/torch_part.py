@@ -79,7 +79,7 @@ def by_autograd(own: Sum, x: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         energy = own(x)
-        if not energy.requires_grad:
+        if not len(own.forces):
             return energy, torch.zeros_like(x)
         (gradient,) = torch.autograd.grad(energy.sum(), x)
     return energy.detach(), gradient

@@ -72,6 +72,29 @@ def test_objects_of_openmm_give_the_same_molecule_as_files(pair):
         Molecule.from_system(openmm.System(), read)
 
 
+class Restrained(Molecule):
+    """A molecule with a potential of the user's own beside the force field."""
+
+    def potential(self, x):
+        return super().potential(x) + 100.0 * x[:, 0, 0] ** 2
+
+
+def test_dynamics_see_the_potential_of_a_subclass():
+    energy = Restrained(PDB, FIELD)
+    x = thermal(energy, 3).requires_grad_()
+    u = energy(x)
+    (gradient,) = torch.autograd.grad(u.sum(), x)
+    found_u, found = energy.value_and_gradient(x)
+    torch.testing.assert_close(found_u, u.detach())
+    torch.testing.assert_close(found, gradient)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.int64])
+def test_other_numbers_are_refused(pair, dtype):
+    with pytest.raises((TypeError, RuntimeError), match="float"):
+        pair[0].value_and_gradient(thermal(pair[0], 2).to(dtype))
+
+
 def test_compilation_waits_until_it_pays(pair):
     energy = Molecule(PDB, FIELD)
     batch, few = thermal(energy, 256), thermal(energy, 8)

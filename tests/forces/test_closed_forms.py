@@ -73,6 +73,7 @@ LIMITS = {
     **{f"{n} atoms": lambda n=n: chain(n) for n in (1, 2, 3, 4, 5, 8, 9)},
     "salt": lambda: salted(),
     **{f"one sphere in the other, {model}": lambda model=model: swallowed(model) for model in ("hct", "obc2", "gbn2")},
+    "a straight angle": lambda: straight(),
     "spheres too large for a series": lambda: one(lambda n: amber_model("obc2", n, 0.02, 0.5)),
 }
 
@@ -82,6 +83,18 @@ def salted() -> tuple[openmm.System, np.ndarray]:
     files = app.ForceField("amber96.xml", "implicit/obc2.xml")
     system = files.createSystem(read.topology, implicitSolventKappa=0.7)
     return system, np.asarray(read.positions.value_in_unit(openmm.unit.nanometer))
+
+
+def straight() -> tuple[openmm.System, np.ndarray]:
+    """Three atoms in a row at the rest of their angle, and three that are bent to be so."""
+    system = openmm.System()
+    for _ in range(6):
+        system.addParticle(12.0)
+    angle = openmm.HarmonicAngleForce()
+    angle.addAngle(0, 1, 2, np.pi, 300.0)
+    angle.addAngle(3, 4, 5, 2.0, 300.0)
+    system.addForce(angle)
+    return system, np.array([[0.1 * k, 0.0, 0.5 * (k > 2)] for k in range(6)])
 
 
 def amber_model(model: str, n: int, reduced: float, scaled: float) -> openmm.CustomGBForce:
@@ -117,11 +130,12 @@ ALL = KINDS | ALANINES | PEPTIDES | LIMITS
 class TestEveryClosedForm:
     def test_equals_autograd(self, name, code):
         system, x0 = ALL[name]()
-        x = torch.from_numpy(x0) + (0.0 if name == "a near overlap" else 0.01) * torch.randn(12, *x0.shape, dtype=torch.float64)
+        width = 0.0 if name in ("a near overlap", "a straight angle") else 0.01
+        x = torch.from_numpy(x0) + width * torch.randn(12, *x0.shape, dtype=torch.float64)
         energy, forces = by("autograd", system).energy_and_forces(x)
         found_energy, found = by(code, system).energy_and_forces(x)
         assert energy.isfinite().all()
-        size = float(forces.square().mean().sqrt()) or 1.0
+        size = max(1.0, float(forces.square().mean().sqrt()))
         torch.testing.assert_close(found_energy, energy, rtol=1e-12, atol=1e-10)
         torch.testing.assert_close(found, forces, rtol=1e-10, atol=1e-10 * size)
 
@@ -208,6 +222,55 @@ class TestKernel:
             found = field.energy_and_forces(x)
         torch.testing.assert_close(found, right)
 
+    def test_a_coordinate_that_is_no_number_has_no_energy(self):
+        system, x0 = KINDS["Nonbonded"]()
+        for code in ("kernel", "torch", "autograd"):
+            field, x = by(code, system), torch.from_numpy(x0).repeat(3, 1, 1)
+            field.energy(x)
+            x[1, 1, 0], x[2, 0, 2] = torch.inf, torch.nan
+            assert field.energy(x).isfinite().tolist() == [True, False, False]
+
+    @pytest.mark.parametrize("code", ["kernel", "torch", "autograd"])
+    @pytest.mark.parametrize("name", ["CMAPTorsion", "amber96 implicit/obc1"])
+    def test_inference_mode_changes_nothing(self, name, code):
+        system, x0 = ALL[name]()
+        x = torch.from_numpy(x0) + 0.005 * torch.randn(3, *x0.shape, dtype=torch.float64)
+        right, field = by(code, system).energy_and_forces(x), by(code, system)
+        with torch.inference_mode():
+            torch.testing.assert_close(field.energy_and_forces(x.clone()), right)
+            torch.testing.assert_close(field.energy(x.clone()), right[0])
+        x.requires_grad_()
+        (gradient,) = torch.autograd.grad(field.energy(x).sum(), x, create_graph=True)
+        torch.testing.assert_close(-gradient.detach(), right[1])
+        torch.autograd.grad(gradient.square().sum(), x)
+
+    @pytest.mark.parametrize("warm", [False, True])
+    def test_the_default_device_is_not_that_of_the_configurations(self, warm):
+        field, x = translate(ALANINES["amber96 implicit/obc1"]()[0]), batch("amber96 implicit/obc1", 3)
+        right = by("torch", ALANINES["amber96 implicit/obc1"]()[0]).energy_and_forces(x)
+        if warm:
+            field.energy(x)
+        with torch.device("meta"):
+            found = field.energy_and_forces(x)
+            assert not field.uses_torch(x)
+        torch.testing.assert_close(found, right, rtol=1e-9, atol=1e-8)
+
+    @pytest.mark.parametrize("n", [1, 4])
+    def test_spheres_without_extent(self, n):
+        system, x0 = cluster(n)
+        force = openmm.GBSAOBCForce()
+        for _ in range(n):
+            force.addParticle(0.3, 0.009, 0.8)
+        system.addForce(force)
+        x = torch.from_numpy(x0)[None]
+        assert torch.equal(translate(system).energy(x), by("torch", system).energy(x))
+
+    @pytest.mark.parametrize("model", ["hct", "gbn2"])
+    def test_spheres_of_negative_radius(self, model):
+        system, x0 = one(lambda n: amber_model(model, n, 0.13, -0.113))
+        x = torch.from_numpy(x0)[None]
+        torch.testing.assert_close(translate(system).energy(x), by("torch", system).energy(x), rtol=1e-12, atol=0)
+
     def test_copies_share_it_and_a_pickle_makes_its_own(self):
         field, x = translate(ALANINES["amber96 vacuum"]()[0]), batch("amber96 vacuum", 3)
         energy = field.energy(x)
@@ -259,6 +322,35 @@ class TestWithoutACompiler:
         with pytest.warns(UserWarning, match="more slowly: kernel.cpp:1: error: no such thing as a vector"):
             assert library.__wrapped__() is None
         assert not list((tmp_path / "cache").rglob("*.so"))
+
+    def test_one_that_is_no_program_is_told_of(self, monkeypatch, tmp_path):
+        compiler = tmp_path / "g++"
+        compiler.write_bytes(b"\x00\x01\x02")
+        compiler.chmod(0o755)
+        monkeypatch.setenv("CXX", str(compiler))
+        with pytest.warns(UserWarning, match="Exec format error"):
+            assert library.__wrapped__() is None
+
+    @needs_compiler
+    def test_without_a_home_a_temporary_folder_does(self, monkeypatch):
+        def homeless() -> None:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr(module.Path, "home", homeless)
+        assert library.__wrapped__() is not None
+
+    @needs_compiler
+    @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:8192] + bytes(len(b) - 8192)])
+    def test_damaged_code_is_compiled_again(self, damage, monkeypatch, tmp_path):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert library.__wrapped__() is not None
+        (path,) = tmp_path.rglob("*.so")
+        whole = path.read_bytes()
+        path.unlink()  # the file that is loaded stays as it is
+        path.write_bytes(damage(whole))
+        assert library.__wrapped__() is not None
+        assert path.read_bytes() == whole
 
     @needs_compiler
     def test_a_cache_that_cannot_be_written_is_gone_without(self, monkeypatch, tmp_path):
