@@ -43,7 +43,7 @@ def ordinary(evaluate: Callable[..., T]) -> Callable[..., T]:
 
 
 class ForceField:
-    """Potential energy of (B, N, 3) configurations [nm], (B,) float64 [kJ/mol], differentiable twice.
+    """The potential energy of (B, N, 3) configurations [nm], (B,) float64 [kJ/mol], differentiable twice.
 
     Forces are evaluated by the quickest of what there is: on a CPU with a compiler by the C++ of `Kernel`, else by closed
     forms in torch, else by autograd. The part of torch goes in chunks, forward and backward together, so memory does not grow
@@ -76,11 +76,11 @@ class ForceField:
 
     @property
     def pairs(self) -> int:
-        """How many pairs of atoms there are."""
+        """Return how many pairs of atoms there are."""
         return self.n * (self.n - 1) // 2
 
     def energy(self, x: Tensor, compiled: bool = False) -> Tensor:
-        """(B, N, 3) -> (B,); with gradient, if x wants one.
+        """Return energies, (B, N, 3) -> (B,); with gradient, if x wants one.
 
         Args:
             x: configurations, float32 or float64, on any device.
@@ -92,7 +92,7 @@ class ForceField:
         return self._evaluate(x, False, compiled, 1.0, 1.0)[0]
 
     def energy_and_forces(self, x: Tensor, compiled: bool = False) -> tuple[Tensor, Tensor]:
-        """Energy (B,) and forces (B, N, 3) in the dtype of x, detached."""
+        """Return energies (B,) and forces (B, N, 3) in the dtype of x, detached."""
         return self._with_forces(x, compiled, 1.0, 1.0)
 
     def energy_and_gradient(self, x: Tensor, unit: float, compiled: bool = False) -> tuple[Tensor, Tensor]:
@@ -108,7 +108,7 @@ class ForceField:
     def _evaluate(
         self, x: Tensor, with_forces: bool, compiled: bool, per_energy: float, per_force: float
     ) -> tuple[Tensor, Tensor | None]:
-        """Energies and forces, multiplied by factors: here, where it costs nothing."""
+        """Return energies and forces, multiplied by factors: here, where it costs nothing."""
         kernel = self._kernel(x)
         part = self._torch_part(x, kernel)
         if kernel is not None:
@@ -134,7 +134,7 @@ class ForceField:
         return self._table(x, [f.name if of(f) else None for f in self.exact.forces])  # type: ignore[arg-type]
 
     def by_group(self, x: Tensor) -> dict[int, Tensor]:
-        """Energy of every force group, each (B,) float64."""
+        """Return the energy of every force group, each (B,) float64."""
         return self._table(x, [f.group for f in self.exact.forces])
 
     @ordinary
