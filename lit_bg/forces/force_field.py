@@ -14,7 +14,8 @@ from torch.autograd.function import once_differentiable
 
 from lit_bg.forces.base import Force, Frame
 from lit_bg.forces.comparison import Gradient, compare, shake
-from lit_bg.forces.kernel import Kernel, library, serve
+from lit_bg.forces.kernel import Kernel, serve
+from lit_bg.forces.kernel_library import library
 from lit_bg.forces.selection import products_are_exact, use_indices
 from lit_bg.forces.torch_part import Sum, TorchPart
 

@@ -15,12 +15,14 @@ from openmm.app.internal.customgbforces import GBSAOBC2Force
 from systems import ALANINE, ALANINES, KINDS, PEPTIDES, app, cluster, force_field, gbsa, one
 
 import lit_bg.forces.kernel as module
+import lit_bg.forces.kernel_library as compiled
 from lit_bg.forces import ForceField, translate
 from lit_bg.forces.amber_born import match, read_model
 from lit_bg.forces.base import System
 from lit_bg.forces.born import Born
 from lit_bg.forces.custom_gb import CustomGB
-from lit_bg.forces.kernel import artanh_series, library
+from lit_bg.forces.kernel import artanh_series
+from lit_bg.forces.kernel_library import library
 
 needs_compiler = pytest.mark.skipif(library() is None, reason="no C++ compiler")
 codes = pytest.mark.parametrize("code", ["torch", pytest.param("kernel", marks=needs_compiler)])
@@ -205,12 +207,12 @@ class TestKernel:
         system, _ = PEPTIDES["penta_alanine implicit/gbn2.xml"]()
         x = batch("penta_alanine implicit/gbn2.xml", 8)
         kept = translate(system).energy_and_forces(x)
-        source = module.SOURCE.read_text()
+        source = compiled.SOURCE.read_text()
         assert "MOST_STORED = 1 << 20" in source
         (tmp_path / "kernel.cpp").write_text(source.replace("MOST_STORED = 1 << 20", "MOST_STORED = 0"))
-        monkeypatch.setattr(module, "SOURCE", tmp_path / "kernel.cpp")
+        monkeypatch.setattr(compiled, "SOURCE", tmp_path / "kernel.cpp")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        monkeypatch.setattr(module, "library", module.library.__wrapped__)
+        monkeypatch.setattr(module, "library", library.__wrapped__)
         torch.testing.assert_close(translate(system).energy_and_forces(x), kept, rtol=1e-12, atol=1e-9)
 
     def test_wrong_code_is_found_out(self, monkeypatch):
@@ -280,7 +282,7 @@ class TestKernel:
     @pytest.mark.parametrize("mirror", [module.Parameters, module.Batch])
     def test_structures_are_laid_out_as_the_source_says(self, mirror):
         """Member by member: names and kinds in the order of kernel.cpp."""
-        text = module.SOURCE.read_text()
+        text = compiled.SOURCE.read_text()
         text = text[text.index(f"template <class T> struct {mirror.__name__} {{") :]
         text = text[text.index("{") + 1 : text.index("};")]
         lines = [line.split("//")[0] for line in text.splitlines()]
@@ -337,7 +339,7 @@ class TestWithoutACompiler:
             raise RuntimeError("Could not determine home directory.")
 
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-        monkeypatch.setattr(module.Path, "home", homeless)
+        monkeypatch.setattr(compiled.Path, "home", homeless)
         assert library.__wrapped__() is not None
 
     @needs_compiler
@@ -358,8 +360,8 @@ class TestWithoutACompiler:
             raise PermissionError("read-only")
 
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        honest = module._load
-        monkeypatch.setattr(module, "_load", lambda path, *a: (refuse if tmp_path in path.parents else honest)(path, *a))
+        honest = compiled._load
+        monkeypatch.setattr(compiled, "_load", lambda path, *a: (refuse if tmp_path in path.parents else honest)(path, *a))
         assert library.__wrapped__() is not None
         assert not (tmp_path / "cache").exists()
 
