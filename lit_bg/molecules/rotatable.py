@@ -95,8 +95,8 @@ def _turned(x: Tensor, side: Tensor, n: Tensor, angle: Tensor, origin: Tensor | 
     zero = torch.zeros_like(a)
     crossed = torch.stack([zero, c, -b, -c, zero, a, b, -a, zero]).view(3, 3, -1)  # [j, i]: what r_j adds to r_i
     changes = crossed + versine * (n * n[:, None] - torch.eye(3, dtype=n.dtype, device=n.device)[:, :, None])
-    found = x.permute(1, 2, 0).contiguous()
-    r = (found if origin is None else found - origin.T.contiguous()) * side.T.contiguous()[:, None]
+    found = x.flatten(1).T.contiguous().view(*x.shape[1:], len(x))  # of two dimensions torch transposes in blocks
+    r = (found if origin is None else found - origin.T.contiguous()) * side.T.contiguous().to(x.dtype)[:, None]
     for j in range(3):
         found.addcmul_(changes[j], r[:, j, None])
-    return found.permute(2, 0, 1).contiguous()
+    return found.flatten(0, 1).T.contiguous().view(x.shape)
