@@ -116,3 +116,12 @@ def test_bases_integrate_to_one(base):
 
 def test_what_is_no_transport_or_too_large_is_unknown():
     assert defect(shaken(ContinuousFlow(MLPField((4,))), DoubleWell(dim=300)), DoubleWell(dim=300)) is None
+
+
+@pytest.mark.parametrize(("slow", "told"), [({0}, True), ({0, 1}, True), (set(range(8)), False)])
+def test_a_busy_moment_of_the_machine_decides_nothing(slow, told, monkeypatch):
+    """Rows of the Jacobian that take ten seconds by the clock: some of eight, or all."""
+    ticks = (second for row in range(8) for second in (100.0 * row, 100.0 * row + (10.0 if row in slow else 0.01)))
+    monkeypatch.setattr("lit_bg.diagnostics.density.time.monotonic", lambda: next(ticks))
+    energy = DoubleWell(8)
+    assert (defect(shaken(CouplingFlow(blocks=1, hidden=(8,)), energy), energy) is not None) == told
