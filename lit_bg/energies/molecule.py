@@ -271,7 +271,7 @@ class Molecule(Energy):
 
     @property
     def temperature(self) -> float:
-        """T [K]."""
+        """Return the temperature [K]."""
         return self.kT / R
 
     @property

@@ -25,9 +25,8 @@ NECKS = (
 )
 HCT = "1/(1/or-I)"
 SATURATING = "1/(1/or-tanh({})/radius);psi=I*or;radius=or+offset;offset=#"
-POLYNOMIALS: dict[
-    str, tuple[str | float, str | float, str | float]
-] = {  # with alpha, beta and gamma: numbers, parameters of atoms, or the next number of the text
+Coefficient = str | float  # a number, the parameter of atoms of that name, or (#) the next number of the text
+POLYNOMIALS: dict[str, tuple[Coefficient, Coefficient, Coefficient]] = {  # with alpha, beta and gamma
     "#*psi+#*psi^3": ("#", 0.0, "#"),
     "psi-#*psi^2+#*psi^3": (1.0, "#", "#"),
     "#*psi-#*psi^2+#*psi^3": ("#", "#", "#"),

@@ -40,7 +40,7 @@ class Frame:
 
 
 class System(NamedTuple):
-    """What forces share."""
+    """Holds what the forces of a System share."""
 
     n: int  # number of atoms
     masses: tuple[float, ...]  # [amu]
@@ -63,7 +63,7 @@ class Force(nn.Module, ABC):
 
     @abstractmethod
     def energy(self, frame: Frame) -> Tensor:
-        """(B,) float64 [kJ/mol]."""
+        """Return the energy of every configuration, (B,) float64 [kJ/mol]."""
 
 
 class Bonded(Force):

@@ -108,13 +108,13 @@ class Born(Force):
     def energy(self, frame: Frame) -> Tensor:
         r2, near = frame.pairs, None if self.cutoff is None else frame.pairs < self.cutoff**2
         scaled = self.others * self.scaled  # an atom takes nothing from itself
-        twice = self._twice_integral(frame.distance, frame.inverse_distance, self.reduced[:, None], scaled)
+        twice, _ = self.overlap(frame.distance, frame.inverse_distance, self.reduced[:, None], scaled)
         if self.depth is not None:
             assert self.distance is not None
             assert self.reach is not None
             neck = 2 * self.depth / _well(frame.distance - self.distance)
             twice = twice + torch.where(frame.distance <= self.reach, neck, 0.0)
-        inverse_born, _ = self._inverse_radii((twice if near is None else torch.where(near, twice, 0.0)).sum(1))
+        inverse_born, _ = self.inverse_radii((twice if near is None else torch.where(near, twice, 0.0)).sum(1))
         born = 1 / inverse_born
         # Divisions are what the pair terms cost: those that can be made of atoms are
         falls = (r2 * (-0.25 * inverse_born[:, None] * inverse_born)).exp()
@@ -123,18 +123,26 @@ class Born(Force):
             pair = torch.where(near, pair - self.shift * self.qq, 0.0)
         return 0.5 * total(pair) + total(self.self_qq * inverse_born + self.surface * inverse_born**6)
 
-    def _twice_integral(self, r: Tensor, inverse: Tensor, reduced: Tensor, scaled: Tensor) -> Tensor:
-        """Return twice the integral that one sphere (`scaled`) takes from another (`reduced`), [1/nm]; `inverse` is 1 / r."""
+    def overlap(self, r: Tensor, inverse: Tensor, reduced: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
+        """Return twice what one sphere (`scaled`) takes of the integral of another (`reduced`), and its derivative over r.
+
+        `inverse` is 1 / r.
+        """
         upper = 1 / (r + scaled)
         nearest = torch.maximum((r - scaled).abs(), reduced)
         lower = 1 / nearest
-        squares = 0.25 * (upper**2 - lower**2)
-        term = lower - upper + (r - scaled**2 * inverse) * squares + 0.5 * inverse * (upper * nearest).log()
+        squares, logarithm, s = 0.25 * (upper**2 - lower**2), 0.5 * inverse * (upper * nearest).log(), scaled * inverse
+        value = lower - upper + (r - scaled * s) * squares + logarithm
+        slope = ((1 + s * s) * squares - logarithm * inverse) * inverse
+        swallowed = reduced < scaled - r
         if self.swallows:
-            term = torch.where(reduced < scaled - r, term + 2 * (1 / reduced - lower), term)
-        return torch.where(reduced < r + scaled, term, 0.0)
+            value = torch.where(swallowed, value + 2 * (1 / reduced - lower), value)
+        else:
+            slope = torch.where(swallowed, slope + 2 * lower**2 * inverse, slope)
+        meet = reduced < r + scaled
+        return torch.where(meet, value, 0.0), torch.where(meet, slope, 0.0)
 
-    def _inverse_radii(self, twice: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_radii(self, twice: Tensor) -> tuple[Tensor, Tensor]:
         """Return 1 / R of atoms, (N, B), of twice their integrals, and its derivative by these."""
         alpha, beta, gamma = self.coefficients
         psi = 0.5 * self.reduced * twice
@@ -187,7 +195,7 @@ class BornPairs(nn.Module):
         }
         values, slopes = [], []
         for side, (reduced, scaled) in spheres.items():
-            value, slope = self._overlap(r, inverse, reduced, scaled)
+            value, slope = self.force.overlap(r, inverse, reduced, scaled)
             if self.has_necks:
                 reach, depth, distance = (getattr(self, f"{name}_{side}") for name in ("reach", "depth", "distance"))
                 a = r - distance
@@ -201,25 +209,10 @@ class BornPairs(nn.Module):
             slopes.append(slope)
         return self.pairs.to_atoms(*values), slopes[0], slopes[1]
 
-    def _overlap(self, r: Tensor, inverse: Tensor, reduced: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
-        """Return twice the integral of a pair and its derivative over r."""
-        upper = 1 / (r + scaled)
-        nearest = torch.maximum((r - scaled).abs(), reduced)
-        lower = 1 / nearest
-        squares, logarithm, s = 0.25 * (upper**2 - lower**2), 0.5 * inverse * (upper * nearest).log(), scaled * inverse
-        value = lower - upper + (r - scaled * s) * squares + logarithm
-        slope = ((1 + s * s) * squares - logarithm * inverse) * inverse
-        if self.force.swallows:
-            value = torch.where(reduced < scaled - r, value + 2 * (1 / reduced - lower), value)
-        else:
-            slope = torch.where(reduced < scaled - r, slope + 2 * lower**2 * inverse, slope)
-        meet = reduced < r + scaled
-        return torch.where(meet, value, 0.0), torch.where(meet, slope, 0.0)
-
     def forward(self, r2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         r"""Return the energy of atoms, (N, B), that of pairs and their push $-U'(r) / r$, (N, K, B), radii and all."""
         twice, slope_first, slope_second = self.integrals(r2)
-        inverse_born, fall = self.force._inverse_radii(twice)
+        inverse_born, fall = self.force.inverse_radii(twice)
         born = 1 / inverse_born
         energy = self.force.self_qq * inverse_born + self.force.surface * inverse_born**6
         first, second = self.pairs.first, self.pairs.second

@@ -143,12 +143,11 @@ class ForceField:
         own = self.differentiable(x)
         table = {key: x.new_zeros(len(x), dtype=torch.float64) for key in keys if key is not None}
         any_pairs = any(f.needs_pairs for key, f in zip(keys, own.forces, strict=True) if key is not None)
-        with torch.no_grad():
-            for rows in torch.arange(len(x), device=x.device).split(self.chunk(x)):
-                frame = Frame(_batch_last(x[rows]), own.box, any_pairs)
-                for key, force in zip(keys, own.forces, strict=True):
-                    if key is not None:
-                        table[key][rows] += force.energy(frame)  # type: ignore[operator]
+        for rows in torch.arange(len(x), device=x.device).split(self.chunk(x)):
+            frame = Frame(_batch_last(x[rows]), own.box, any_pairs)
+            for key, force in zip(keys, own.forces, strict=True):
+                if key is not None:
+                    table[key][rows] += force.energy(frame)  # type: ignore[operator]
         return table
 
     def chunk(self, x: Tensor) -> int:
@@ -163,6 +162,7 @@ class ForceField:
         """Return the sum of all forces for autograd, with parameters in the dtype and on the device of x."""
         return self._make("sum", x, lambda: _fit(self.exact, x))
 
+    @ordinary
     def uses_torch(self, x: Tensor) -> bool:
         """Say whether configurations like these are evaluated by torch, in part at least."""
         return self._torch_part(x, self._kernel(x)) is not None
@@ -180,8 +180,9 @@ class ForceField:
             return None
         forces: list[Force] = list(self.exact.forces)  # type: ignore[arg-type]
         kernel = self._make("kernel", x, lambda: serve(forces, self.n, self.exact.box, x.dtype) if library() else None)
-        if kernel is None or self._agrees.get(("the kernel", self.code, x.dtype, x.device)):
-            return kernel
+        agrees = self._agrees.get(("the kernel", self.code, x.dtype, x.device))
+        if kernel is None or agrees is not None:
+            return kernel if agrees else None
         with torch.device("cpu"):
             part = _fit(TorchPart(kernel.forces, self.n, self.exact.box), x)
 
@@ -218,8 +219,7 @@ class ForceField:
                 energy, g = part.with_gradient(_batch_last(rows))
                 yield energy, _batch_first(g)
             else:
-                with torch.no_grad():
-                    yield part.sum(_batch_last(rows)), None
+                yield part.sum(_batch_last(rows)), None
 
     def _trusts(self, name: str, own: Sum, x: Tensor, fast: Gradient, plain: Gradient) -> bool:
         """Whether fast code gives the energies and forces of plain torch: looked at once, since it has been seen not to."""

@@ -28,9 +28,9 @@ def _shape_of_product(a: Tensor, b: Tensor) -> Tensor:
 class ProductsByOneDNN(CustomGraphPass):
     """Gives the products of float32 matrices on a CPU to oneDNN; a pass of torch.compile, values and gradients alike.
 
-    `torch.mm` asks MKL, which uses AVX-512 on processors of Intel only. On one core of an AMD EPYC (Zen 5) MKL does 104 GFLOP/s
-    and oneDNN 180 to 245, both in full float32; the first factor had better be stored by rows, the other may be transposed. A
-    bias is added apart, and the compiler adds it where the product is read.
+    `torch.mm` asks MKL, which uses AVX-512 on processors of Intel only; oneDNN uses it on all, in full float32
+    too. The first factor had better be stored by rows, the other may be transposed. A bias is added apart, and the compiler
+    adds it where the product is read.
     """
 
     def __call__(self, graph: fx.Graph) -> None:

@@ -72,6 +72,17 @@ def test_objects_of_openmm_give_the_same_molecule_as_files(pair):
         Molecule.from_system(openmm.System(), read)
 
 
+def test_inference_mode_leaves_the_molecule_as_it_is(pair, recwarn):
+    energy, x = Molecule(PDB, FIELD), thermal(pair[0], 3)
+    with torch.inference_mode():
+        u = energy(x.clone())
+        found, gradient = energy.value_and_gradient(x.clone())
+    torch.testing.assert_close(u, pair[0](x))
+    torch.testing.assert_close((found, gradient), pair[0].value_and_gradient(x))
+    assert not [w for w in recwarn if "of this force field" in str(w.message)]
+    assert not energy.field.uses_torch(x)
+
+
 class Restrained(Molecule):
     """A molecule with a potential of the user's own beside the force field."""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import openmm
+import torch
 from openmm import app, unit
+
+from lit_bg.forces import ForceField, translate
 
 PDB = Path(__file__).parents[1] / "data"
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -262,3 +266,104 @@ PEPTIDES = {
     for name in ("tri_alanine", "penta_alanine")
     for solvent in ("amber99_obc.xml", "implicit/gbn2.xml")
 }
+
+
+def by(code: str, system: openmm.System) -> ForceField:
+    field = translate(system)
+    field.code = code  # type: ignore[assignment]
+    return field
+
+
+def charged_pair(distance: float, charges: tuple[float, float] = (0.4, -0.3)) -> tuple[openmm.System, np.ndarray]:
+    """Two atoms with every pair force."""
+    system = openmm.System()
+    pairs, born = openmm.NonbondedForce(), openmm.GBSAOBCForce()
+    for q in charges:
+        system.addParticle(12.0)
+        pairs.addParticle(q, 0.3, 0.4)
+        born.addParticle(q, 0.15, 0.8)
+    system.addForce(pairs)
+    system.addForce(born)
+    return system, np.array([[0.1, -0.2, 0.3], [0.1 + 0.6 * distance, -0.2, 0.3 + 0.8 * distance]])
+
+
+def chain(n: int) -> tuple[openmm.System, np.ndarray]:
+    """n atoms with every pair force, bonds, angles and torsions, as far as there are atoms for them."""
+    system, x = cluster(n)
+    torsion, bond, angle = openmm.PeriodicTorsionForce(), openmm.HarmonicBondForce(), openmm.HarmonicAngleForce()
+    for i in range(n - 1):
+        bond.addBond(i, i + 1, 0.2, 400.0)
+    for i in range(n - 2):
+        angle.addAngle(i, i + 1, i + 2, 1.8, 60.0)
+    for i in range(n - 3):
+        torsion.addTorsion(i, i + 1, i + 2, i + 3, 1 + i % 6, 0.3 * i, 2.0)
+    pairs, born = openmm.NonbondedForce(), gbsa(0)(n)
+    for i in range(n):
+        pairs.addParticle(0.0 if i % 3 == 0 else (-1) ** i * 0.3, 0.25, 0.0 if i % 4 == 1 else 0.5)
+    if n > 2:
+        pairs.addException(0, 2, 0.1, 0.2, 0.3)
+    for force in (bond, angle, torsion, pairs, born):
+        system.addForce(force)
+    return system, x
+
+
+LIMITS = {
+    "a near overlap": lambda: charged_pair(0.02),
+    "one sphere in the other": lambda: one(gbsa(0)),
+    "zero charges": lambda: charged_pair(0.3, (0.0, 0.0)),
+    "far apart": lambda: charged_pair(4.0),
+    **{f"{n} atoms": lambda n=n: chain(n) for n in (1, 2, 3, 4, 5, 8, 9)},
+    "salt": lambda: salted(),
+    **{f"one sphere in the other, {model}": lambda model=model: swallowed(model) for model in ("hct", "obc2", "gbn2")},
+    "a straight angle": lambda: straight(),
+    "spheres too large for a series": lambda: one(lambda n: amber_model("obc2", n, 0.02, 0.5)),
+}
+
+
+def salted() -> tuple[openmm.System, np.ndarray]:
+    read = app.PDBFile(str(ALANINE))
+    files = app.ForceField("amber96.xml", "implicit/obc2.xml")
+    system = files.createSystem(read.topology, implicitSolventKappa=0.7)
+    return system, np.asarray(read.positions.value_in_unit(openmm.unit.nanometer))
+
+
+def straight() -> tuple[openmm.System, np.ndarray]:
+    """Three atoms in a row at the rest of their angle, and three that are bent to be so."""
+    system = openmm.System()
+    for _ in range(6):
+        system.addParticle(12.0)
+    angle = openmm.HarmonicAngleForce()
+    angle.addAngle(0, 1, 2, np.pi, 300.0)
+    angle.addAngle(3, 4, 5, 2.0, 300.0)
+    system.addForce(angle)
+    return system, np.array([[0.1 * k, 0.0, 0.5 * (k > 2)] for k in range(6)])
+
+
+def amber_model(model: str, n: int, reduced: float, scaled: float) -> openmm.CustomGBForce:
+    """A model of Amber for n atoms whose spheres grow from atom to atom."""
+    known, _ = force_field(ALANINE, ["amber96.xml", f"implicit/{model}.xml"])
+    (force,) = (f for f in known.getForces() if isinstance(f, openmm.CustomGBForce))
+    made = openmm.CustomGBForce()
+    for k in range(force.getNumPerParticleParameters()):
+        made.addPerParticleParameter(force.getPerParticleParameterName(k))
+    for k in range(force.getNumTabulatedFunctions()):
+        made.addTabulatedFunction(force.getTabulatedFunctionName(k), copy.deepcopy(force.getTabulatedFunction(k)))
+    for k in range(force.getNumComputedValues()):
+        made.addComputedValue(*force.getComputedValueParameters(k))
+    for k in range(force.getNumEnergyTerms()):
+        made.addEnergyTerm(*force.getEnergyTermParameters(k))
+    for i in range(n):
+        q, _, _, *others = force.getParticleParameters(i % 22)
+        made.addParticle([q, reduced * (1 + i / n), scaled * (1 + i / n), *others])
+    return made
+
+
+def swallowed(model: str) -> tuple[openmm.System, np.ndarray]:
+    """Atoms of which some hold others, in a model of Amber."""
+    system, x = one(lambda n: amber_model(model, n, 0.1, 0.2))
+    return system, 0.3 * x  # at distances from 0.05 nm
+
+
+def batch(name: str, n: int) -> torch.Tensor:
+    x0 = (ALANINES | PEPTIDES)[name]()[1]
+    return torch.from_numpy(x0) + 0.005 * torch.randn(n, *x0.shape, dtype=torch.float64)
