@@ -19,6 +19,7 @@ from lit_bg.generators import CouplingFlow
 from lit_bg.losses import Batch, ForwardKL, ReactionCoordinate, ReverseKL, WeightedSum
 from lit_bg.losses.drought import Drought, NothingFinite
 from lit_bg.optimizer_trial import try_optimizer
+from lit_bg.spaces import Vectors
 
 SMALL = {**experiment.SMALL, "data": {"batch_size": 64, "steps_per_epoch": 3, "val_samples": 100, "test_samples": 200}}
 
@@ -54,11 +55,11 @@ class NoShape(Energy):
 
 
 class NoPotential(Energy):
-    event_shape = (2,)
+    space = Vectors(2)
 
 
 class NoConstructor(Energy):
-    event_shape = (2,)
+    space = Vectors(2)
 
     def __init__(self):
         pass
@@ -70,7 +71,7 @@ class NoConstructor(Energy):
 class Returns(Energy):
     """An energy of the right value in the wrong form."""
 
-    event_shape = (2,)
+    space = Vectors(2)
 
     def __init__(self, form: str = "column") -> None:
         super().__init__()
@@ -137,7 +138,7 @@ class TestEnergiesOfAUser:
     @pytest.mark.parametrize(
         ("cls", "said"),
         [
-            ("NoShape", "NoShape has no event_shape: define it in the class, such as"),
+            ("NoShape", "NoShape has no space: define it in the class, such as"),
             ("NoPotential", "NoPotential does not define potential"),
             ("NoConstructor", "NoConstructor does not call the constructor of Energy"),
             ("Returns", "Returns.potential returned the shape"),

@@ -18,7 +18,7 @@ from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_in
 from lit_bg.estimators.virial import virial_terms
 from lit_bg.samplers.base import Ladder, Simulator, Trajectory
 from lit_bg.samplers.motion import device_of
-from lit_bg.transforms.domain import Kind
+from lit_bg.spaces.domain import Kind
 
 VIRIAL_FRAMES = 100_000  # forces cost more than energies: more frames than this are thinned evenly for the virial
 MOST_Z = 4.0  # a virial further from its exact value than this many errors, and

@@ -11,7 +11,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
 from lit_bg.samplers.motion import device_of
-from lit_bg.transforms.domain import Kind
+from lit_bg.spaces.domain import Kind
 
 FRAMES = 64  # whose gradient is compared with differences of the energy
 STEPS = (1e-6, 1e-5, 1e-4, 1e-3)  # in units of the width of the data; single precision needs the longer ones

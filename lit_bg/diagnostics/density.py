@@ -16,7 +16,7 @@ from lit_bg.generators.base_density import is_normalised
 from lit_bg.generators.continuous_flow import ContinuousFlow
 from lit_bg.generators.folded_flow import FoldedFlow
 from lit_bg.generators.transport import Transport
-from lit_bg.transforms.domain import Kind
+from lit_bg.spaces.domain import Kind
 
 MOST_COORDINATES = 250
 MOST_SECONDS = 30.0

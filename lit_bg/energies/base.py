@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from lit_bg.transforms.domain import Domain
+from lit_bg.energies.meter import Meter
+from lit_bg.spaces import Domain, Space, Vectors
 
 
 class Observable(NamedTuple):
@@ -39,38 +40,50 @@ SINGLE = torch.finfo(torch.float32)
 
 
 class _Undefined:
-    """Stands for the shape that a subclass must define, and says so when it is asked for."""
+    """Stands for the space that a subclass must define, and says so when it is asked for.
+
+    `event_shape = (D,)` instead of it means D coordinates on the line; more numbers could be particles or a field.
+    """
 
     def __get__(self, instance: Any, owner: type) -> Any:
         if instance is None:
             return self
+        shape = instance.__dict__.get("event_shape", getattr(owner, "event_shape", None))
+        if isinstance(shape, tuple) and len(shape) == 1:
+            return Vectors(*shape)
+        has = "no space" if isinstance(shape, _Shape) else f"event_shape = {shape} and no space"
         raise TypeError(
-            f"{owner.__name__} has no event_shape: define it in the class, such as event_shape = (2,) for two coordinates or "
-            "(N, d) for N particles in d dimensions."
+            f"{owner.__name__} has {has}: define it in the class, such as space = Vectors(2) for two coordinates, "
+            "Particles(N, d), Lattice((L, L)) for a field or Spins((L, L)); all are in lit_bg.spaces."
         )
+
+
+class _Shape:
+    """The shape of a configuration, which the space knows."""
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else instance.space.shape
 
 
 class Energy(nn.Module, ABC):
     r"""A system to sample. Calling it gives the reduced energy $u(x) = U(x) / kT$, `(B,)` [kT].
 
-    A subclass defines `event_shape` and `potential`; what else is known of the system (modes,
-    observables, exact values, exact samples) it says through the members below, and every diagnostic
-    uses it.
+    A subclass defines `space` and `potential`; what else is known of the system (modes, observables, exact values, exact
+    samples) it says through the members below, and every diagnostic uses it.
 
-    Reference measure: Lebesgue on `(D,)` systems. Translation-invariant `(N, d)` systems are measured
-    on the centre-of-mass-free subspace, (N-1)d dimensions, Lebesgue in an orthonormal basis of it.
-    `log_Z` is the logarithm of the integral of exp(-u) in that measure.
+    The space says what a configuration is and holds the reference measure; `log_Z` is the logarithm of the integral of exp(-u)
+    in that measure, over `in_region`.
     """
 
-    event_shape: tuple[int, ...] = _Undefined()  # type: ignore[assignment]
+    space: Space = _Undefined()  # type: ignore[assignment]
+    event_shape: tuple[int, ...] = _Shape()  # type: ignore[assignment]
     unit: str = "kT"  # of `potential`
     symmetries: frozenset[Symmetry] = frozenset()  # moves of all particles at once that leave U as it is
 
     def __init__(self, kT: float = 1.0) -> None:
         super().__init__()
         self.kT = _temperature(kT)
-        self.n_values = 0  # energies evaluated so far
-        self.n_gradients = 0  # forces evaluated so far
+        self.meter = Meter()
 
     @abstractmethod
     def potential(self, x: Tensor) -> Tensor:
@@ -78,9 +91,9 @@ class Energy(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reduced energy u(x) = U(x) / kT, (B,); counted, because energy calls are the currency of the field."""
-        self._check_shape(x)
+        self.space.check(x, type(self).__name__)
         u = self.check_values(self.potential(x), x) / self.kT
-        self.n_values += len(x)
+        self.meter.values += len(x)
         if u.requires_grad:
             u.register_hook(self._count_gradients)
         return u
@@ -120,52 +133,49 @@ class Energy(nn.Module, ABC):
             )
         return u
 
-    def _check_shape(self, x: Tensor) -> None:
-        if x.shape[1:] != self.event_shape:
-            raise ValueError(
-                f"{type(self).__name__} takes configurations of shape (B, {', '.join(map(str, self.event_shape))}), "
-                f"got {tuple(x.shape)}."
-            )
-
     def _count_gradients(self, grad: Tensor) -> None:
-        self.n_gradients += grad.numel()
+        self.meter.gradients += grad.numel()
+
+    @property
+    def n_values(self) -> int:
+        """Return how many energies were evaluated so far, of all views of this system."""
+        return self.meter.values
+
+    @property
+    def n_gradients(self) -> int:
+        """Return how many forces were evaluated so far, of all views of this system."""
+        return self.meter.gradients
 
     def at(self, kT: float) -> Self:
-        """The same system at another temperature, with counters of its own."""
-        other = copy.deepcopy(self)
-        other.kT, other.n_values, other.n_gradients = _temperature(kT), 0, 0
+        """Return a view of the same system at another temperature: it shares parameters, buffers and the bill."""
+        other = copy.copy(self)
+        other.kT = _temperature(kT)
         return other
 
     def get_extra_state(self) -> dict[str, int]:
-        return {"n_values": self.n_values, "n_gradients": self.n_gradients}
+        return {"n_values": self.meter.values, "n_gradients": self.meter.gradients}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
         # The test after a training loads an earlier (the best) state: what has been paid since then stays paid.
-        self.n_values = max(self.n_values, state["n_values"])
-        self.n_gradients = max(self.n_gradients, state["n_gradients"])
+        self.meter.values = max(self.meter.values, state["n_values"])
+        self.meter.gradients = max(self.meter.gradients, state["n_gradients"])
 
     @property
     def dim(self) -> int:
-        """Number of coordinates, the product of `event_shape`."""
-        return int(torch.Size(self.event_shape).numel())
+        """Return the number of coordinates."""
+        return self.space.dim
 
     @property
     def degrees_of_freedom(self) -> int:
-        """Dimension of the reference measure, and the value of the virial <sum x . grad u>."""
-        return self.dim - self.event_shape[-1] * self.translation_invariant
+        return self.space.dof
 
     @property
     def translation_invariant(self) -> bool:
-        """Whether the centre of mass is none of the degrees of freedom, so that it must not move."""
-        return "translation" in self.symmetries
+        return self.space.centred
 
     @property
     def types(self) -> Tensor | None:
-        """(N,) long: U does not change when particles of one type change places. None: no particles.
-
-        By default every particle is of its own type.
-        """
-        return torch.arange(self.event_shape[0]) if len(self.event_shape) == 2 else None
+        return None if self.space.types is None else torch.tensor(self.space.types)
 
     @property
     def masses(self) -> Tensor | None:
@@ -181,8 +191,7 @@ class Energy(nn.Module, ABC):
         Raises:
             ValueError: what does not fit.
         """
-        if x.shape[1:] != self.event_shape:
-            raise ValueError(f"{type(self).__name__} has configurations of shape {self.event_shape}, not {tuple(x.shape[1:])}.")
+        self.space.check(x, type(self).__name__)
 
     def in_region(self, x: Tensor) -> Tensor:
         """Say which configurations the target covers, (B,) bool; by default all.
@@ -201,8 +210,7 @@ class Energy(nn.Module, ABC):
 
     @property
     def domain(self) -> Domain:
-        """Which coordinates live on the line, on an interval, on a circle."""
-        return Domain.linear(self.dim)
+        return self.space.domain
 
     @property
     def box(self) -> Tensor | None:

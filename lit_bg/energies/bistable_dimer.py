@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lit_bg.energies.base import Modes, Observable
 from lit_bg.energies.pair_energy import PairEnergy
+from lit_bg.spaces import Particles
 
 R_M = 1.1  # [length] of the repulsion
 MIDDLE = 1.5  # [length] between the two bond lengths of the dimer
@@ -43,6 +44,7 @@ class BistableDimer(PairEnergy):
         self.side = round(disks**0.5)
         if self.side**2 != disks or self.side < 2 or not wall > 0:
             raise ValueError(f"BistableDimer needs a square number of disks, 4 or more, and wall > 0, got {disks=}, {wall=}.")
+        self.space = Particles(disks + 2, 2, [0, 0] + [1] * disks, centred=False)
         self.slope, self.wall = slope, wall
 
     def pair(self, r: Tensor) -> Tensor:
@@ -54,10 +56,6 @@ class BistableDimer(PairEnergy):
         outside = (x.abs() - 3).clamp_min(0)
         dimer = (x[:, 0, 0] + x[:, 1, 0]) ** 2 + x[:, 0, 1] ** 2 + x[:, 1, 1] ** 2
         return 20 * dimer + self.wall * outside.square().flatten(1).sum(-1)
-
-    @property
-    def types(self) -> Tensor:
-        return torch.tensor([0, 0] + [1] * (self.event_shape[0] - 2))
 
     @property
     def observables(self) -> dict[str, Observable]:

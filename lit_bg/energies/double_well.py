@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.energies.quadrature import Boltzmann1D
+from lit_bg.spaces import Vectors
 
 
 class DoubleWell(Energy):
@@ -46,7 +47,7 @@ class DoubleWell(Energy):
             raise ValueError(f"DoubleWell needs at least one dimension, got dim={dim}.")
         if not (a4 > 0 and a2 > 0 and k > 0):
             raise ValueError(f"DoubleWell needs a4, a2, k > 0 to be confining with a barrier, got {a4=}, {a2=}, {k=}.")
-        self.event_shape = (dim,)
+        self.space = Vectors(dim)
         self.a4, self.a2, self.a1, self.k = a4, a2, a1, k
 
     def potential(self, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Observable
+from lit_bg.spaces import Vectors
 
 
 class Funnel(Energy):
@@ -39,7 +40,7 @@ class Funnel(Energy):
             raise ValueError(f"Funnel needs at least two dimensions, got dim={dim}.")
         if not sigma > 0:
             raise ValueError(f"Funnel needs sigma > 0, got {sigma}.")
-        self.event_shape = (dim,)
+        self.space = Vectors(dim)
         self.sigma = sigma
 
     @property

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Observable
+from lit_bg.spaces import Vectors
 
 
 class Gaussian(Energy):
@@ -43,7 +44,7 @@ class Gaussian(Energy):
         kT: float = 1.0,
     ) -> None:
         super().__init__(kT)
-        self.event_shape = (dim,)
+        self.space = Vectors(dim)
         for name, given in (("loc", loc), ("scale", scale), ("covariance", covariance)):
             if isinstance(given, list) and torch.tensor(given).shape not in ((dim,), (dim, dim)):
                 raise ValueError(f"Gaussian has dim={dim}, but {name} has shape {tuple(torch.tensor(given).shape)}.")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
+from lit_bg.spaces import Vectors
 
 SOFTPLUS_1 = 1.3132616875182228  # log(1 + e), the scale of the 40-mode set
 
@@ -66,7 +67,7 @@ class GaussianMixture(Energy):
             raise ValueError(f"GaussianMixture has {k} means, but {w.numel()} weights and {s.numel()} scales.")
         if not ((w > 0).all() and (s > 0).all()):
             raise ValueError(f"GaussianMixture needs positive weights and scales, got {weights=} and {scale=}.")
-        self.event_shape = (mu.shape[1],)
+        self.space = Vectors(mu.shape[1])
         self.register_buffer("mu", mu, persistent=False)  # (K, D)
         self.register_buffer("std", s.expand(k).clone(), persistent=False)  # (K,)
         self.register_buffer("log_weight", (w / w.sum()).log(), persistent=False)  # (K,)

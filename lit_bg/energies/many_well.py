@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.energies.quadrature import Boltzmann1D
+from lit_bg.spaces import Vectors
 
 LEFT, RIGHT = -1.71082904, 1.75251986  # minima of one copy
 
@@ -44,7 +45,7 @@ class ManyWell(Energy):
         super().__init__(kT)
         if dim < 2 or dim % 2:
             raise ValueError(f"ManyWell is made of copies of two coordinates: dim must be even and positive, got {dim}.")
-        self.event_shape = (dim,)
+        self.space = Vectors(dim)
 
     @property
     def copies(self) -> int:

@@ -27,12 +27,12 @@ from lit_bg.molecules.inputs import Inputs, read_molecule
 from lit_bg.molecules.invariance import Term, refuse_fields
 from lit_bg.molecules.rotatable import RotatableBonds, rotatable_bonds
 from lit_bg.molecules.structure import NO_ELEMENT, Structure, bonds_of, harmonic_terms, unbound_parts
+from lit_bg.spaces import Particles
 
 R = 8.31446261815324e-3  # gas constant [kJ/mol/K]
 LONG_BOND = 0.4  # [nm], or twice a bond's own length where that is more: it is broken, by a wrapped molecule, say
 SHORT_BOND = 0.3  # of a bond's own length: its atoms coincide
 MANY_ATOMS = 300  # from here on only forces that may act on positions in space are asked whether they do
-COMPILE_AFTER = 2e8  # atom pairs: by then eager evaluation has cost about as much as the compilation will
 
 
 class Molecule(Energy):
@@ -178,13 +178,13 @@ class Molecule(Energy):
         self._modes = None if modes == "basins" else self._known_modes(modes)
         self.finds_modes = self._modes is None
         self._box = box_of(inputs.system)
-        self.event_shape = (self.structure.n_atoms, 3)
+        self.space = Particles(self.structure.n_atoms, 3, box=self._box)
         self.evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(inputs.system), platform, processes)
         self.field: ForceField | None = None
-        self.compile_energy = compile
         if backend == "torch":
             try:
                 self.field = translate(inputs.system)
+                self.field.compile = compile
                 if compile is False:
                     self.field.code = "torch"
             except Untranslatable as reason:
@@ -224,7 +224,7 @@ class Molecule(Energy):
 
     def potential(self, x: Tensor) -> Tensor:
         if self.field is not None:
-            return self.field.energy(x, compiled=self._compiled(x)).to(x.dtype)
+            return self.field.energy(x).to(x.dtype)
         if torch.is_grad_enabled() and x.requires_grad:
             return Potential.apply(x, self.evaluator)
         return self.evaluator.energy(x).to(x.dtype)
@@ -233,22 +233,20 @@ class Molecule(Energy):
         own = type(self).potential is Molecule.potential and type(self).forward is Energy.forward
         if self.field is None or not own or x.dtype not in (torch.float32, torch.float64):
             return super().value_and_gradient(x)
-        self._check_shape(x)
-        u, gradient = self.field.energy_and_gradient(x, self.kT, compiled=self._compiled(x, forces=True))
-        self.n_values += len(x)
-        self.n_gradients += len(x)
+        self.space.check(x, self.name)
+        u, gradient = self.field.energy_and_gradient(x, self.kT)
+        self.meter.values += len(x)
+        self.meter.gradients += len(x)
         return u.to(x.dtype), gradient
 
-    def _compiled(self, x: Tensor, forces: bool | None = None) -> bool:
-        """Whether to compile: a function of the counters, which a resumed run restores, and of nothing else."""
-        if self.compile_energy is not None:
-            return self.compile_energy
-        assert self.field is not None
-        if not self.field.uses_torch(x) or 2 * len(x) < self.field.chunk(x):  # it would be filled up to a full chunk
-            return False
-        forces = (torch.is_grad_enabled() and x.requires_grad) if forces is None else forces
-        done = self.n_gradients if forces else (self.n_values - self.n_gradients) / 3  # forces cost three times an energy
-        return done * self.field.pairs > COMPILE_AFTER
+    def get_extra_state(self) -> dict[str, int]:
+        work = [] if self.field is None else self.field.work
+        return super().get_extra_state() | {f"work_{k}": done for k, done in enumerate(work)}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        super().set_extra_state(state)
+        if self.field is not None:
+            self.field.work = [max(done, state.get(f"work_{k}", 0)) for k, done in enumerate(self.field.work)]
 
     def energy_components(self, x: Tensor) -> dict[str, Tensor]:
         """Potential energy of every force by name, each (B,) [kJ/mol]; not counted.

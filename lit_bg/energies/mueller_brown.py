@@ -12,6 +12,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.energies.quadrature import projected
 from lit_bg.energies.rejection_grid import RejectionGrid
+from lit_bg.spaces import Vectors
 
 # strength, curvatures xx, xy, yy, centre x, y of each of the four terms
 TERMS = (
@@ -61,7 +62,7 @@ class MuellerBrown(Energy):
             raise ValueError(f"MuellerBrown is a surface in the plane: it needs dim of at least 2, got {dim}.")
         if not alpha > 0:
             raise ValueError(f"MuellerBrown confines only with alpha > 0, got {alpha}.")
-        self.event_shape = (dim,)
+        self.space = Vectors(dim)
         self.alpha = alpha
 
     def potential(self, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Observable
+from lit_bg.spaces import Particles
 
 TINY = 1e-30  # of a squared distance: the gradient of particles on one spot is a number
 
@@ -34,7 +35,7 @@ class PairEnergy(Energy):
         super().__init__(kT)
         if n < 2 or d < 1:
             raise ValueError(f"{type(self).__name__} needs two particles or more in one dimension or more, got {n} in {d}.")
-        self.event_shape = (n, d)
+        self.space = Particles(n, d, (0,) * n, centred="translation" in self.symmetries)
         self.register_buffer("pairs", torch.triu_indices(n, n, 1), persistent=False)  # (2, N (N - 1) / 2)
 
     @abstractmethod
@@ -52,10 +53,6 @@ class PairEnergy(Energy):
         """|x_i - x_j| of all pairs i < j, (B, N (N - 1) / 2)."""
         i, j = self.pairs
         return (x[:, i] - x[:, j]).square().sum(-1).clamp_min(TINY).sqrt()
-
-    @property
-    def types(self) -> Tensor:
-        return torch.zeros(self.event_shape[0], dtype=torch.long)
 
     @property
     def observables(self) -> dict[str, Observable]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.energies.quadrature import projected
 from lit_bg.energies.rejection_grid import RejectionGrid
+from lit_bg.spaces import Vectors
 
 THETA = -0.3 * math.pi / 2  # rotation of the plane
 STIFFNESS = 15.0  # of the harmonic directions
@@ -51,7 +52,7 @@ class WolfeQuapp(Energy):
         super().__init__(kT)
         if dim < 2:
             raise ValueError(f"WolfeQuapp is a surface in the plane: it needs dim of at least 2, got {dim}.")
-        self.event_shape = (dim,)
+        self.space = Vectors(dim)
 
     def potential(self, x: Tensor) -> Tensor:
         return surface(x[..., 0], x[..., 1]) + 0.5 * STIFFNESS * (x[..., 2:] ** 2).sum(-1)

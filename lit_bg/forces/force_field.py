@@ -25,6 +25,7 @@ CHUNKS = 16, 256  # on a CPU, the fewest and the most configurations: fewer fill
 ARRAYS = 60  # live (pairs, batch) arrays of one evaluation with forces, counted generously
 M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")
+COMPILE_AFTER = 2e8  # atom pairs: by then eager evaluation has cost about as much as the compilation will
 COMPARED = 2**14  # pairs x configurations on which the kernel is compared with torch
 
 
@@ -53,6 +54,10 @@ class ForceField:
     It is no module: parameters stay in float64, and what is evaluated is made of them for every dtype and device. Nothing
     changes them, so copies of what holds a force field share it.
 
+    What torch evaluates is compiled from the point on where it pays: in batches of some size, and when as many pairs of atoms
+    were evaluated as the compilation costs. That point depends on `work` alone, which whoever saves an energy saves with it,
+    so an interrupted run meets it where the uninterrupted one does.
+
     Args:
         forces: the terms, with float64 parameters.
         n: number of atoms.
@@ -60,12 +65,17 @@ class ForceField:
 
     Attributes:
         code: the quickest that may be used: "kernel", "torch" (closed forms) or "autograd".
+        compile: whether torch.compile is used; None: where it pays. The first call then takes long, and compares with eager
+            evaluation, which stays in use, with a warning, where the two do not agree.
+        work: configurations evaluated so far, without and with forces.
     """
 
     def __init__(self, forces: list[Force], n: int, box: Tensor | None = None) -> None:
         self.n = n
         self.exact = Sum(forces, box)
         self.code: Literal["kernel", "torch", "autograd"] = "kernel"
+        self.compile: bool | None = None
+        self.work = [0, 0]
         self._made: dict[Any, Any] = {}  # kernels and modules by what they are for
         self._agrees: dict[tuple[str, str, torch.dtype, torch.device], bool] = {}  # fast code with plain torch
 
@@ -80,38 +90,41 @@ class ForceField:
         """Return how many pairs of atoms there are."""
         return self.n * (self.n - 1) // 2
 
-    def energy(self, x: Tensor, compiled: bool = False) -> Tensor:
-        """Return energies, (B, N, 3) -> (B,); with gradient, if x wants one.
-
-        Args:
-            x: configurations, float32 or float64, on any device.
-            compiled: use torch.compile for what torch evaluates. The first call then takes long, and compares with eager
-                evaluation, which stays in use, with a warning, where the two do not agree.
-        """
+    def energy(self, x: Tensor) -> Tensor:
+        """Return energies, (B, N, 3) -> (B,), of float32 or float64 on any device; with gradient, if x wants one."""
         if torch.is_grad_enabled() and x.requires_grad:
-            return _Energy.apply(x, self, compiled)
-        return self._evaluate(x, False, compiled, 1.0, 1.0)[0]
+            return _Energy.apply(x, self)
+        return self._evaluate(x, False, 1.0, 1.0)[0]
 
-    def energy_and_forces(self, x: Tensor, compiled: bool = False) -> tuple[Tensor, Tensor]:
+    def energy_and_forces(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return energies (B,) and forces (B, N, 3) in the dtype of x, detached."""
-        return self._with_forces(x, compiled, 1.0, 1.0)
+        return self._with_forces(x, 1.0, 1.0)
 
-    def energy_and_gradient(self, x: Tensor, unit: float, compiled: bool = False) -> tuple[Tensor, Tensor]:
+    def energy_and_gradient(self, x: Tensor, unit: float) -> tuple[Tensor, Tensor]:
         """Return the energy (B,) in a unit [kJ/mol] and its gradient (B, N, 3) in the dtype of x, detached."""
-        return self._with_forces(x, compiled, 1 / unit, -1 / unit)
+        return self._with_forces(x, 1 / unit, -1 / unit)
 
-    def _with_forces(self, x: Tensor, compiled: bool, per_energy: float, per_force: float) -> tuple[Tensor, Tensor]:
-        energy, forces = self._evaluate(x, True, compiled, per_energy, per_force)
+    def compiles(self, x: Tensor, with_forces: bool) -> bool:
+        """Say whether what torch evaluates of configurations like these is compiled."""
+        if self.compile is not None:
+            return self.compile
+        if not self.uses_torch(x) or 2 * len(x) < self.chunk(x):  # it would be filled up to a full chunk
+            return False
+        done = self.work[1] if with_forces else self.work[0] / 3  # forces cost three times an energy
+        return done * self.pairs > COMPILE_AFTER
+
+    def _with_forces(self, x: Tensor, per_energy: float, per_force: float) -> tuple[Tensor, Tensor]:
+        energy, forces = self._evaluate(x, True, per_energy, per_force)
         assert forces is not None
         return energy, forces
 
     @ordinary
-    def _evaluate(
-        self, x: Tensor, with_forces: bool, compiled: bool, per_energy: float, per_force: float
-    ) -> tuple[Tensor, Tensor | None]:
+    def _evaluate(self, x: Tensor, with_forces: bool, per_energy: float, per_force: float) -> tuple[Tensor, Tensor | None]:
         """Return energies and forces, multiplied by factors: here, where it costs nothing."""
         kernel = self._kernel(x)
         part = self._torch_part(x, kernel)
+        compiled = part is not None and self.compiles(x, with_forces)
+        self.work[with_forces] += len(x)
         if kernel is not None:
             energy, forces = kernel(x, with_forces, per_energy, per_force)
         else:
@@ -276,20 +289,20 @@ class _Energy(torch.autograd.Function):
     """The energy, whose forces are computed chunk by chunk along with it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, field: ForceField, compiled: bool) -> Tensor:
-        energy, forces = field.energy_and_forces(x, compiled)
+    def forward(ctx: Any, x: Tensor, field: ForceField) -> Tensor:
+        energy, forces = field.energy_and_forces(x)
         ctx.field = field
         ctx.save_for_backward(x, forces)
         return energy
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         x, forces = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative is wanted
             forces = _Forces.apply(x, ctx.field)
         # An infinite energy has zero force; a loss may still send it an infinite or NaN gradient.
         grad = torch.where((forces == 0).flatten(1).all(-1), 0.0, grad)
-        return -grad.to(forces.dtype)[:, None, None] * forces, None, None
+        return -grad.to(forces.dtype)[:, None, None] * forces, None
 
 
 class _Forces(torch.autograd.Function):

@@ -11,7 +11,7 @@ from lit_bg.generators.base import Generator
 from lit_bg.generators.base_density import BaseDensity
 from lit_bg.generators.units import Units
 from lit_bg.nets.field import VectorField
-from lit_bg.transforms.domain import Kind
+from lit_bg.spaces.domain import Kind
 
 
 class FieldGenerator(Generator):

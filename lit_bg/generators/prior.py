@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lit_bg.transforms.domain import Domain, Kind
+from lit_bg.spaces.domain import Domain, Kind
 
 
 class Prior(nn.Module):

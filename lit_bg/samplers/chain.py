@@ -84,7 +84,7 @@ class Chain(Simulator):
         if recorder.state is not None:
             state = recorder.state
             _check_energy(energy, state)
-            energy.n_values, energy.n_gradients = state["calls"].tolist()  # an energy may compile itself after so many
+            energy.meter.values, energy.meter.gradients = state["calls"].tolist()  # an energy may compile itself after so many
         else:
             state = self.init(energy, seed, lambda text: progress(0, total, text))
             state |= {"step": torch.zeros((), dtype=torch.long), "seconds": torch.zeros((), dtype=torch.float64)}

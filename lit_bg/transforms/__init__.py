@@ -5,7 +5,6 @@ from lit_bg.transforms.base import Chart, Transform
 from lit_bg.transforms.chain import Chain
 from lit_bg.transforms.conditional import ConditionalMap
 from lit_bg.transforms.coupling import Coupling
-from lit_bg.transforms.domain import Domain, Kind
 from lit_bg.transforms.elementwise import Elementwise
 from lit_bg.transforms.internal_coordinates import InternalCoordinates
 from lit_bg.transforms.marginals import CircularMarginals
@@ -23,10 +22,8 @@ __all__ = [
     "CircularMarginals",
     "ConditionalMap",
     "Coupling",
-    "Domain",
     "Elementwise",
     "InternalCoordinates",
-    "Kind",
     "MixedCoordinates",
     "Permutation",
     "Spline",

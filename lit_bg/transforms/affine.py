@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lit_bg.spaces.domain import Kind
 from lit_bg.transforms.conditional import ConditionalMap, bounded_log_scale
-from lit_bg.transforms.domain import Kind
 
 
 class Affine(ConditionalMap):

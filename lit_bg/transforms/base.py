@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
-from lit_bg.transforms.domain import Domain
+from lit_bg.spaces.domain import Domain
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from lit_bg.nets.mlp import MLP
+from lit_bg.spaces.domain import Kind
 from lit_bg.transforms.base import Transform
 from lit_bg.transforms.conditional import ConditionalMap
-from lit_bg.transforms.domain import Kind
 
 
 class Coupling(Transform):

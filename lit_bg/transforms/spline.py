@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lit_bg.spaces.domain import Kind
 from lit_bg.transforms.bins import Bin, find_bin, split
 from lit_bg.transforms.conditional import ConditionalMap, bounded_log_scale
-from lit_bg.transforms.domain import Kind
 
 MIN_SLOPE = 1e-3
 LINEAR_BOUND = 5.0  # a linear coordinate is bent on [-5, 5], five standard deviations of the prior

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
+from lit_bg.spaces.domain import Domain, Kind
 from lit_bg.transforms.base import Chart
-from lit_bg.transforms.domain import Domain, Kind
 from lit_bg.transforms.standardize import flat
 
 if TYPE_CHECKING:

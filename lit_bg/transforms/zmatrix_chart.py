@@ -13,8 +13,8 @@ from torch import Tensor
 from lit_bg.molecules.geometry import angle, arms, dihedral, distance, place, random_rotations, wrap
 from lit_bg.molecules.structure import Structure
 from lit_bg.molecules.zmatrix import Dihedral, ZMatrix
+from lit_bg.spaces.domain import Domain, Kind
 from lit_bg.transforms.base import Chart
-from lit_bg.transforms.domain import Domain, Kind
 from lit_bg.transforms.marginals import CircularMarginals
 
 if TYPE_CHECKING:

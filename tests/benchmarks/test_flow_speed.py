@@ -29,20 +29,16 @@ import torch
 
 from lit_bg.energies.base import Energy
 from lit_bg.generators import CouplingFlow
-from lit_bg.transforms import Domain, Kind
+from lit_bg.spaces import Domain, Kind, Vectors
 
 pytest.importorskip("pytest_benchmark")
 
 
-class Space(Energy):
+class Torsions(Energy):
     """41 lines and 19 circles, no forces."""
 
-    event_shape = (60,)
-
-    @property
-    def domain(self):
-        kinds = torch.tensor([Kind.LINEAR] * 41 + [Kind.CIRCULAR] * 19)
-        return Domain(kinds, -torch.ones(60), torch.ones(60))
+    kinds = torch.tensor([Kind.LINEAR] * 41 + [Kind.CIRCULAR] * 19)
+    space = Vectors(60, Domain(kinds, -torch.ones(60), torch.ones(60)))
 
     def potential(self, x):
         return 0 * x.sum(-1)
@@ -51,7 +47,7 @@ class Space(Energy):
 def flow(compile):
     """Three blocks: 180 transformed coordinates, 761 k parameters."""
     torch.manual_seed(0)
-    made = CouplingFlow(blocks=3, hidden=(136, 136), bins=8, compile=compile).build(Space())
+    made = CouplingFlow(blocks=3, hidden=(136, 136), bins=8, compile=compile).build(Torsions())
     for p in made.parameters():
         torch.nn.init.normal_(p, std=0.05)
     return made

@@ -11,6 +11,7 @@ from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell, Energy, Gaussian, ManyWell
 from lit_bg.energies.base import Observable
 from lit_bg.figures import Plane, draw_configurations, draw_energies, draw_profile, draw_weights
+from lit_bg.spaces import Particles
 
 
 def drawn(folder, energy, scale=1.0, n=2000):
@@ -28,7 +29,7 @@ class Torus(Energy):
 
     def __init__(self):
         super().__init__()
-        self.event_shape = (4, 3)
+        self.space = Particles(4, 3, centred=False)
 
     def potential(self, x):
         return 0.5 * (x**2).flatten(1).sum(-1)

@@ -13,6 +13,7 @@ from lit_bg.data.dataset import Dataset
 from lit_bg.data.module import Data
 from lit_bg.energies import Energy
 from lit_bg.estimators import wasserstein
+from lit_bg.spaces import Particles
 
 
 class Springs(Energy):
@@ -22,20 +23,16 @@ class Springs(Energy):
 
     def __init__(self):
         super().__init__()
-        self.event_shape = (3, 2)
-
-    @property
-    def types(self):
-        return torch.tensor([0, 0, 1])
+        self.space = Particles(3, 2, (0, 0, 1), centred=False)
 
     def potential(self, x):
         return 0.5 * x.square().flatten(1).sum(-1)
 
 
 class Alike(Springs):
-    @property
-    def types(self):
-        return torch.zeros(3, dtype=torch.long)
+    def __init__(self):
+        super().__init__()
+        self.space = Particles(3, 2, (0, 0, 0), centred=False)
 
 
 class Integrated(GaussianProposal):

@@ -12,12 +12,13 @@ from lit_bg.data.checks import compare_gradient, find_bad_frames
 from lit_bg.data.dataset import Dataset
 from lit_bg.energies import DoubleWell, Energy, Molecule
 from lit_bg.samplers.base import Trajectory
+from lit_bg.spaces import Vectors
 
 
 class Quartic(Energy):
     """u = x^4 / 4 + x^2 / 2 of every coordinate, with a gradient that is right, or not."""
 
-    event_shape = (4,)
+    space = Vectors(4)
 
     def __init__(self, fault=""):
         super().__init__()

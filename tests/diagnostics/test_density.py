@@ -11,7 +11,8 @@ from lit_bg.generators import ContinuousFlow, CouplingFlow, Known, Normal
 from lit_bg.generators.base_density import is_normalised
 from lit_bg.generators.prior import Prior
 from lit_bg.nets import EGNN, KernelField, MLPField
-from lit_bg.transforms import Domain, InternalCoordinates
+from lit_bg.spaces import Domain
+from lit_bg.transforms import InternalCoordinates
 
 
 def shaken(generator, energy, by=0.1):

@@ -109,16 +109,22 @@ def test_other_numbers_are_refused(pair, dtype):
 def test_compilation_waits_until_it_pays(pair):
     energy = Molecule(PDB, FIELD)
     batch, few = thermal(energy, 256), thermal(energy, 8)
-    energy.n_values = energy.n_gradients = 10_000_000
-    assert not energy._compiled(batch)  # the kernel does it all
-    energy.n_values = energy.n_gradients = 0
-    energy.field.code = "torch"
-    assert not energy._compiled(batch)
-    energy.n_values = energy.n_gradients = 10_000_000
-    assert energy._compiled(batch.requires_grad_())
-    assert not energy._compiled(few)
-    energy.compile_energy = False
-    assert not energy._compiled(batch)
+    field = energy.field
+    field.work = [10_000_000, 10_000_000]
+    assert not field.compiles(batch, True)  # the kernel does it all
+    field.work = [0, 0]
+    field.code = "torch"
+    assert not field.compiles(batch, True)
+    field.work = [10_000_000, 10_000_000]
+    assert field.compiles(batch, True)
+    assert field.compiles(batch, False)
+    assert not field.compiles(few, True)
+    state = energy.get_extra_state()
+    field.work = [0, 0]
+    energy.set_extra_state(state)
+    assert field.compiles(batch, True)  # as in the run that was saved
+    field.compile = False
+    assert not field.compiles(batch, True)
 
 
 def test_unknown_backend():

@@ -5,6 +5,7 @@ import torch
 
 from lit_bg.energies import DoubleWell, Gaussian
 from lit_bg.estimators import mean_with_error, r_hat, statistical_inefficiency, virial
+from lit_bg.spaces import Particles
 
 
 def ar1(frames, walkers, rho, seed):
@@ -109,7 +110,7 @@ class TestVirial:
 
             def __init__(self):
                 super().__init__(2)
-                self.event_shape = (2, 2)
+                self.space = Particles(2, 2)
 
             def potential(self, x):
                 return 0.5 * ((x[:, 0] - x[:, 1]) ** 2).sum(-1)

@@ -144,7 +144,10 @@ def test_compiled_equals_eager(name, recwarn):
     system, x0 = ALL[name]()
     field, x = translate(system), configurations(x0, 20, 0.003).float()  # filled up to a full chunk
     field.code = "torch"
-    (energy, forces), (right_energy, right) = field.energy_and_forces(x, compiled=True), field.energy_and_forces(x)
+    field.compile = False
+    right_energy, right = field.energy_and_forces(x)
+    field.compile = True
+    energy, forces = field.energy_and_forces(x)
     assert [str(w.message) for w in recwarn if "of this force field" in str(w.message)] == []  # it was used
     torch.testing.assert_close(energy, right_energy, rtol=1e-5, atol=1e-3)
     assert (forces - right).norm() < 1e-5 * right.norm()
@@ -163,8 +166,9 @@ def test_wrong_compiled_code_is_found_out(wrong, problem, monkeypatch):
     field, x = translate(system), configurations(x0, 20, 0.003)
     field.code = "torch"
     monkeypatch.setattr(module, "_compiled", lambda: lambda part, x: wrong(*part.in_one_graph(x)))
+    field.compile = True
     with pytest.warns(UserWarning, match=problem):
-        found = field.energy_and_forces(x, compiled=True)
+        found = field.energy_and_forces(x)
     torch.testing.assert_close(found, field.energy_and_forces(x))
 
 
@@ -310,7 +314,8 @@ class TestCompiledCodeAtAMinimum:
         field, x = made()
         field.code = "torch"
         monkeypatch.setattr(module, "_compiled", lambda: with_other_rounding)
-        field.energy_and_forces(x.to(dtype), compiled=True)
+        field.compile = True
+        field.energy_and_forces(x.to(dtype))
         assert field._agrees["torch.compile", "torch", dtype, x.device]
         assert not [w for w in recwarn if "of this force field" in str(w.message)]
 
@@ -319,15 +324,17 @@ class TestCompiledCodeAtAMinimum:
         field, x = made()
         field.code = "torch"
         monkeypatch.setattr(module, "_compiled", lambda: lambda *a: (lambda u, g: (u, factor * g))(*with_other_rounding(*a)))
+        field.compile = True
         with pytest.warns(UserWarning, match="gave wrong energies or forces for"):
-            field.energy_and_forces(x.to(dtype), compiled=True)
+            field.energy_and_forces(x.to(dtype))
 
 
 def test_a_batch_without_finite_energies_does_not_vouch_for_compiled_code(monkeypatch):
     field, x = a_bond_at_its_length()
     field.code = "torch"
     monkeypatch.setattr(module, "_compiled", lambda: lambda part, x: (x.new_zeros(x.shape[-1]), x.new_zeros(x.shape)))
-    energy, _ = field.energy_and_forces(torch.full_like(x, math.nan), compiled=True)
+    field.compile = True
+    energy, _ = field.energy_and_forces(torch.full_like(x, math.nan))
     assert (energy == math.inf).all()
     with pytest.warns(UserWarning, match="gave wrong"):
-        field.energy_and_forces(x, compiled=True)
+        field.energy_and_forces(x)

@@ -11,6 +11,7 @@ from lit_bg.estimators import log_z
 from lit_bg.generators import ContinuousFlow, Harmonic, Known, Lattice, Normal
 from lit_bg.nets import MLPField
 from lit_bg.solvers import RungeKutta4
+from lit_bg.spaces import Particles
 
 
 class Trap(Energy):
@@ -20,14 +21,10 @@ class Trap(Energy):
 
     def __init__(self):
         super().__init__()
-        self.event_shape = (3, 2)
+        self.space = Particles(3, 2, (0, 0, 0), centred=False)
 
     def potential(self, x):
         return x.square().flatten(1).sum(-1) / 2
-
-    @property
-    def types(self):
-        return torch.zeros(3, dtype=torch.long)
 
     @property
     def log_Z(self):
@@ -72,7 +69,7 @@ class TestEveryBase:
         assert abs(value) < 4 * error
 
 
-PARTICLES = {name: case[:2] for name, case in CASES.items() if case[1].types is not None}
+PARTICLES = {name: case[:2] for name, case in CASES.items() if case[1].space.types is not None}
 
 
 @pytest.mark.parametrize(("make", "energy"), PARTICLES.values(), ids=PARTICLES)

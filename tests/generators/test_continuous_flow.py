@@ -11,6 +11,7 @@ from lit_bg.estimators import log_z
 from lit_bg.generators import ContinuousFlow, Normal
 from lit_bg.nets import EGNN, Hutchinson, MLPField, VectorField
 from lit_bg.solvers import DormandPrince, Heun, Midpoint, RungeKutta4
+from lit_bg.spaces import Domain, Kind, Vectors
 
 
 class Springs(PairEnergy):
@@ -21,7 +22,7 @@ class Springs(PairEnergy):
 
     @property
     def log_Z(self):
-        return 0.5 * self.degrees_of_freedom * math.log(2 * math.pi / self.event_shape[0])
+        return 0.5 * self.space.dof * math.log(2 * math.pi / self.event_shape[0])
 
 
 class Decay(VectorField):
@@ -183,11 +184,10 @@ def test_units_come_from_the_data():
 
 def test_what_does_not_fit_is_refused():
     class Ring(DoubleWell):
-        @property
-        def domain(self):
-            from lit_bg.transforms import Domain, Kind
-
-            return Domain(torch.tensor([Kind.CIRCULAR, Kind.LINEAR]), torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 0.0]))
+        def __init__(self):
+            super().__init__()
+            kinds = torch.tensor([Kind.CIRCULAR, Kind.LINEAR])
+            self.space = Vectors(2, Domain(kinds, torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 0.0])))
 
     class Anywhere(Decay):
         def build(self, energy):

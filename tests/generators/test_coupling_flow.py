@@ -6,27 +6,25 @@ import pytest
 import torch
 from jsonargparse import ArgumentParser
 
+from lit_bg import spaces
 from lit_bg.energies import DoubleWell
 from lit_bg.energies.base import Energy
 from lit_bg.generators import CouplingFlow, Generator, Prior
-from lit_bg.transforms import Coupling, Domain, Kind, Standardize, Whitening
+from lit_bg.spaces import Domain, Kind, Vectors
+from lit_bg.transforms import Coupling, Standardize, Whitening
 
 
-class Particles(Energy):
+class Cluster(Energy):
     def __init__(self, *shape):
         super().__init__()
-        self.event_shape = shape
+        self.space = spaces.Particles(*shape)
 
     def potential(self, x):
         return x.flatten(1).square().sum(-1)
 
 
 class Torus(Energy):
-    event_shape = (2,)
-
-    @property
-    def domain(self):
-        return Domain(torch.full((2,), int(Kind.CIRCULAR)), -torch.ones(2), torch.ones(2))
+    space = Vectors(2, Domain(torch.full((2,), int(Kind.CIRCULAR)), -torch.ones(2), torch.ones(2)))
 
     def potential(self, x):
         return torch.cos(math.pi * x).sum(-1)
@@ -35,12 +33,8 @@ class Torus(Energy):
 class Mixed(Energy):
     """Three lines, two intervals and two circles."""
 
-    event_shape = (7,)
-
-    @property
-    def domain(self):
-        kinds = torch.tensor([Kind.LINEAR] * 3 + [Kind.BOUNDED] * 2 + [Kind.CIRCULAR] * 2)
-        return Domain(kinds, -torch.ones(7), torch.ones(7))
+    kinds = torch.tensor([Kind.LINEAR] * 3 + [Kind.BOUNDED] * 2 + [Kind.CIRCULAR] * 2)
+    space = Vectors(7, Domain(kinds, -torch.ones(7), torch.ones(7)))
 
     def potential(self, x):
         return x.square().sum(-1)
@@ -101,10 +95,10 @@ def test_adapts_to_data_and_keeps_it():
     ("act", "message"),
     [
         (
-            lambda: CouplingFlow().build(Particles(22, 3)),
+            lambda: CouplingFlow().build(Cluster(22, 3)),
             r"CouplingFlow has 66 dimensions, Particles\(22 atoms\) has shape \(22, 3\): put an InternalCoordinates",
         ),
-        (lambda: CouplingFlow().build(Particles(4, 2)), r"8 dimensions, Particles has shape \(4, 2\)"),
+        (lambda: CouplingFlow().build(Cluster(4, 2)), r"8 dimensions, Particles has shape \(4, 2\)"),
         (lambda: CouplingFlow(transform="affine").build(Torus()), "use 'transform: spline'"),
         (lambda: CouplingFlow(blocks=0), "at least one block, got blocks=0"),
         (lambda: CouplingFlow(bins=1).build(DoubleWell()), "between 2 and 100 bins, got bins=1"),

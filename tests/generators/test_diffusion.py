@@ -15,6 +15,7 @@ from lit_bg.nets import EGNN, MLPField, VectorField
 from lit_bg.nets.denoiser import Denoiser
 from lit_bg.pairings import MinibatchOT
 from lit_bg.solvers import RungeKutta4
+from lit_bg.spaces import Vectors
 
 MEANS = torch.tensor([[1.2, 0.3], [-0.6, -0.8]], dtype=torch.float64)
 SHARE, WIDTH = torch.tensor([0.3, 0.7], dtype=torch.float64), 0.4
@@ -31,7 +32,7 @@ every = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 class Mixture(Energy):
     """Two Gaussians, normalised, so log Z = 0."""
 
-    event_shape = (2,)
+    space = Vectors(2)
 
     def __init__(self):
         super().__init__(1.0)

@@ -74,7 +74,7 @@ def test_it_is_the_flow_at_all_images(cloud, prior):
 
 def test_log_z_is_that_of_one_arrangement(cloud):
     """One of 16 equal ones in a cloud without a hand; 4 sigma."""
-    f = cloud.degrees_of_freedom
+    f = cloud.space.dof
     log_Z = 0.5 * f * math.log(2 * math.pi * WIDTH**2) - math.log(16)
     flow = FoldedFlow(EGNN(1, 2), solver=RungeKutta4(1), scale=1.05 * WIDTH).build(cloud)  # at rest: a wider cloud
     x, log_q = flow.double().requires_grad_(False).sample(2_000, rng(2))

@@ -16,7 +16,7 @@ from lit_bg.generators import ContinuousFlow, Generator, Transport
 from lit_bg.interpolants import Trigonometric, VarianceExploding
 from lit_bg.nets import MLPField
 from lit_bg.solvers import RungeKutta4
-from lit_bg.transforms import Domain, Kind
+from lit_bg.spaces import Domain, Kind, Vectors
 
 LINE, BOX, RING = Kind.LINEAR, Kind.BOUNDED, Kind.CIRCULAR
 SMALL = {
@@ -31,17 +31,14 @@ SMALL = {
 }
 
 
-class Space(Energy):
+class Somewhere(Energy):
     """Harmonic lines, cosines on intervals [0, 3] and circles [-pi, pi]."""
 
     def __init__(self, *kinds):
         super().__init__()
-        self.kinds, self.event_shape = torch.tensor(kinds), (len(kinds),)
-
-    @property
-    def domain(self):
-        lower = torch.where(self.kinds == BOX, 0.0, -math.pi)
-        return Domain(self.kinds, lower, torch.where(self.kinds == BOX, 3.0, math.pi))
+        self.kinds = torch.tensor(kinds)
+        lower, upper = torch.where(self.kinds == BOX, 0.0, -math.pi), torch.where(self.kinds == BOX, 3.0, math.pi)
+        self.space = Vectors(len(kinds), Domain(self.kinds, lower, upper))
 
     def potential(self, x):
         return torch.where(self.kinds == LINE, x**2 / 2, torch.cos(x)).sum(-1)
@@ -58,14 +55,14 @@ class Space(Energy):
 
 
 ENERGIES = {
-    "line": Space(LINE),
-    "circle": Space(RING),
+    "line": Somewhere(LINE),
+    "circle": Somewhere(RING),
     "plane": DoubleWell(),
-    "torus": Space(RING, RING),
-    "strip": Space(LINE, BOX),
-    "cylinder": Space(RING, LINE),
-    "rectangle": Space(BOX, BOX),
-    "everything": Space(LINE, BOX, RING, RING, LINE, LINE, BOX),
+    "torus": Somewhere(RING, RING),
+    "strip": Somewhere(LINE, BOX),
+    "cylinder": Somewhere(RING, LINE),
+    "rectangle": Somewhere(BOX, BOX),
+    "everything": Somewhere(LINE, BOX, RING, RING, LINE, LINE, BOX),
 }
 
 

@@ -9,12 +9,13 @@ from lit_bg.energies.base import Energy
 from lit_bg.generators import CouplingFlow, Generator
 from lit_bg.losses import Batch, ForwardKL, ReverseKL, ReweightedKL
 from lit_bg.losses.drought import NothingFinite
+from lit_bg.spaces import Vectors
 
 
 class Harmonic(Energy):
     """A Gaussian of mean m and width s, unnormalised; optionally singular somewhere."""
 
-    event_shape = (1,)
+    space = Vectors(1)
 
     def __init__(self, m=0.0, s=1.0, singular=None):
         super().__init__()

@@ -9,11 +9,11 @@ from lit_bg.energies import DoubleWell
 from lit_bg.energies.base import Energy, Observable
 from lit_bg.generators import CouplingFlow, Generator
 from lit_bg.losses import Batch, ReactionCoordinate
-from lit_bg.transforms import Domain, Kind
+from lit_bg.spaces import Domain, Kind, Vectors
 
 
 class Line(Energy):
-    event_shape = (1,)
+    space = Vectors(1)
 
     def potential(self, x):
         return 0 * x.sum(-1)
@@ -28,9 +28,7 @@ class Line(Energy):
 
 
 class Ring(Line):
-    @property
-    def domain(self):
-        return Domain(torch.tensor([Kind.CIRCULAR]), torch.tensor([-math.pi]), torch.tensor([math.pi]))
+    space = Vectors(1, Domain(torch.tensor([Kind.CIRCULAR]), torch.tensor([-math.pi]), torch.tensor([math.pi])))
 
 
 class Fixed(Generator):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lit_bg.energies import Molecule
+from lit_bg.energies.meter import Meter
 from lit_bg.rng import stream
 
 ALA2 = "experiments/alanine_dipeptide.pdb"
@@ -42,7 +43,7 @@ def test_reduced_energy_and_temperature(ala2):
     hot = ala2.at(2 * ala2.kT)
     torch.testing.assert_close(hot(x), ala2(x) / 2)
     assert hot.temperature == pytest.approx(600.0)
-    assert ala2.degrees_of_freedom == 63
+    assert ala2.space.dof == 63
 
 
 def test_force_is_the_gradient(ala2):
@@ -60,7 +61,7 @@ def test_force_is_the_gradient(ala2):
 def test_calls_are_counted(ala2):
     molecule = copy.deepcopy(ala2)
     x = thermal(molecule)
-    molecule.n_values = molecule.n_gradients = 0
+    molecule.meter = Meter()
     molecule(x)
     assert (molecule.n_values, molecule.n_gradients) == (4, 0)
     molecule(x.requires_grad_()).sum().backward()

@@ -14,6 +14,7 @@ from lit_bg.energies.pair_energy import PairEnergy
 from lit_bg.generators import ContinuousFlow, Diffusion
 from lit_bg.nets import EGNN, Exact, GradientField, Hutchinson, KernelField, MLPField, TensorProductField, VectorField
 from lit_bg.nets.radial_basis import RadialBasis
+from lit_bg.spaces import Particles
 
 
 class TwoKinds(PairEnergy):
@@ -21,13 +22,10 @@ class TwoKinds(PairEnergy):
 
     def __init__(self):
         super().__init__(5, 3)
+        self.space = Particles(5, 3, (0, 1, 1, 0, 1))
 
     def pair(self, r):
         return (r - 1) ** 2
-
-    @property
-    def types(self):
-        return torch.tensor([0, 1, 1, 0, 1])
 
 
 SYSTEMS = {
@@ -87,7 +85,7 @@ def wild(make, energy, dtype=torch.float64):
 
 def states(energy, n=4, dtype=torch.float64):
     x = torch.randn(n, *energy.event_shape, generator=rng(), dtype=dtype)
-    return torch.rand(n, generator=rng(1), dtype=dtype), x - x.mean(1, keepdim=True) if energy.translation_invariant else x
+    return torch.rand(n, generator=rng(1), dtype=dtype), x - x.mean(1, keepdim=True) if energy.space.centred else x
 
 
 def test_every_exported_field_is_under_law():
@@ -169,7 +167,7 @@ class TestEveryField:
         field, (t, x) = wild(make, energy), states(energy)
         if not field.exchangeable:
             pytest.skip("not exchangeable")
-        v, types, order = field(t, x), energy.types, torch.arange(energy.event_shape[0])
+        v, types, order = field(t, x), torch.tensor(energy.space.types), torch.arange(energy.event_shape[0])
         for kind in types.unique():
             same, swapped = (types == kind).nonzero().flatten(), order.clone()
             swapped[same] = same.roll(1)

@@ -13,6 +13,7 @@ from lit_bg.generators import ContinuousFlow, Harmonic, Lattice, Normal
 from lit_bg.losses import FlowMatching
 from lit_bg.nets import EGNN
 from lit_bg.pairings import EquivariantOT, Independent, MinibatchOT
+from lit_bg.spaces import Particles
 
 MAKE = {
     "EquivariantOT": lambda: EquivariantOT(block=6),
@@ -90,11 +91,7 @@ class Three(PairEnergy):
     def __init__(self, mirror=True, types=(0, 0, 0)):
         super().__init__(3, 2)
         self.symmetries = frozenset({"translation", "rotation"} | ({"reflection"} if mirror else set()))
-        self.kinds = torch.tensor(types)
-
-    @property
-    def types(self):
-        return self.kinds
+        self.space = Particles(3, 2, types)
 
     def pair(self, r):
         return r**2

@@ -21,7 +21,8 @@ from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.generators import Generator
 from lit_bg.report.assess import assess
 from lit_bg.samplers.base import Trajectory
-from lit_bg.transforms.domain import Domain, Kind
+from lit_bg.spaces import Vectors
+from lit_bg.spaces.domain import Domain, Kind
 
 IMAGES = torch.arange(-2, 3).double() * 2 * math.pi
 
@@ -94,17 +95,14 @@ class Torus(Energy):
 
     def __init__(self, *knows: str, dim: int = 60):
         super().__init__()
-        self.knows, self.event_shape = knows, (dim,)
+        self.knows = knows
+        circles = torch.full((dim,), int(Kind.CIRCULAR))
+        self.space = Vectors(dim, Domain(circles, torch.full((dim,), -math.pi), torch.full((dim,), math.pi)))
         g = torch.Generator().manual_seed(3)
         self.loc = torch.stack([-2.0 + torch.rand(dim, generator=g), 0.5 + torch.rand(dim, generator=g)]).double()
         self.width = (0.15 + 0.3 * torch.rand(2, dim, generator=g)).double()
         self.right = (0.1 + 0.6 * torch.rand(dim, generator=g)).double()
         self.right[0] = 0.002
-
-    @property
-    def domain(self):
-        circles = torch.full((self.dim,), int(Kind.CIRCULAR))
-        return Domain(circles, torch.full((self.dim,), -math.pi), torch.full((self.dim,), math.pi))
 
     @property
     def log_Z(self):
@@ -174,7 +172,7 @@ class Angles(Generator):
 class TwoWells(Energy):
     """Unit Gaussians at x1 = -6 and 6 with equal weight."""
 
-    event_shape = (2,)
+    space = Vectors(2)
 
     def __init__(self, *knows: str):
         super().__init__()

@@ -20,6 +20,7 @@ from lit_bg.generators import CouplingFlow, Generator
 from lit_bg.generators.prior import Prior
 from lit_bg.report.assess import Assessment, assess
 from lit_bg.samplers.base import Trajectory
+from lit_bg.spaces import Particles, Vectors
 
 LOG_2PI = math.log(2 * math.pi)
 N = 20_000
@@ -75,7 +76,7 @@ class Wells(Energy):
 class Heavy(Energy):
     """Student's t with three degrees of freedom, <x^2> = 3 and log Z = 0."""
 
-    event_shape = (1,)
+    space = Vectors(1)
     log_Z = 0.0
     observables = {"x^2": Observable(lambda x: x[:, 0] ** 2), "x": Observable(lambda x: x[:, 0], exact=0.0)}  # noqa: RUF012
 
@@ -86,7 +87,7 @@ class Heavy(Energy):
 class Spike(Energy):
     """A unit Gaussian and 3 % of the probability in a spike of width 0.02."""
 
-    event_shape = (2,)
+    space = Vectors(2)
     log_Z = 0.0
 
     def potential(self, x):
@@ -97,7 +98,7 @@ class Spike(Energy):
 class Holes(Energy):
     """A unit Gaussian, NaN in a part of the plane that holds `share` of it."""
 
-    event_shape = (2,)
+    space = Vectors(2)
     log_Z = 0.0
 
     def __init__(self, share: float):
@@ -112,7 +113,7 @@ class Holes(Energy):
 class Handed(Energy):
     """Two coordinates of which the first is a hand: the potential is even in it, and the target has the positive one."""
 
-    event_shape = (2,)
+    space = Vectors(2)
     observables = {"y": Observable(lambda x: x[:, 1])}  # noqa: RUF012
 
     def potential(self, x):
@@ -125,7 +126,7 @@ class Handed(Energy):
 class Beads(Energy):
     """Four particles on springs to their centre in the plane, without a centre of mass: log Z = 3 ln 2 pi, <r^2> = 6."""
 
-    event_shape = (4, 2)
+    space = Particles(4, 2)
     symmetries = frozenset({"translation", "rotation", "reflection"})
 
     def __init__(self, *knows: str):

@@ -10,6 +10,7 @@ from lit_bg.energies import DoubleWell, Energy, Gaussian
 from lit_bg.estimators import mean_with_error
 from lit_bg.samplers import Langevin, OverdampedLangevin
 from lit_bg.samplers.minimise import minimise
+from lit_bg.spaces import Particles
 
 N = 40_000
 
@@ -47,7 +48,7 @@ class TestHarmonic:
         class Heavy(Energy):
             """One particle of mass 2 on a spring."""
 
-            event_shape = (1, 1)
+            space = Particles(1, 1, centred=False)
             masses = torch.tensor([2.0])
 
             def potential(self, x):
@@ -151,7 +152,7 @@ def test_minimisation_removes_clashes():
     """Particles that repel at short range, two of them on top of each other: energies only fall, each walker by itself."""
 
     class Soft(Energy):
-        event_shape = (4, 3)
+        space = Particles(4, 3)
         symmetries = frozenset({"translation"})
 
         def potential(self, x):

@@ -10,6 +10,7 @@ from lit_bg import samplers
 from lit_bg.energies import DoubleWell, Energy, Gaussian, GaussianMixture, MuellerBrown, WolfeQuapp
 from lit_bg.estimators import mean_with_error, virial
 from lit_bg.samplers import HMC, MALA, Exact, Langevin, Metropolis, OverdampedLangevin, ReplicaExchange
+from lit_bg.spaces import Vectors
 
 
 def test_every_exported_simulator_is_under_law():
@@ -177,7 +178,7 @@ class TestStart:
 
     def test_an_energy_without_a_start_is_refused(self):
         class Bare(Energy):
-            event_shape = (2,)
+            space = Vectors(2)
 
             def potential(self, x):
                 return (x**2).sum(-1)

@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_bg.energies import Energy, Molecule
 from lit_bg.molecules import Structure
 from lit_bg.rng import stream
+from lit_bg.spaces import Particles
 
 DIPEPTIDE = "experiments/alanine_dipeptide.pdb"
 # pentaalanine, proline twice, tyrosine and phenylalanine, two chains with a disulfide bridge
@@ -36,7 +37,7 @@ class Bare(Energy):
 
     def __init__(self, structure: Structure) -> None:
         super().__init__()
-        self.structure, self.event_shape = structure, (structure.n_atoms, 3)
+        self.structure, self.space = structure, Particles(structure.n_atoms, 3)
 
     def potential(self, x: Tensor) -> Tensor:
         return torch.zeros(len(x), dtype=x.dtype)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from lit_bg.transforms import Affine, Kind
+from lit_bg.spaces import Kind
+from lit_bg.transforms import Affine
 
 
 def test_is_shift_and_scale():

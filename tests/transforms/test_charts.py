@@ -4,17 +4,15 @@ import pytest
 import torch
 
 from lit_bg.energies.base import Energy
-from lit_bg.transforms import Domain, Kind, Permutation, Standardize, Whitening
+from lit_bg.spaces import Domain, Kind, Particles, Vectors
+from lit_bg.transforms import Permutation, Standardize, Whitening
 
 
 class Somewhere(Energy):
     def __init__(self, *kinds, shape=None):
         super().__init__()
-        self.kinds, self.event_shape = torch.tensor(kinds), shape or (len(kinds),)
-
-    @property
-    def domain(self):
-        return Domain(self.kinds, torch.full((self.dim,), 1.0), torch.full((self.dim,), 4.0))
+        domain = Domain(torch.as_tensor(kinds), torch.full((len(kinds),), 1.0), torch.full((len(kinds),), 4.0))
+        self.space = Particles(*shape) if shape else Vectors(len(kinds), domain)
 
     def potential(self, x):
         return 0 * x.sum(-1)

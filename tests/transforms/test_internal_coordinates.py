@@ -10,7 +10,8 @@ from torch import Tensor
 from lit_bg.energies import DoubleWell, Energy
 from lit_bg.molecules.geometry import distance
 from lit_bg.rng import stream
-from lit_bg.transforms import InternalCoordinates, Kind
+from lit_bg.spaces import Kind
+from lit_bg.transforms import InternalCoordinates
 
 
 class Springs(Energy):

@@ -5,7 +5,8 @@ import torch
 from small_molecules import DIPEPTIDE, Bare, from_base, jittered, molecule, superposed, toy
 
 from lit_bg.energies import DoubleWell
-from lit_bg.transforms import Kind, MixedCoordinates
+from lit_bg.spaces import Kind
+from lit_bg.transforms import MixedCoordinates
 
 ZIGZAG = toy([[0.1 * i, 0.05 * (i % 2), 0.02 * i * i] for i in range(6)], [(i, i + 1) for i in range(5)])
 

@@ -11,7 +11,8 @@ from small_molecules import BPTI, DIPEPTIDE, PEPTIDES, Bare, from_base, jittered
 from lit_bg.generators.prior import Prior
 from lit_bg.molecules.chirality import is_mirrored
 from lit_bg.rng import stream
-from lit_bg.transforms import InternalCoordinates, Kind, MixedCoordinates
+from lit_bg.spaces import Kind
+from lit_bg.transforms import InternalCoordinates, MixedCoordinates
 
 CHARTS = {
     "internal": InternalCoordinates,

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from lit_bg.transforms import Kind, Spline, bins
+from lit_bg.spaces import Kind
+from lit_bg.transforms import Spline, bins
 from lit_bg.transforms.spline import LINEAR_BOUND
 from lit_bg.transforms.unrolled_bins import FindUnrolled
 

@@ -8,6 +8,7 @@ import torch
 
 from lit_bg import transforms
 from lit_bg.energies.base import Energy
+from lit_bg.spaces import Vectors
 from lit_bg.transforms import (
     Affine,
     Chain,
@@ -31,11 +32,8 @@ class Somewhere(Energy):
 
     def __init__(self, kinds):
         super().__init__()
-        self.kinds, self.event_shape = kinds, (len(kinds),)
-
-    @property
-    def domain(self):
-        return Domain(self.kinds, torch.full((self.dim,), 1.0), torch.full((self.dim,), 4.0))
+        domain = Domain(torch.as_tensor(kinds), torch.full((len(kinds),), 1.0), torch.full((len(kinds),), 4.0))
+        self.space = Vectors(len(kinds), domain)
 
     def potential(self, x):
         return 0 * x.sum(-1)

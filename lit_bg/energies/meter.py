@@ -1,0 +1,16 @@
+"""What a system has cost so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Meter:
+    """Counts evaluations of a system, at whatever temperature: all its views share one.
+
+    Energy calls are the currency of the field, so every one is counted where it is made, and nowhere else.
+    """
+
+    values: int = 0  # energies
+    gradients: int = 0  # energies with forces among them

@@ -1,0 +1,156 @@
+"""Particles, free or in a periodic cell."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_bg.spaces.base import Space
+from lit_bg.spaces.domain import Domain, Kind
+
+
+@dataclass(frozen=True)
+class Particles(Space):
+    r"""N particles in d dimensions, free or in a periodic cell, with the centre of mass or without.
+
+    | | centred | not centred |
+    |---|---|---|
+    | free | Lebesgue on the subspace of zero mean, $(N - 1) d$ dimensions, in an orthonormal basis | Lebesgue, $N d$ |
+    | in a cell | configurations up to translations, locally the same $(N - 1) d$ dimensions | Lebesgue on the cell, $N d$ |
+
+    A cluster that nothing holds in its place is centred, since no density over all of space is normalised; a molecule in an
+    external field is not. In a cell of volume V translations are a compact group, and both measures exist:
+    $\log Z_{\text{not centred}} = \log Z_{\text{centred}} + \log V + \frac{d}{2} \log N$.
+
+    Args:
+        n: N.
+        d: dimensions of space.
+        types: (N,) numbers; the energy does not change when particles of one type change places. None: all are different.
+        centred: whether the centre of mass is none of the degrees of freedom.
+        box: vectors of a periodic cell, one per row, (d, d), in any basis of its lattice; None: free.
+
+    Raises:
+        ValueError: fewer than one particle (two, if centred) or no dimension, as many types as particles are not given, or a
+            cell without a volume.
+
+    >>> Particles(13, 3).dof, Particles(13, 3, centred=False).dof
+    (36, 39)
+    """
+
+    n: int
+    d: int
+    types: tuple[int, ...] = ()
+    centred: bool = True
+    box: tuple[tuple[float, ...], ...] | None = None
+
+    def __init__(
+        self, n: int, d: int, types: Sequence[int] | Tensor | None = None, centred: bool = True, box: Any = None
+    ) -> None:
+        if n < 1 + centred or d < 1:
+            raise ValueError(f"Particles need {1 + centred} or more in one dimension or more, got {n} in {d}.")
+        kinds = range(n) if types is None else types.tolist() if isinstance(types, Tensor) else types
+        if len(kinds) != n:
+            raise ValueError(f"{n} Particles need as many types, got {len(kinds)}.")
+        cell = None if box is None else torch.as_tensor(box, dtype=torch.float64)
+        if cell is not None and (cell.shape != (d, d) or not abs(float(torch.linalg.det(cell))) > 1e-12):
+            raise ValueError(
+                f"the box of Particles in {d} dimensions must be ({d}, {d}) vectors with a volume, got {cell.tolist()}."
+            )
+        rows = None if cell is None else tuple(map(tuple, cell.tolist()))
+        for name, value in zip(("n", "d", "types", "centred", "box"), (n, d, tuple(kinds), centred, rows), strict=True):
+            object.__setattr__(self, name, value)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (self.n, self.d)
+
+    @property
+    def dof(self) -> int:
+        return (self.n - self.centred) * self.d
+
+    @property
+    def cell(self) -> Tensor | None:
+        return None if self.box is None else torch.tensor(self.box, dtype=torch.float64)
+
+    @property
+    def volume(self) -> float:
+        """Return the volume of the cell; infinite without one."""
+        return math.inf if self.cell is None else abs(float(torch.linalg.det(self.cell)))
+
+    @property
+    def domain(self) -> Domain:
+        """Lines of a free system; in a cell, circles of the length of its vectors, along them."""
+        cell = self.cell
+        if cell is None:
+            return super().domain
+        length = cell.norm(dim=1).to(torch.get_default_dtype()).repeat(self.n)
+        return Domain(torch.full((self.dim,), int(Kind.CIRCULAR)), torch.zeros_like(length), length)
+
+    def project(self, v: Tensor, mass: Tensor | None = None) -> Tensor:
+        if not self.centred:
+            return v
+        if mass is None:
+            return v - v.mean(-2, keepdim=True)
+        share = (mass / mass.sum(-2, keepdim=True)).to(v).expand(v.shape[-2:]).contiguous()
+        return v - (v * share).sum(-2, keepdim=True)
+
+    def wrap(self, x: Tensor) -> Tensor:
+        """Bring every particle into the cell; where translations do not count, to the image nearest to the first particle."""
+        cell = self.cell
+        if cell is None:
+            return self.project(x)
+        if self.centred:
+            first = x[..., :1, :]
+            return self.project(first + self._shortest(x - first))
+        fraction = x @ torch.linalg.inv(cell).to(x)
+        return (fraction - fraction.floor()) @ cell.to(x)
+
+    def difference(self, x: Tensor, y: Tensor) -> Tensor:
+        d = x - y
+        if self.cell is None:
+            return self.project(d)
+        if not self.centred:
+            return self._shortest(d)
+        first = d[..., :1, :]  # the shortest of all joint translations is not sought: relative to the first particle
+        return self.project(self._shortest(d - first))
+
+    def separations(self, v: Tensor) -> Tensor:
+        """Return the shortest images of vectors between particles, (..., d); of a free system they are as they are."""
+        return v if self.cell is None else self._shortest(v)
+
+    def _shortest(self, v: Tensor) -> Tensor:
+        cell = self.cell
+        assert cell is not None
+        if torch.equal(cell, torch.diag(cell.diagonal())):
+            length = cell.diagonal().to(v)
+            return v - length * torch.round(v / length)
+        cell = reduced(cell).to(v)
+        v = v - torch.round(v @ torch.linalg.inv(cell)) @ cell
+        images = torch.tensor(list(itertools.product((-1.0, 0.0, 1.0), repeat=self.d)), dtype=v.dtype, device=v.device) @ cell
+        nearest = (v.detach()[..., None, :] + images).square().sum(-1).argmin(-1)
+        return v + images[nearest]
+
+    def __str__(self) -> str:
+        where = "" if self.box is None else ", in a periodic cell"
+        return f"{self.n} particles in {self.d} dimension{'s' if self.d > 1 else ''}{where}"
+
+
+def reduced(cell: Tensor) -> Tensor:
+    """Return short vectors of the same lattice, (d, d): none gets shorter by adding or subtracting another.
+
+    In up to three dimensions the nearest image of a point is then among the 3^d cells about it.
+    """
+    cell = cell.clone()
+    for _ in range(1000):
+        before = cell.clone()
+        for i, j in itertools.permutations(range(len(cell)), 2):
+            cell[i] -= torch.round(cell[i] @ cell[j] / (cell[j] @ cell[j])) * cell[j]
+        if torch.equal(before, cell):
+            break
+    return cell

@@ -1,0 +1,90 @@
+"""Two spaces side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lit_bg.spaces.base import Space
+from lit_bg.spaces.domain import Domain
+
+
+@dataclass(frozen=True)
+class Product(Space):
+    """Configurations of two spaces packed into one vector, such as particles and the logarithm of a volume.
+
+    The measure is the product of both. `split` and `join` lead from the vector to the parts and back.
+
+    Args:
+        a, b: the parts.
+
+    >>> from lit_bg.spaces import Particles, Vectors
+    >>> Product(Particles(4, 3), Vectors(1)).dof
+    10
+    """
+
+    a: Space
+    b: Space
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (self.a.dim + self.b.dim,)
+
+    @property
+    def dof(self) -> int:
+        return self.a.dof + self.b.dof
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        return self.a.continuous and self.b.continuous
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(*(torch.cat(pair) for pair in zip(self.a.domain, self.b.domain, strict=True)))
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the parts of configurations (B, D), in their own shapes."""
+        parts = x.split([self.a.dim, self.b.dim], -1)
+        return parts[0].reshape(-1, *self.a.shape), parts[1].reshape(-1, *self.b.shape)
+
+    def join(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return one vector (B, D) of the parts."""
+        return torch.cat([a.flatten(1), b.flatten(1)], -1)
+
+    def contains(self, x: Tensor) -> Tensor:
+        a, b = self.split(x)
+        return self.a.contains(a) & self.b.contains(b)
+
+    def noise(self, n: int, rng: torch.Generator, dtype: torch.dtype | None = None) -> Tensor:
+        return self.join(self.a.noise(n, rng, dtype), self.b.noise(n, rng, dtype))
+
+    def project(self, v: Tensor, mass: Tensor | None = None) -> Tensor:
+        a, b = self.split(v)
+        return self.join(self.a.project(a, mass), self.b.project(b))
+
+    def wrap(self, x: Tensor) -> Tensor:
+        a, b = self.split(x)
+        return self.join(self.a.wrap(a), self.b.wrap(b))
+
+    def difference(self, x: Tensor, y: Tensor) -> Tensor:
+        (a, b), (c, d) = self.split(x), self.split(y)
+        return self.join(self.a.difference(a, c), self.b.difference(b, d))
+
+    @property
+    def unbounded(self) -> bool:
+        return self.a.unbounded and self.b.unbounded
+
+    @property
+    def units_shape(self) -> tuple[int]:
+        return (self.a.dim + self.b.dim,)
+
+    def measure_units(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        found = [s.measure_units(part) for s, part in zip((self.a, self.b), self.split(x), strict=True)]
+        sizes = (self.a.dim, self.b.dim)
+        loc, width = (torch.cat([f[k].expand(n) for f, n in zip(found, sizes, strict=True)]) for k in (0, 1))
+        return loc, width
+
+    def __str__(self) -> str:
+        return f"{self.a} and {self.b}"
