@@ -221,6 +221,6 @@ def describe(module: BoltzmannGenerator) -> dict[str, str]:
     n = sum(p.numel() for p in module.generator.parameters())
     mark = zlib.crc32(" ".join(sorted(shapes)).encode())
     return {
-        "energy": f"{type(module.energy).__name__} {module.energy.event_shape} at kT = {module.energy.kT:.6g}",
+        "energy": f"{type(module.energy).__name__} {module.energy.space.shape} at kT = {module.energy.kT:.6g}",
         "generator": f"{type(module.generator).__name__} of {n} parameters in {len(shapes)} tensors, layout {mark:08x}",
     }

@@ -70,7 +70,7 @@ class Diagnose(Observer):
             metric.to(module.device)
             metric.reset()
         dtype = next(module.generator.parameters()).dtype
-        x, number = torch.empty(0, *module.energy.event_shape, dtype=dtype), torch.empty(0, dtype=torch.float64)
+        x, number = torch.empty(0, *module.energy.space.shape, dtype=dtype), torch.empty(0, dtype=torch.float64)
         integer = torch.empty(0, dtype=torch.int64)
         a = torch.empty(0, len(module.energy.observables), dtype=torch.float64)
         self._drawn = Gathered(x=x, log_q=number, u=number, a=a, label=integer, inside=integer).to(module.device)

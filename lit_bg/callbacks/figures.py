@@ -22,6 +22,7 @@ from lit_bg.estimators import ess, pareto_k
 from lit_bg.metrics import Gathered
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.samples import Evaluation
+from lit_bg.spaces import Particles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,9 +109,11 @@ class Figures(Observer):
         distances = next((c.density for c in trainer.callbacks if isinstance(c, ParticleDistances)), None)  # type: ignore[attr-defined]
         pictures = []
         if distances is not None:
-            n, d = energy.event_shape
+            particles = energy.space
+            assert isinstance(particles, Particles)  # nothing else has distances
+            n, d = particles.shape
             pictures.append(("distances", distances, "distances of particles", "density", 1))
-            if energy.types is not None and len(energy.types.unique()) == 1:
+            if len(set(particles.types)) == 1:
                 pictures.append(("radial", distances.around(n, d), "particles around a particle", "number density", d))
         for key, curves, title, quantity, power in pictures:
             figures[key] = draw_distances(
@@ -181,8 +184,8 @@ def find_plane(energy: Energy, target: np.ndarray | None, proposals: Tensor, dev
         ranges = [o.range or (-np.pi, np.pi) for _, o in angles]
         return Plane((names[0], names[1]), (*ranges[0], *ranges[1]))
     box = energy.box
-    names = ["x1", "x2"] if energy.dim >= 2 else ["x", "u [kT]"]
-    if box is None or energy.dim < 2:
+    names = ["x1", "x2"] if energy.space.dim >= 2 else ["x", "u [kT]"]
+    if box is None or energy.space.dim < 2:
         shown = proposals[proposals.isfinite().all(-1)].numpy() if target is None else target
         low, high = np.quantile(shown, [0.001, 0.999], axis=0) if len(shown) else (np.zeros(2), np.ones(2))
         margin = 0.1 * (high - low) + 1e-3
@@ -191,7 +194,7 @@ def find_plane(energy: Energy, target: np.ndarray | None, proposals: Tensor, dev
         low, high = box.flatten(1)[:, :2].cpu().double().numpy()
     extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
     u = None
-    if energy.event_shape == (2,):
+    if energy.space.shape == (2,):
         x, y = torch.linspace(extent[0], extent[1], GRID), torch.linspace(extent[2], extent[3], GRID)
         grid = torch.cartesian_prod(x, y).to(device)
         with torch.no_grad():

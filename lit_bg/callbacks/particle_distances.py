@@ -87,12 +87,13 @@ class ParticleDistances(Observer):
     def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         energy, data = module.energy, reference_data(trainer)
         self.gathered, self.density = None, None
-        if data is None or energy.types is None or len(energy.types) < 2 or getattr(energy, "box_vectors", None) is not None:
+        types = energy.space.types
+        if data is None or types is None or len(types) < 2 or energy.space.cell is not None:
             return
         size = module.data.sizes[stage]
-        self._every = math.ceil(size / min(size, most(len(energy.types)), smaller_half(data)))
+        self._every = math.ceil(size / min(size, most(len(types)), smaller_half(data)))
         number = torch.empty(0, dtype=torch.float64)
-        x = torch.empty(0, *energy.event_shape, dtype=next(module.generator.parameters()).dtype)
+        x = torch.empty(0, *energy.space.shape, dtype=next(module.generator.parameters()).dtype)
         self.gathered = Gathered(x=x, u=number, log_w=number).to(module.device)
 
     def observe(self, trainer: Trainer, module: BoltzmannGenerator, evaluation: Evaluation) -> None:

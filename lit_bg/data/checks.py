@@ -43,14 +43,15 @@ def compare_gradient(energy: Energy, x: Tensor) -> Mismatch | None:
         energy: the system.
         x: frames, (n, *event_shape).
     """
+    if not energy.space.continuous:
+        return None
     pick = torch.linspace(0, len(x) - 1, min(FRAMES, len(x))).long().unique()
     frames = x[pick].to(device_of(energy), torch.float64)
     rng = stream(0, "gradient")
     v = torch.randn(frames.shape, generator=rng, dtype=torch.float64).to(frames.device)
-    v = v / v.flatten(1).norm(dim=1).reshape(-1, *[1] * len(energy.event_shape))
+    v = (v.flatten(1) / v.flatten(1).norm(dim=1, keepdim=True)).reshape(v.shape)
     width = x.double().std(0).mean().item() or 1.0
-    if len(energy.event_shape) == 1:
-        v = torch.where(_at_an_end(energy, frames, STEPS[-1] * width), 0.0, v)
+    v = torch.where(_at_an_end(energy, frames, STEPS[-1] * width), 0.0, v)
     try:
         with torch.enable_grad():
             y = frames.clone().requires_grad_()
@@ -77,10 +78,10 @@ def compare_gradient(energy: Energy, x: Tensor) -> Mismatch | None:
 
 def _at_an_end(energy: Energy, x: Tensor, reach: float) -> Tensor:
     """Coordinates of intervals that a step would leave."""
-    domain = energy.domain
+    domain, flat = energy.space.domain, x.flatten(1)
     bounded = (domain.kinds == Kind.BOUNDED).to(x.device)
-    inside = (x - reach > domain.lower.to(x)) & (x + reach < domain.upper.to(x))
-    return bounded & ~inside
+    inside = (flat - reach > domain.lower.to(x)) & (flat + reach < domain.upper.to(x))
+    return (bounded & ~inside).reshape(x.shape)
 
 
 def find_bad_frames(energy: Energy, x: Tensor, u: Tensor) -> dict[str, dict[str, Any]]:
@@ -98,11 +99,11 @@ def find_bad_frames(energy: Energy, x: Tensor, u: Tensor) -> dict[str, dict[str,
         for every phrase that some frame answers to: count, and frame and walker of the first.
     """
     frames = len(u)
-    flat = x.transpose(0, 1).reshape(-1, *energy.event_shape)
+    flat = x.transpose(0, 1).reshape(-1, *energy.space.shape)
     energies = u.transpose(0, 1).flatten().double()
     median = energies.median()
     spread = 1.4826 * (energies - median).abs().median()
-    limit = median + max(BLOWN_UP[0] * spread.item(), BLOWN_UP[1] + 10 * math.sqrt(energy.degrees_of_freedom / 2))
+    limit = median + max(BLOWN_UP[0] * spread.item(), BLOWN_UP[1] + 10 * math.sqrt((energy.space.dof or energy.space.dim) / 2))
     masks: dict[str, list[Tensor]] = {}
     for start in range(0, len(flat), CHUNK):
         part = flat[start : start + CHUNK].to(device_of(energy))

@@ -54,7 +54,7 @@ class Dataset:
         """
         x = trajectory.x.detach().to("cpu", torch.float32)
         frames, walkers = x.shape[:2]
-        flat = x.transpose(0, 1).reshape(-1, *energy.event_shape)
+        flat = x.transpose(0, 1).reshape(-1, *energy.space.shape)
         if trajectory.u is None:
             u = _energies(flat, energy).float()
         else:
@@ -108,9 +108,9 @@ class Dataset:
         other = mismatch(card, energy)
         if other is not None:
             raise ValueError(f"the data in {path} are {other}: give other data, or simulate this system.")
-        if x.shape[1:] != energy.event_shape:
+        if x.shape[1:] != energy.space.shape:
             raise ValueError(
-                f"{path} holds frames of shape {tuple(x.shape[1:])}, {type(energy).__name__} has {energy.event_shape}."
+                f"{path} holds frames of shape {tuple(x.shape[1:])}, {type(energy).__name__} has {energy.space.shape}."
             )
         check_finite(x, path)
         u, walker, frame = (torch.from_numpy(arrays[name]) for name in ("u", "walker", "frame"))

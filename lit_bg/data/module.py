@@ -119,7 +119,7 @@ class Data(LightningDataModule):
         A batch is held with its gradient and the evaluation of a batch at a time; what an evaluation has drawn is kept whole,
         with log q and u in double precision.
         """
-        row = 4 * energy.dim
+        row = 4 * energy.space.dim
         needed = {
             "batch_size": 2 * row * self.batch_size,
             "val_samples": (row + 16) * self.sizes["val"],

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lit_bg.bases.base import is_normalised
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
-from lit_bg.generators.base_density import is_normalised
 from lit_bg.generators.continuous_flow import ContinuousFlow
 from lit_bg.generators.folded_flow import FoldedFlow
 from lit_bg.generators.transport import Transport
-from lit_bg.spaces.domain import Kind
+from lit_bg.spaces import Particles
 
 MOST_COORDINATES = 250
 MOST_SECONDS = 30.0
@@ -54,7 +54,7 @@ def density_defect(generator: Generator, energy: Energy, rng: torch.Generator, s
     """
     if not isinstance(generator, Transport | ContinuousFlow) or not generator.exact_density:
         return None
-    if not is_normalised(generator.prior) or energy.dim > MOST_COORDINATES:
+    if not is_normalised(generator.prior) or energy.space.dim > MOST_COORDINATES:
         return None
     tolerance = SOLVER if isinstance(generator, ContinuousFlow) else EXACT
     try:
@@ -89,7 +89,7 @@ def _differences(own: Transport | ContinuousFlow, energy: Energy, rng: torch.Gen
     inner = jacobian if z.ndim == 2 else jacobian @ basis
     inner = basis.T @ inner
     missing = inner.shape[1] - inner.shape[2]
-    if missing == 3 and energy.translation_invariant and energy.event_shape[-1] == 3:
+    if missing == 3 and energy.space.centred and isinstance(energy.space, Particles) and energy.space.d == 3:
         turns = torch.einsum("aij,bnj->bnia", _generators().to(image), image - image.mean(1, keepdim=True))
         inner = torch.cat([inner, basis.T @ turns.flatten(1, 2)], 2)
         log_p = log_p - math.log(8 * math.pi**2)
@@ -119,9 +119,10 @@ def _jacobian(own: Transport | ContinuousFlow, z: Tensor) -> tuple[Tensor, Tenso
 
 def _basis(energy: Energy) -> Tensor:
     """Orthonormal columns that span the degrees of freedom, (D, f)."""
-    if not energy.translation_invariant:
-        return torch.eye(energy.dim, dtype=torch.float64)
-    n, d = energy.event_shape
+    space = energy.space
+    if not (isinstance(space, Particles) and space.centred):
+        return torch.eye(space.dim, dtype=torch.float64)
+    n, d = space.shape
     columns = torch.linalg.svd(torch.eye(n, dtype=torch.float64) - 1 / n)[0][:, : n - 1]
     return torch.kron(columns.contiguous(), torch.eye(d, dtype=torch.float64))
 
@@ -138,10 +139,7 @@ def _apart(x: Tensor, image: Tensor, energy: Energy, shapes: bool) -> Tensor:
     """How far configurations are from what their own z leads to, relative to their size, (B,)."""
     if shapes:  # the orientation is drawn anew
         x, image = (torch.cdist(y, y) for y in (x, image))
-    apart = (x - image).flatten(1)
-    if not shapes and len(energy.event_shape) == 1:
-        period = (energy.domain.upper - energy.domain.lower).to(apart)
-        circular = energy.domain.kinds.to(apart.device) == Kind.CIRCULAR
-        wrapped = torch.remainder(apart + period / 2, period) - period / 2
-        apart = torch.where(circular, wrapped, apart)
-    return apart.abs().amax(1) / x.flatten(1).abs().amax(1).clamp_min(1.0 if not shapes else 1e-12)
+        apart = x - image
+    else:
+        apart = energy.space.difference(x, image)
+    return apart.flatten(1).abs().amax(1) / x.flatten(1).abs().amax(1).clamp_min(1.0 if not shapes else 1e-12)

@@ -129,10 +129,10 @@ def diagnose(
     inside = table["inside"].cpu()
     finite = proposals.finite.cpu()
     log_w = torch.where(inside, proposals.log_w.detach().cpu().double(), -torch.inf)
-    distinct = ~find_repeats(proposals.x)
+    distinct = ~find_repeats(proposals.x) if energy.space.continuous else torch.ones_like(inside)  # of few states some recur
     kept = torch.nonzero(distinct).flatten().to(proposals.x.device)
     g = serial_inefficiency(proposals.x[kept], proposals.u[kept], proposals.log_q[kept])
-    independence = Independence(len(log_w), int(distinct.sum()), g, energy.dim)
+    independence = Independence(len(log_w), int(distinct.sum()), g, energy.space.dim)
     log_w = log_w[distinct]
     a, label = table["a"].cpu()[distinct], table["label"].cpu()[distinct]
     weights = weigh(log_w, g)

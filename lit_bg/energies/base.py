@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from lit_bg.energies.meter import Meter
-from lit_bg.spaces import Domain, Space, Vectors
+from lit_bg.spaces import Domain, Space, Symmetry, Vectors
 
 
 class Observable(NamedTuple):
@@ -35,7 +35,6 @@ class Modes(NamedTuple):
     exact: Tensor | None = None  # (len(names),) probabilities, where they are known
 
 
-Symmetry = Literal["translation", "rotation", "reflection"]
 SINGLE = torch.finfo(torch.float32)
 
 

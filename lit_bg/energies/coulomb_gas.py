@@ -41,7 +41,7 @@ class CoulombGas(PairEnergy):
     def observables(self) -> dict[str, Observable]:
         return super().observables | {
             "U trap": Observable(self.external),
-            "virial": Observable(self._virial, exact=self.dim * self.kT),
+            "virial": Observable(self._virial, exact=self.space.dof * self.kT),
         }
 
     def _virial(self, x: Tensor) -> Tensor:
@@ -50,4 +50,4 @@ class CoulombGas(PairEnergy):
     @property
     def initial(self) -> Tensor:
         """(1, N, d)."""
-        return cluster(*self.event_shape)[None].to(torch.get_default_dtype())
+        return cluster(*self.space.shape)[None].to(torch.get_default_dtype())

@@ -86,7 +86,7 @@ class LennardJones(PairEnergy):
             "U pairs": Observable(lambda x: self.pair(self.distances(x)).sum(-1)),
             "U trap": Observable(self.external),
         }
-        if self.event_shape[1] == 3:
+        if self.space.d == 3:
             named["Q4"] = Observable(partial(self._bond_order, degree=4), range=(0.0, 0.25))
             named["Q6"] = Observable(partial(self._bond_order, degree=6), range=(0.0, 0.8))
         return named
@@ -96,11 +96,11 @@ class LennardJones(PairEnergy):
 
     @property
     def modes(self) -> Modes | None:
-        if self.event_shape != (38, 3):
+        if self.space.shape != (38, 3):
             return None
         return Modes(names=("icosahedral or liquid", "fcc"), label=lambda x: (self._bond_order(x, 4) > FCC).long())
 
     @property
     def initial(self) -> Tensor:
         """(1, N, d) an ideal cluster, near the lowest minimum for 13, 38 and 55 particles."""
-        return (self.r_min * cluster(*self.event_shape))[None].to(torch.get_default_dtype())
+        return (self.r_min * cluster(*self.space.shape))[None].to(torch.get_default_dtype())

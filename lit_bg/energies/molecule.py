@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy, Modes, Observable, Symmetry
+from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.energies.molecular_modes import find_modes, phi_modes, torsion_modes
 from lit_bg.energies.molecular_observables import observables_of
 from lit_bg.energies.openmm_bridge import OpenMMEvaluator, Potential, choose_platform
@@ -24,10 +24,10 @@ from lit_bg.molecules.coordinates import read_topology
 from lit_bg.molecules.force_field import remove_forces, unconstrained
 from lit_bg.molecules.geometry import distance
 from lit_bg.molecules.inputs import Inputs, read_molecule
-from lit_bg.molecules.invariance import Term, refuse_fields
+from lit_bg.molecules.invariance import Term, find_symmetries
 from lit_bg.molecules.rotatable import RotatableBonds, rotatable_bonds
 from lit_bg.molecules.structure import NO_ELEMENT, Structure, bonds_of, harmonic_terms, unbound_parts
-from lit_bg.spaces import Particles
+from lit_bg.spaces import Particles, Symmetry
 
 R = 8.31446261815324e-3  # gas constant [kJ/mol/K]
 LONG_BOND = 0.4  # [nm], or twice a bond's own length where that is more: it is broken, by a wrapped molecule, say
@@ -42,7 +42,8 @@ class Molecule(Energy):
     any device, in float32 or float64. What has no translation (lattice sums, unknown forces) is evaluated by OpenMM,
     one configuration at a time in each process, with a warning that names it.
 
-    The reference measure is the centre-of-mass-free subspace, 3(N - 1) dimensions. The potential does not
+    The reference measure is the centre-of-mass-free subspace, 3(N - 1) dimensions. A molecule that an external field holds in
+    its place (a force that acts on positions in space) is measured on all 3N coordinates instead. The potential does not
     see mirror images: averages are those of the topology file's enantiomer as long as what proposes
     configurations keeps it (internal coordinates and dynamics do; `in_region` tells).
     Configurations that overlap or are NaN have energy +inf and zero force.
@@ -81,6 +82,7 @@ class Molecule(Energy):
     """
 
     unit = "kJ/mol"
+    space: Particles
     symmetries: frozenset[Symmetry]  # translation, and rotation without a box
 
     def __init__(
@@ -167,7 +169,7 @@ class Molecule(Energy):
         if backend not in ("torch", "openmm"):
             raise ValueError(f"backend={backend} is unknown: use torch, or openmm for comparison.")
         choose_platform(inputs.system, platform)  # so that a wrong name is refused here
-        self.structure = _structure(inputs)
+        self.n_atoms = inputs.system.getNumParticles()
         for kind in remove_forces(
             inputs.system, {*BAROSTATS, "AndersenThermostat"}
         ):  # else they would act in OpenMM's dynamics
@@ -175,10 +177,6 @@ class Molecule(Energy):
                 warnings.warn(
                     f"{self.name}: {kind} is left out, so that NPT becomes the fixed box of the System.", stacklevel=3
                 )
-        self._modes = None if modes == "basins" else self._known_modes(modes)
-        self.finds_modes = self._modes is None
-        self._box = box_of(inputs.system)
-        self.space = Particles(self.structure.n_atoms, 3, box=self._box)
         self.evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(inputs.system), platform, processes)
         self.field: ForceField | None = None
         if backend == "torch":
@@ -194,10 +192,15 @@ class Molecule(Energy):
                     stacklevel=3,
                 )
 
-        box = self._box is not None
-        self.symmetries = frozenset[Symmetry]({"translation"} if box else {"translation", "rotation"})
-        refuse_fields(self._by_force(inputs.system), torch.from_numpy(self.structure.positions), box, self.name)
-        parts = [] if box else unbound_parts(self.structure, inputs.system)
+        box, positions = box_of(inputs.system), torch.from_numpy(inputs.positions)
+        few = len(positions) <= MANY_ATOMS
+        self.symmetries = find_symmetries(self._by_force(inputs.system, few), positions, box is not None, self.name, self.kT)
+        centred = "translation" in self.symmetries
+        self.space = Particles(len(positions), 3, centred=centred, box=box)
+        self.structure = _structure(inputs, centred)
+        self._modes = None if modes == "basins" else self._known_modes(modes)
+        self.finds_modes = self._modes is None
+        parts = [] if box is not None or not centred else unbound_parts(self.structure, inputs.system)
         if len(parts) > 1:
             warnings.warn(
                 f"{self.name} has {len(parts)} parts that no bond holds together ({', '.join(parts[:4])}) and no box: a "
@@ -205,9 +208,9 @@ class Molecule(Energy):
                 stacklevel=3,
             )
 
-    def _by_force(self, system: Any) -> Callable[[Tensor], Iterable[Term]]:
-        """Energies of every force in double precision, and of large systems only of those that may be fields."""
-        field, few = self.field, self.structure.n_atoms <= MANY_ATOMS
+    def _by_force(self, system: Any, few: bool) -> Callable[[Tensor], Iterable[Term]]:
+        """Return the energies of every force in double precision; of large systems only of those that may be fields."""
+        field = self.field
         if field is None:
             return lambda x: energies_by_force(system, x, all_kinds=few)
         return lambda x: [Term(*term) for term in field.components(x, lambda f: few or f.sees_positions).items()]
@@ -215,12 +218,7 @@ class Molecule(Energy):
     @property
     def name(self) -> str:
         """What messages call it."""
-        return self.topology_path or f"the molecule of {self.structure.n_atoms} atoms"
-
-    @property
-    def box_vectors(self) -> Tensor | None:
-        """(3, 3) [nm] of a periodic system, where the virial has no fixed value and log Z is that of one cell."""
-        return self._box
+        return self.topology_path or f"the molecule of {self.n_atoms} atoms"
 
     def potential(self, x: Tensor) -> Tensor:
         if self.field is not None:
@@ -279,7 +277,7 @@ class Molecule(Energy):
 
     @property
     def initial(self) -> Tensor:
-        """(1, N, 3) the configuration of the topology file, centred [nm]."""
+        """(1, N, 3) the configuration of the topology file [nm], centred unless an external field holds it."""
         return torch.from_numpy(self.structure.positions)[None].to(torch.get_default_dtype())
 
     @property
@@ -345,7 +343,7 @@ class Molecule(Energy):
         Raises:
             ValueError: another shape, or lengths of bonds that say another unit or another order of the atoms.
         """
-        if x.shape[1:] != self.event_shape:
+        if x.shape[1:] != self.space.shape:
             raise ValueError(f"{self.name} has {self.structure.n_atoms} atoms, the configurations have shape {tuple(x.shape)}.")
         if not self.structure.bonds or len(x) == 0:
             return
@@ -377,12 +375,12 @@ def _inputs(system: Any, topology: Any) -> Inputs:
     return Inputs(read.topology, np.asarray(read.positions.value_in_unit(unit.nanometer), dtype=np.float64), free)
 
 
-def _structure(inputs: Inputs) -> Structure:
-    """Plain data of an OpenMM topology and System."""
+def _structure(inputs: Inputs, centred: bool) -> Structure:
+    """Return plain data of an OpenMM topology and System; positions without their mean, where that does not count."""
     atoms, residues = list(inputs.topology.atoms()), list(inputs.topology.residues())
     bonds, angles = harmonic_terms(inputs.system)
     return Structure(
-        positions=inputs.positions - inputs.positions.mean(0),
+        positions=inputs.positions - inputs.positions.mean(0) * centred,
         names=tuple(a.name for a in atoms),
         elements=tuple(a.element.symbol if a.element is not None else NO_ELEMENT for a in atoms),
         masses=tuple(inputs.system.getParticleMass(i)._value for i in range(len(atoms))),

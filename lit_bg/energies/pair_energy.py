@@ -29,6 +29,7 @@ class PairEnergy(Energy):
     """
 
     symmetries = frozenset({"translation", "rotation", "reflection"})
+    space: Particles
     pairs: Tensor
 
     def __init__(self, n: int, d: int, kT: float = 1.0) -> None:
@@ -52,7 +53,7 @@ class PairEnergy(Energy):
     def distances(self, x: Tensor) -> Tensor:
         """|x_i - x_j| of all pairs i < j, (B, N (N - 1) / 2)."""
         i, j = self.pairs
-        return (x[:, i] - x[:, j]).square().sum(-1).clamp_min(TINY).sqrt()
+        return self.space.separations(x[:, i] - x[:, j]).square().sum(-1).clamp_min(TINY).sqrt()
 
     @property
     def observables(self) -> dict[str, Observable]:

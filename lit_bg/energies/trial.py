@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
+from lit_bg.spaces import Space
 
 CONFIGURATIONS = 3
 USUAL = (1e-6, 1e6)  # kT beyond it is looked at
@@ -24,16 +25,16 @@ def try_energy(energy: Energy) -> None:
     counted as an energy call.
 
     Raises:
-        TypeError: no event_shape or one that is none, no call of the parent's constructor, or a `potential` that fails or
+        TypeError: no space, no call of the parent's constructor, or a `potential` that fails or
             returns something else than one number per configuration; the message names the class and the fault.
         ValueError: a kT that is out of all proportion to the energy.
     """
     name = type(energy).__name__
     if "kT" not in vars(energy):
         raise TypeError(f"{name} does not call the constructor of Energy: begin its __init__ with super().__init__(kT).")
-    shape: Any = energy.event_shape
-    if not isinstance(shape, tuple) or not shape or not all(isinstance(n, int) and n > 0 for n in shape):
-        raise TypeError(f"event_shape of {name} must be a tuple of positive integers such as (2,) or (N, d), got {shape!r}.")
+    if not isinstance(energy.space, Space):
+        raise TypeError(f"space of {name} must be one of lit_bg.spaces, such as Vectors(2), got {energy.space!r}.")
+    _check_translations(energy)
     _check_proportion(energy)
     _check_exact(energy)
     if not type(energy).__module__.startswith("lit_bg."):
@@ -47,6 +48,22 @@ def loses_gradient(energy: Energy) -> bool:
         return False
     u = _potential(energy, _configurations(energy, noise=True).requires_grad_())
     return not u.requires_grad and len(u.unique()) > 1
+
+
+def _check_translations(energy: Energy) -> None:
+    """Refuse particles that are measured without their centre of mass and held in a place, or the other way round.
+
+    Raises:
+        ValueError: symmetry and space contradict each other, so that log Z would be of another system or infinite.
+    """
+    space, name, moves = energy.space, type(energy).__name__, "translation" in energy.symmetries
+    if space.centred and not moves:
+        raise ValueError(
+            f"{name} is measured without its centre of mass and does not name 'translation' among its symmetries: add it, or "
+            "give the space centred=False."
+        )
+    if moves and space.cell is None and not space.centred:
+        raise ValueError(f"{name} does not see translations and has all of space for them, so log Z is infinite: centre it.")
 
 
 def _check_exact(energy: Energy) -> None:
@@ -81,9 +98,12 @@ def _configurations(energy: Energy, noise: bool = False) -> Tensor:
     """Return a few configurations, (B, *event_shape): where a simulation starts, or distinct ones inside the domain."""
     if energy.initial is not None and not noise:
         return energy.initial[torch.arange(CONFIGURATIONS) % len(energy.initial)]
-    fraction = torch.rand(CONFIGURATIONS, energy.dim, generator=stream(0, "trial"))
-    lower, upper = energy.domain.lower.to(fraction), energy.domain.upper.to(fraction)
-    return (lower + (upper - lower) * fraction).reshape(-1, *energy.event_shape)
+    space, rng = energy.space, stream(0, "trial")
+    if not space.continuous:
+        return space.noise(CONFIGURATIONS, rng)
+    fraction = torch.rand(CONFIGURATIONS, space.dim, generator=rng)
+    lower, upper = space.domain.lower.to(fraction), space.domain.upper.to(fraction)
+    return (lower + (upper - lower) * fraction).reshape(-1, *space.shape)
 
 
 def _potential(energy: Energy, x: Tensor) -> Any:

@@ -27,15 +27,13 @@ class Moves(NamedTuple):
         Raises:
             ValueError: a system that is not of particles.
         """
-        types = energy.types
+        types = energy.space.types
         if types is None:
-            raise ValueError(
-                f"{type(energy).__name__} has shape {energy.event_shape}: only systems of particles, (N, d), can be aligned."
-            )
+            raise ValueError(f"{type(energy).__name__} has {energy.space}: only particles can be aligned.")
         found = energy.symmetries
         rotations = "rotation" in found
         return cls(
-            types=None if len(types.unique()) == len(types) else types.cpu(),
+            types=None if len(set(types)) == len(types) else torch.tensor(types),
             translations="translation" in found,
             rotations=rotations,
             reflections=rotations and "reflection" in found,

@@ -14,14 +14,13 @@ def virial_terms(energy: Energy, x: Tensor, chunk: int = 4096) -> Tensor:
 
     Args:
         energy: the system; one gradient per configuration is counted.
-        x: configurations, (n, *event_shape); the centre of mass is taken out where the system has none.
+        x: configurations, (n, *event_shape); what is no degree of freedom is taken out.
         chunk: configurations per evaluation.
 
     Returns:
         (n,) [kT].
     """
-    if energy.translation_invariant:
-        x = x - x.mean(dim=1, keepdim=True)
+    x = energy.space.project(x)
     terms = []
     for part in x.split(chunk):
         part = part.detach().requires_grad_()
@@ -34,7 +33,7 @@ def virial_terms(energy: Energy, x: Tensor, chunk: int = 4096) -> Tensor:
 def virial(energy: Energy, x: Tensor) -> tuple[float, float]:
     r"""Mean of $\sum_i x_i\, \partial u / \partial x_i$ and its standard error.
 
-    In equilibrium the mean is `energy.degrees_of_freedom`, for every confined system on linear
+    In equilibrium the mean is `energy.space.dof`, for every confined system on linear
     coordinates. It detects a wrong energy, wrong units, a wrong temperature, duplicated minima; it
     does not see wrong populations of modes that are each in equilibrium (see `r_hat`).
 
@@ -54,8 +53,9 @@ def virial(energy: Energy, x: Tensor) -> tuple[float, float]:
     >>> abs(value - 3) < 4 * error
     True
     """
-    extra = x.ndim - len(energy.event_shape)
-    if extra not in (1, 2) or x.shape[extra:] != energy.event_shape:
-        raise ValueError(f"x must be (n, *{energy.event_shape}) or (T, W, *{energy.event_shape}), got {tuple(x.shape)}.")
-    terms = virial_terms(energy, x.reshape(-1, *energy.event_shape))
+    shape = energy.space.shape
+    extra = x.ndim - len(shape)
+    if extra not in (1, 2) or x.shape[extra:] != shape:
+        raise ValueError(f"x must be (n, *{shape}) or (T, W, *{shape}), got {tuple(x.shape)}.")
+    terms = virial_terms(energy, x.reshape(-1, *shape))
     return mean_with_error(terms.reshape(x.shape[:extra]))

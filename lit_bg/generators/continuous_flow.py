@@ -7,10 +7,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from lit_bg.bases.base import BaseDensity
+from lit_bg.bases.normal import Normal
 from lit_bg.energies.base import Energy
-from lit_bg.generators.base_density import BaseDensity
 from lit_bg.generators.field_generator import FieldGenerator
-from lit_bg.generators.normal import Normal
 from lit_bg.generators.transport import Transport
 from lit_bg.nets.divergence import Divergence, Exact
 from lit_bg.nets.field import VectorField

@@ -8,8 +8,10 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from lit_bg.bases.base import BaseDensity
+from lit_bg.bases.canonical import Canonical
+from lit_bg.bases.through_chart import ThroughChart
 from lit_bg.energies.base import Energy
-from lit_bg.generators.prior import Prior
 from lit_bg.generators.transport import Transport
 from lit_bg.transforms.affine import Affine
 from lit_bg.transforms.base import Chart, Transform
@@ -18,6 +20,7 @@ from lit_bg.transforms.compiled import pull, push
 from lit_bg.transforms.conditional import ConditionalMap
 from lit_bg.transforms.coupling import Coupling
 from lit_bg.transforms.elementwise import Elementwise
+from lit_bg.transforms.periodic_cell import PeriodicCell
 from lit_bg.transforms.permutation import Permutation
 from lit_bg.transforms.spline import Spline
 from lit_bg.transforms.standardize import Standardize
@@ -35,7 +38,8 @@ class CouplingFlow(Transport):
         transform: "spline" (lines, intervals and circles) or "affine" (RealNVP, lines only).
         hidden: widths of the hidden layers of each network.
         bins: bins of each spline.
-        coordinates: the chart; by default Standardize() for systems of shape (D,).
+        coordinates: the chart; by default Standardize(), of particles in a cell PeriodicCell().
+        prior: the base density; by default Canonical(): standard normal on lines, uniform on intervals and circles.
         compile: compile the stack of layers at first use. Each batch size costs a compilation of about a
             minute, so it pays after some thousand steps.
 
@@ -61,6 +65,7 @@ class CouplingFlow(Transport):
         hidden: tuple[int, ...] = (64, 64),
         bins: int = 8,
         coordinates: Chart | None = None,
+        prior: BaseDensity | None = None,
         compile: bool = False,
     ) -> None:
         super().__init__()
@@ -70,22 +75,26 @@ class CouplingFlow(Transport):
         self.transform = transform
         self.hidden = tuple(hidden)
         self.bins = bins
-        self.coordinates: Chart = Standardize() if coordinates is None else coordinates
+        self.coordinates: Chart | None = coordinates
+        self.prior = Canonical() if prior is None else prior
         self.compile_stack = compile
 
     def build(self, energy: Energy) -> Self:
-        if isinstance(self.coordinates, Standardize) and len(energy.event_shape) > 1:
-            raise ValueError(
-                f"CouplingFlow has {energy.dim} dimensions, {_describe(energy)} has shape {energy.event_shape}: put an "
-                "InternalCoordinates transform between them (coordinates: InternalCoordinates), or use a generator for "
-                "particles."
-            )
-        self.coordinates.build(energy)
-        self.event_shape = energy.event_shape
-        domain = self.coordinates.domain
-        self.prior = Prior(domain)
-        self.stack = Chain(self._layers(domain.kinds))
+        if self.coordinates is None:
+            self.coordinates = Standardize() if energy.space.cell is None else PeriodicCell()
+        chart = self.coordinates.build(energy)
+        self.event_shape = energy.space.shape
+        self.prior.build(energy, chart.space)
+        if self.prior.space != chart.space:  # a density of configurations
+            self.prior = ThroughChart(self.prior, chart)
+        self.stack = Chain(self._layers(chart.domain.kinds))
         return self
+
+    @property
+    def chart(self) -> Chart:
+        """Return the coordinates, which `build` has chosen where none were given."""
+        assert self.coordinates is not None, "call build(energy) first"
+        return self.coordinates
 
     def _map(self, kinds: Tensor) -> ConditionalMap:
         return Affine(kinds) if self.transform == "affine" else Spline(kinds, self.bins)
@@ -106,22 +115,17 @@ class CouplingFlow(Transport):
         yield Permutation(at.argsort())
 
     def adapt(self, x: Tensor) -> None:
-        self.coordinates.adapt(x)
+        self.chart.adapt(x)
 
     def complete(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        return self.coordinates.complete(x, rng)
+        return self.chart.complete(x, rng)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         y, ladj = push(self.stack, z) if self.compile_stack else self.stack(z)
-        x, chart_ladj = self.coordinates(y)
+        x, chart_ladj = self.chart(y)
         return x, ladj + chart_ladj
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y, chart_ladj = self.coordinates.inverse(x)
+        y, chart_ladj = self.chart.inverse(x)
         z, ladj = pull(self.stack, y) if self.compile_stack else self.stack.inverse(y)
         return z, ladj + chart_ladj
-
-
-def _describe(energy: Energy) -> str:
-    name, shape = type(energy).__name__, energy.event_shape
-    return f"{name}({shape[0]} atoms)" if shape[-1] == 3 else name

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from lit_bg.bases.normal import Normal
 from lit_bg.generators.continuous_flow import ContinuousFlow
-from lit_bg.generators.normal import Normal
 from lit_bg.interpolants.base import Interpolant
 from lit_bg.interpolants.variance_preserving import VariancePreserving
 from lit_bg.nets.denoiser import Denoiser

@@ -6,12 +6,11 @@ from typing import Self
 
 from torch import Tensor
 
+from lit_bg.bases.base import BaseDensity
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
-from lit_bg.generators.base_density import BaseDensity
 from lit_bg.generators.units import Units
 from lit_bg.nets.field import VectorField
-from lit_bg.spaces.domain import Kind
 
 
 class FieldGenerator(Generator):
@@ -36,17 +35,18 @@ class FieldGenerator(Generator):
             ValueError: coordinates on circles or intervals, or a field that moves a centre of mass that has no density.
         """
         name, system = type(self).__name__, type(energy).__name__
-        if (energy.domain.kinds != Kind.LINEAR).any():
-            raise ValueError(f"{name} lives on lines, and {system} has coordinates on circles or intervals: use CouplingFlow.")
+        if not energy.space.unbounded:
+            where = "no gradient" if not energy.space.continuous else "coordinates on circles or intervals: use CouplingFlow"
+            raise ValueError(f"{name} lives on lines, and {system} has {where}.")
         seen = self.seen(energy)
         self.field.build(seen)
-        if energy.translation_invariant and "translation" not in self.field.symmetries:
+        if energy.space.centred and "translation" not in self.field.symmetries:
             raise ValueError(
                 f"{system} does not see translations and {type(self.field).__name__} does: its flow would move the centre of "
                 "mass, which has no density; use a field that is translation-invariant (EGNN)."
             )
         self.prior.build(seen)
-        self.event_shape, self.units = energy.event_shape, Units(energy, self.start_scale)
+        self.event_shape, self.units = energy.space.shape, Units(energy, self.start_scale)
         return self
 
     def seen(self, energy: Energy) -> Energy:

@@ -11,6 +11,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.energies.molecule import Molecule
 from lit_bg.generators.continuous_flow import ContinuousFlow
 from lit_bg.molecules.folding import Folding
+from lit_bg.spaces import Particles
 
 
 class FoldedFlow(ContinuousFlow):
@@ -40,6 +41,8 @@ class FoldedFlow(ContinuousFlow):
             raise ValueError(
                 f"FoldedFlow folds arrangements of molecules, and {type(energy).__name__} is none: use ContinuousFlow."
             )
+        if "rotation" not in energy.symmetries:
+            raise ValueError(f"an external field tells mirror images of {energy.name} apart: use CouplingFlow.")
         return _Unfolded(energy, Folding(energy.structure))
 
     def build(self, energy: Energy) -> Self:
@@ -72,14 +75,12 @@ class _Unfolded(Energy):
     def __init__(self, molecule: Molecule, folding: Folding) -> None:
         super().__init__(molecule.kT)
         self.molecule, self.folding = molecule, folding
-        self.event_shape, self.unit, self.symmetries = molecule.event_shape, molecule.unit, molecule.symmetries | {"reflection"}
+        space = molecule.space
+        self.space = Particles(space.n, space.d, folding.types, space.centred, space.box)
+        self.unit, self.symmetries = molecule.unit, molecule.symmetries | {"reflection"}
 
     def potential(self, x: Tensor) -> Tensor:
         return self.molecule.potential(x)
-
-    @property
-    def types(self) -> Tensor:
-        return self.folding.types
 
     @property
     def bonds(self) -> tuple[tuple[int, int], ...]:

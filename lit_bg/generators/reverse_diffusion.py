@@ -82,7 +82,7 @@ class ReverseDiffusion(FieldGenerator):
     def _log_normal(self, residual: Tensor, variance: Tensor) -> Tensor:
         """In the degrees of freedom, (B,)."""
         squares = (residual.square() / variance).flatten(1).sum(-1)
-        return -0.5 * (squares + self.units.degrees_of_freedom * torch.log(2 * math.pi * variance.flatten()))
+        return -0.5 * (squares + self.units.space.dof * torch.log(2 * math.pi * variance.flatten()))
 
     def _step(
         self, y: Tensor, start: Tensor, end: Tensor, context: Tensor | None, rng: torch.Generator

@@ -7,9 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from lit_bg.bases.base import BaseDensity
 from lit_bg.generators.base import Generator
-from lit_bg.generators.base_density import BaseDensity
-from lit_bg.generators.prior import Prior
 
 
 class Transport(Generator):
@@ -18,7 +17,7 @@ class Transport(Generator):
     A subclass sets `prior` in `build` and defines `forward` and `inverse`; sampling and density follow.
     """
 
-    prior: Prior | BaseDensity
+    prior: BaseDensity
 
     @abstractmethod
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:

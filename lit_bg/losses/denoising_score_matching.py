@@ -79,4 +79,4 @@ class DenoisingScoreMatching(Loss):
             x, target = at.signal * x1 + at.noise * noise, field.target(at, x1, noise)
         context = field.conditions_of(x, batch.context)
         error = field.correction(t, x, context) - target
-        return (self.weight(at) * error.square()).sum() / (len(x) * generator.units.degrees_of_freedom)
+        return (self.weight(at) * error.square()).sum() / (len(x) * generator.units.space.dof)

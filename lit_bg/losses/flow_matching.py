@@ -76,4 +76,4 @@ class FlowMatching(Loss):
             noise = units.noise(x1, rng) if self.interpolant.latent else None
             x, rate = self.interpolant.at(t, x0, x1, noise)
         context = generator.field.conditions_of(x, batch.context)
-        return (generator.field(t, x, context) - rate).square().sum() / (len(x) * units.degrees_of_freedom)
+        return (generator.field(t, x, context) - rate).square().sum() / (len(x) * units.space.dof)

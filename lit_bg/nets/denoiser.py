@@ -62,7 +62,7 @@ class Denoiser(VectorField):
 
     def build(self, energy: Energy) -> Self:
         self.network.build(energy)
-        self.event_shape, self.degrees_of_freedom = energy.event_shape, energy.degrees_of_freedom
+        self.event_shape, self.dof = energy.space.shape, energy.space.dof
         self.symmetries, self.exchangeable = self.network.symmetries, self.network.exchangeable
         return self
 
@@ -119,7 +119,7 @@ class Denoiser(VectorField):
         at = self.level(t)
         own, corrected = self._factors(at)
         f, divergence = self.network.with_divergence(self.schedule.clock(t), x / at.width, context)
-        trace = own.flatten() * self.degrees_of_freedom + (corrected / at.width).flatten() * divergence
+        trace = own.flatten() * self.dof + (corrected / at.width).flatten() * divergence
         return own * self._own(x) + corrected * f, trace
 
     def with_forms(self, t: Tensor, x: Tensor, e: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

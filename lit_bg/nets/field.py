@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
+from lit_bg.spaces import Particles
+
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy, Symmetry
+    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Symmetry
 
 
 class VectorField(nn.Module, ABC):
@@ -58,10 +61,11 @@ class VectorField(nn.Module, ABC):
             ValueError: which one, and what to use instead.
         """
         name, system = type(self).__name__, type(energy).__name__
-        if len(energy.event_shape) != 2:
-            raise ValueError(f"{name} moves particles, and {system} has shape {energy.event_shape}: use MLPField.")
+        space = energy.space
+        if not isinstance(space, Particles):
+            raise ValueError(f"{name} moves particles, and {system} has {space}: use MLPField.")
         for symmetry in sorted(self.symmetries - energy.symmetries):
-            chiral = symmetry == "reflection" and "rotation" in energy.symmetries and energy.event_shape[1] == 3
+            chiral = symmetry == "reflection" and "rotation" in energy.symmetries and space.d == 3
             instead = "TensorProductField, which tells mirror images apart" if chiral else "a field without this symmetry"
             raise ValueError(
                 f"{name} makes a density that does not change under any {symmetry}, and {system} does change: use {instead}."

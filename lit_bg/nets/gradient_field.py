@@ -40,7 +40,7 @@ class GradientField(VectorField):
 
     def build(self, energy: Energy) -> Self:
         self.field.build(energy)
-        self.event_shape = energy.event_shape
+        self.event_shape = energy.space.shape
         self.symmetries, self.exchangeable = self.field.symmetries, self.field.exchangeable
         return self
 

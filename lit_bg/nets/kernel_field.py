@@ -57,7 +57,7 @@ class KernelField(ParticleField):
 
     def build(self, energy: Energy) -> Self:
         super().build(energy)
-        n, m = energy.event_shape[0], len(self.types)
+        n, m = len(energy.space.types or ()), len(self.types)
         pairs = torch.triu_indices(m, m, 1)  # i < j, each once, (2, P)
         of_types = self.types.cpu()[pairs].sort(0).values
         kinds = of_types.unique(dim=1, return_inverse=True)[1]

@@ -37,13 +37,12 @@ class MLPField(VectorField):
             raise ValueError(f"MLPField needs one hidden layer or more and context >= 0, got {self.hidden} and {context}.")
 
     def build(self, energy: Energy) -> Self:
-        if len(energy.event_shape) != 1:
+        if energy.space.shape != (energy.space.dim,):
             raise ValueError(
-                f"MLPField takes systems of shape (D,), {type(energy).__name__} has shape {energy.event_shape}: use a field "
-                "for particles (EGNN)."
+                f"MLPField takes vectors, and {type(energy).__name__} has {energy.space}: use a field for particles (EGNN)."
             )
-        self.event_shape = energy.event_shape
-        n = energy.dim
+        self.event_shape = energy.space.shape
+        n = energy.space.dim
         widths = [n + TIMES + self.context, *self.hidden]
         linear = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
         self.layers = nn.ModuleList(linear)

@@ -10,7 +10,8 @@ from torch import Tensor
 from lit_bg.nets.field import VectorField, centred
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy, Symmetry
+    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Symmetry
 
 TRANSLATION: frozenset[Symmetry] = frozenset({"translation"})
 
@@ -35,9 +36,8 @@ class ParticleField(VectorField):
         """
         self.symmetries = (self.symmetries - TRANSLATION) | (energy.symmetries & TRANSLATION)
         self.check_symmetries(energy)
-        self.event_shape = energy.event_shape
-        types = energy.types
-        assert types is not None  # check_symmetries has refused
+        self.event_shape = energy.space.shape
+        types = torch.tensor(energy.space.types)
         if self.trapped:
             types = torch.cat([types, types.max()[None] + 1])
         self.register_buffer("types", types, persistent=False)

@@ -11,6 +11,7 @@ from lit_bg.nets.particle_field import ParticleField
 from lit_bg.nets.radial_basis import RadialBasis
 from lit_bg.nets.tensor_product_layer import Edges, TensorProductLayer
 from lit_bg.nets.time_features import TIMES, time_features
+from lit_bg.spaces import Particles
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
@@ -66,10 +67,9 @@ class TensorProductField(ParticleField):
 
     def build(self, energy: Energy) -> Self:
         super().build(energy)
-        if energy.event_shape[1] != 3:
+        if not (isinstance(energy.space, Particles) and energy.space.d == 3):
             raise ValueError(
-                f"TensorProductField moves particles in three dimensions, and {type(energy).__name__} has shape "
-                f"{energy.event_shape}: use EGNN."
+                f"TensorProductField moves particles in three dimensions, {type(energy).__name__} has {energy.space}: use EGNN."
             )
         self.embedding = nn.Embedding(int(self.types.max()) + 1, self.width)
         self.conditions = nn.Linear(TIMES + self.context, self.width)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from lit_bg.bases.base import BaseDensity
     from lit_bg.energies.base import Energy
-    from lit_bg.generators.base_density import BaseDensity
     from lit_bg.nets.field import VectorField
 
 

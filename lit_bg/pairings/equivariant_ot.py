@@ -12,7 +12,7 @@ from lit_bg.estimators.alignment import Moves, aligned
 from lit_bg.pairings.base import Pairing
 
 if TYPE_CHECKING:
-    from lit_bg.generators.base_density import BaseDensity
+    from lit_bg.bases.base import BaseDensity
     from lit_bg.nets.field import VectorField
 
 
@@ -46,10 +46,10 @@ class EquivariantOT(Pairing):
         self.moves: Moves | None = None
 
     def build(self, energy: Energy) -> Self:
-        moves = None if energy.types is None else Moves.of(energy)
+        moves = None if energy.space.types is None else Moves.of(energy)
         if moves is None or (moves.types is None and not moves.rotations):
             raise ValueError(
-                f"EquivariantOT exchanges and rotates particles, and {type(energy).__name__} of shape {energy.event_shape} "
+                f"EquivariantOT exchanges and rotates particles, and {type(energy).__name__}, {energy.space}, "
                 "allows neither: use MinibatchOT."
             )
         self.moves = moves

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lit_bg.spaces.domain import Domain, Kind
+
+Symmetry = Literal["translation", "rotation", "reflection"]  # moves of all particles at once
 
 
 class Space(ABC):

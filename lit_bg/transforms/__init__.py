@@ -9,6 +9,7 @@ from lit_bg.transforms.elementwise import Elementwise
 from lit_bg.transforms.internal_coordinates import InternalCoordinates
 from lit_bg.transforms.marginals import CircularMarginals
 from lit_bg.transforms.mixed_coordinates import MixedCoordinates
+from lit_bg.transforms.periodic_cell import PeriodicCell
 from lit_bg.transforms.permutation import Permutation
 from lit_bg.transforms.spline import Spline
 from lit_bg.transforms.standardize import Standardize
@@ -25,6 +26,7 @@ __all__ = [
     "Elementwise",
     "InternalCoordinates",
     "MixedCoordinates",
+    "PeriodicCell",
     "Permutation",
     "Spline",
     "Standardize",

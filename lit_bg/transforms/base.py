@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
-from lit_bg.spaces.domain import Domain
+from lit_bg.spaces import Domain, Vectors
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
@@ -51,7 +51,12 @@ class Chart(Transform):
     @property
     @abstractmethod
     def domain(self) -> Domain:
-        """The canonical space, D coordinates."""
+        """Return what the D canonical coordinates live on."""
+
+    @property
+    def space(self) -> Vectors:
+        """Return the canonical space."""
+        return Vectors(self.domain.dim, self.domain)
 
     def adapt(self, x: Tensor) -> None:
         """Take location and scale from data, (B, *event_shape). By default there is nothing to take."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Standardize(Chart):
-    r"""$x_i = a_i + b_i z_i$ for systems of shape `(D,)`.
+    r"""$x_i = a_i + b_i z_i$ for every coordinate on its own: vectors, fields on a lattice, particles that are held in place.
 
     On the line $a, b$ are `loc` and `scale`, then mean and standard deviation of the data where there
     are some. Bounded and circular coordinates have their interval mapped to [-1, 1].
@@ -25,7 +25,8 @@ class Standardize(Chart):
         scale: their width, likewise; a few times too large is harmless, far too small starves the flow.
 
     Raises:
-        ValueError: a scale that is not positive, a system that is not `(D,)`, data that do not vary.
+        ValueError: a scale that is not positive, a system whose coordinates do not stand alone (particles without a centre of
+            mass or in a cell), data that do not vary.
     """
 
     loc: Tensor
@@ -39,10 +40,10 @@ class Standardize(Chart):
         self.start = (loc, scale)
 
     def build(self, energy: Energy) -> Self:
-        flat(self, energy)
-        domain = energy.domain
+        refuse_particles(self, energy)
+        domain = energy.space.domain
         linear = domain.kinds == Kind.LINEAR
-        self.event_shape = energy.event_shape
+        self.event_shape = energy.space.shape
         self.register_buffer("kinds", domain.kinds.clone())
         self.register_buffer("loc", torch.where(linear, self.start[0], (domain.lower + domain.upper) / 2))
         self.register_buffer("scale", torch.where(linear, self.start[1], (domain.upper - domain.lower) / 2))
@@ -53,8 +54,8 @@ class Standardize(Chart):
         return Domain.canonical(self.kinds)
 
     def adapt(self, x: Tensor) -> None:
-        """Mean and standard deviation of the linear coordinates of x, (B, D)."""
-        x = x.to(torch.float64)
+        """Take mean and standard deviation of the linear coordinates of x, (B, *shape)."""
+        x = x.flatten(1).to(torch.float64)
         mean, std = x.mean(0), x.std(0, correction=0)
         linear = self.kinds == Kind.LINEAR
         stuck = torch.nonzero(linear & ~(std > 1e-10 * mean.abs().clamp_min(1e-10)))[:, 0].tolist()
@@ -67,18 +68,28 @@ class Standardize(Chart):
         self.scale.copy_(torch.where(linear, std, self.scale.double()))
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return self.loc + self.scale * z, self.scale.log().sum().expand(len(z))
+        return (self.loc + self.scale * z).reshape(-1, *self.event_shape), self.scale.log().sum().expand(len(z))
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        z = (x - self.loc) / self.scale
+        z = (x.flatten(1) - self.loc) / self.scale
         z = torch.where(self.kinds == Kind.CIRCULAR, (z + 1) % 2 - 1, z)
         return z, -self.scale.log().sum().expand(len(x))
 
 
-def flat(chart: Chart, energy: Energy) -> None:
-    """Refuse a system whose configurations are not plain vectors."""
-    if len(energy.event_shape) != 1:
+def refuse_particles(chart: Chart, energy: Energy) -> None:
+    """Refuse a system whose coordinates are not D independent numbers.
+
+    Raises:
+        ValueError: particles whose centre of mass has no density or that live in a cell, or spins.
+    """
+    space, name = energy.space, type(energy).__name__
+    if not space.continuous:
+        raise ValueError(f"{type(chart).__name__} takes continuous coordinates, and {name} has {space}: no flow applies.")
+    if space.cell is not None:
+        raise ValueError(f"{type(chart).__name__} takes every coordinate on its own, and {name} has {space}: use PeriodicCell.")
+    if space.dof != space.dim:
         raise ValueError(
-            f"{type(chart).__name__} takes systems of shape (D,), {type(energy).__name__} has shape "
-            f"{energy.event_shape}: use InternalCoordinates for a molecule, or a generator for particles."
+            f"{type(chart).__name__} takes {space.dim} coordinates on their own, and {name} has {space}, of which {space.dof} "
+            "are degrees of freedom: put an InternalCoordinates transform between them (coordinates: InternalCoordinates), or "
+            "use a generator for particles (ContinuousFlow)."
         )

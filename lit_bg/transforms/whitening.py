@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit_bg.spaces.domain import Domain, Kind
 from lit_bg.transforms.base import Chart
-from lit_bg.transforms.standardize import flat
+from lit_bg.transforms.standardize import refuse_particles
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
@@ -22,7 +22,7 @@ class Whitening(Chart):
     because a flow on fewer coordinates has no density on the others.
 
     Raises:
-        ValueError: a system that is not `(D,)` on the real line, or a singular covariance.
+        ValueError: a system whose coordinates do not stand alone on the real line, or a singular covariance.
     """
 
     mean: Tensor
@@ -30,14 +30,16 @@ class Whitening(Chart):
     scale: Tensor
 
     def build(self, energy: Energy) -> Self:
-        flat(self, energy)
-        others = int((energy.domain.kinds != Kind.LINEAR).sum())
+        refuse_particles(self, energy)
+        others = int((energy.space.domain.kinds != Kind.LINEAR).sum())
         if others:
             raise ValueError(
-                f"Whitening mixes coordinates, and {others} of the {energy.dim} of {type(energy).__name__} are bounded "
+                f"Whitening mixes coordinates, and {others} of the {energy.space.dim} of {type(energy).__name__} are bounded "
                 "or circular: use Standardize."
             )
-        return self.start(torch.zeros(energy.dim), torch.ones(energy.dim))
+        self.start(torch.zeros(energy.space.dim), torch.ones(energy.space.dim))
+        self.event_shape = energy.space.shape
+        return self
 
     def start(self, mean: Tensor, scale: Tensor) -> Self:
         """Location and scale of each coordinate, (D,), for as long as there are no data."""
@@ -52,8 +54,8 @@ class Whitening(Chart):
         return Domain.linear(len(self.mean))
 
     def adapt(self, x: Tensor) -> None:
-        """Principal components of x, (B, D)."""
-        x = x.to(torch.float64)
+        """Take the principal components of x, (B, *shape)."""
+        x = x.flatten(1).to(torch.float64)
         if len(x) < 2:
             raise ValueError(f"Whitening needs at least two frames of data, got {len(x)}.")
         variance, axes = torch.linalg.eigh(torch.cov(x.T).reshape(x.shape[1], -1))
@@ -68,7 +70,9 @@ class Whitening(Chart):
         self.scale.copy_(variance.sqrt())
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return self.mean + (z * self.scale) @ self.axes.T, self.scale.log().sum().expand(len(z))
+        return (self.mean + (z * self.scale) @ self.axes.T).reshape(-1, *self.event_shape), self.scale.log().sum().expand(
+            len(z)
+        )
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return ((x - self.mean) @ self.axes) / self.scale, -self.scale.log().sum().expand(len(x))
+        return ((x.flatten(1) - self.mean) @ self.axes) / self.scale, -self.scale.log().sum().expand(len(x))

@@ -16,6 +16,7 @@ from lit_bg.molecules.zmatrix import Dihedral, ZMatrix
 from lit_bg.spaces.domain import Domain, Kind
 from lit_bg.transforms.base import Chart
 from lit_bg.transforms.marginals import CircularMarginals
+from lit_bg.transforms.placement import KINDS, Placement
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
@@ -44,7 +45,8 @@ class ZMatrixChart(Chart):
 
     $\mathrm{ladj} = \log|d(c, v)/dz| + \log J_0 + \sum_i \log r_i^2 \sin\theta_i + \log 8\pi^2 - \tfrac{3}{2} \log N$
 
-    and `log p(z) - ladj` is the density on the centre-of-mass-free subspace.
+    and `log p(z) - ladj` is the density on the centre-of-mass-free subspace. Of a molecule in an external field position and
+    orientation are coordinates, too, the first six (`Placement`), and the density is one on all 3N.
 
     A z beyond the range of its coordinate (bond below zero, angle outside (0, pi), a narrow dihedral more
     than pi from its mean) is no configuration: x is NaN there, so its energy is infinite and its weight
@@ -85,8 +87,7 @@ class ZMatrixChart(Chart):
         structure = getattr(energy, "structure", None)
         if not isinstance(structure, Structure):
             raise ValueError(
-                f"{type(self).__name__} needs a molecule with bonds, "
-                f"{type(energy).__name__}{energy.event_shape} has none: "
+                f"{type(self).__name__} needs a molecule with bonds, and {type(energy).__name__}, {energy.space}, has none: "
                 "leave the coordinates out, or use a generator for particles."
             )
         self.event_shape = (structure.n_atoms, 3)
@@ -120,6 +121,7 @@ class ZMatrixChart(Chart):
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
         self.marginals = CircularMarginals(len(self.circular)) if self.torsions == "data" else None
+        self.placement = None if energy.space.centred else Placement(energy, z.start)
         return self
 
     def _frame_terms(self, start: tuple[int, ...]) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
@@ -152,7 +154,8 @@ class ZMatrixChart(Chart):
     def domain(self) -> Domain:
         kinds = torch.where(self.torsion, int(Kind.CIRCULAR), int(Kind.LINEAR))
         free = 3 * self.event_shape[0] - 6 - len(kinds)
-        return Domain.canonical(torch.cat([kinds.new_full((free,), int(Kind.LINEAR)), kinds]))
+        placed = kinds.new_tensor(KINDS if self.placement is not None else [])
+        return Domain.canonical(torch.cat([placed, kinds.new_full((free,), int(Kind.LINEAR)), kinds]))
 
     def adapt(self, x: Tensor) -> None:
         v = torch.cat([self._values(part.to(self.mean.dtype)) for part in x.split(FRAMES_AT_ONCE)])
@@ -165,6 +168,8 @@ class ZMatrixChart(Chart):
         mean[self.circular] = _emptiest(turned) + torch.pi
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(self.torsion, torch.pi, std.clamp(min=1e-4)))
+        if self.placement is not None:
+            self.placement.adapt(x)
         if self.marginals is not None:
             self.marginals.adapt(wrap(turned - self.mean[self.circular]) / torch.pi)
 
@@ -188,11 +193,15 @@ class ZMatrixChart(Chart):
         if self.marginals is not None:
             uniform, more = self.marginals.inverse(z[:, self.circular])
             z, ladj = z.index_copy(1, self.circular, uniform), ladj + more
-        return torch.cat([shape, z], -1), ladj
+        if self.placement is None:
+            return torch.cat([shape, z], -1), ladj
+        placed, more = self.placement.inverse(x)
+        return torch.cat([placed, shape, z], -1), ladj + more
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         nb, na, nr = len(self.bonds), len(self.angles), len(self.rows)
-        shape, z = z.split([z.shape[1] - nb - na - nr, nb + na + nr], 1)
+        placed = z[:, : 6 if self.placement is not None else 0]
+        shape, z = z[:, placed.shape[1] :].split([z.shape[1] - placed.shape[1] - nb - na - nr, nb + na + nr], 1)
         turned: Tensor | float = 0.0
         if self.marginals is not None:
             angles, turned = self.marginals(z[:, self.circular])
@@ -208,8 +217,11 @@ class ZMatrixChart(Chart):
         phi = phi + torch.where(self.sibling >= 0, phi.index_select(1, self.sibling.clamp(min=0)), 0.0) if nr else phi
         x = self._place(start, r[:, nb - nr :].T, theta[:, na - nr :].T, phi.T)
         x = x - x.mean(1, keepdim=True)
-        x = torch.where(off | ~exists, torch.nan, x)
-        return x.permute(2, 1, 0).contiguous(), ladj
+        x = torch.where(off | ~exists, torch.nan, x).permute(2, 1, 0).contiguous()
+        if self.placement is None:
+            return x, ladj
+        x, more = self.placement(placed, x)
+        return x, ladj + more
 
     def _place(self, start: Tensor, r: Tensor, theta: Tensor, phi: Tensor) -> Tensor:
         """All atoms in the order of the topology, (3, N, B), from those of the start and r, theta, phi (R, B)."""
@@ -222,8 +234,8 @@ class ZMatrixChart(Chart):
         return torch.cat(blocks, 1).index_select(1, self.order)
 
     def complete(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """Turn every configuration by a uniform random rotation about its centre of geometry."""
-        return x @ random_rotations(len(x), rng, dtype=x.dtype).mT
+        """Turn every configuration by a uniform random rotation about its centre of geometry, where that is no coordinate."""
+        return x if self.placement is not None else x @ random_rotations(len(x), rng, dtype=x.dtype).mT
 
 
 def _references(z: ZMatrix, sibling: list[int], levels: list[int]) -> list[list[int]]:

@@ -5,13 +5,14 @@ import math
 import pytest
 import torch
 
+from lit_bg.bases import Known, Normal
+from lit_bg.bases.base import is_normalised
+from lit_bg.bases.canonical import Canonical
 from lit_bg.diagnostics.density import density_defect
 from lit_bg.energies import DW4, DoubleWell, Molecule
-from lit_bg.generators import ContinuousFlow, CouplingFlow, Known, Normal
-from lit_bg.generators.base_density import is_normalised
-from lit_bg.generators.prior import Prior
+from lit_bg.generators import ContinuousFlow, CouplingFlow
 from lit_bg.nets import EGNN, KernelField, MLPField
-from lit_bg.spaces import Domain
+from lit_bg.spaces import Domain, Vectors
 from lit_bg.transforms import InternalCoordinates
 
 
@@ -83,7 +84,7 @@ def test_a_constant_is_found_with_its_size():
     assert found.mean == pytest.approx(0.2)
 
 
-class Loose(Prior):
+class Loose(Canonical):
     """A density without its norm."""
 
     def log_prob(self, z):
@@ -91,7 +92,7 @@ class Loose(Prior):
 
 
 def test_a_base_must_say_itself_that_it_is_normalised():
-    assert is_normalised(Prior(Domain.linear(2)))
+    assert is_normalised(Canonical().on(Vectors(2)))
     assert is_normalised(Normal())
     assert is_normalised(Known(DoubleWell()))
     assert not is_normalised(Loose(Domain.linear(2)))
@@ -105,7 +106,9 @@ def test_a_compiled_flow_is_asked_without_compiling():
     assert defect(flow, DoubleWell()).agrees
 
 
-@pytest.mark.parametrize("base", [Prior(Domain.linear(3)), Normal(1.3).build(DoubleWell(dim=3))], ids=["Prior", "Normal"])
+@pytest.mark.parametrize(
+    "base", [Canonical().on(Vectors(3)), Normal(1.3).build(DoubleWell(dim=3))], ids=["Canonical", "Normal"]
+)
 def test_bases_integrate_to_one(base):
     """Against a wider normal density, within 4 standard errors."""
     g = torch.Generator().manual_seed(0)

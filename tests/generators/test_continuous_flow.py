@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
+from lit_bg.bases import Normal
 from lit_bg.energies import DW4, DoubleWell, Gaussian, LennardJones
 from lit_bg.energies.pair_energy import PairEnergy
 from lit_bg.estimators import log_z
-from lit_bg.generators import ContinuousFlow, Normal
+from lit_bg.generators import ContinuousFlow
 from lit_bg.nets import EGNN, Hutchinson, MLPField, VectorField
 from lit_bg.solvers import DormandPrince, Heun, Midpoint, RungeKutta4
 from lit_bg.spaces import Domain, Kind, Vectors

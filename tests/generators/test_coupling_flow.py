@@ -7,9 +7,10 @@ import torch
 from jsonargparse import ArgumentParser
 
 from lit_bg import spaces
+from lit_bg.bases import Canonical
 from lit_bg.energies import DoubleWell
 from lit_bg.energies.base import Energy
-from lit_bg.generators import CouplingFlow, Generator, Prior
+from lit_bg.generators import CouplingFlow, Generator
 from lit_bg.spaces import Domain, Kind, Vectors
 from lit_bg.transforms import Coupling, Standardize, Whitening
 
@@ -52,7 +53,7 @@ def test_starts_as_its_prior_seen_through_the_chart():
 
 
 def test_prior_density():
-    prior = Prior(Domain.canonical(torch.tensor([0, 1, 2])))
+    prior = Canonical().on(Vectors(3, Domain.canonical(torch.tensor([0, 1, 2]))))
     z, log_p = prior.sample(20_000, rng())
     torch.testing.assert_close(log_p, -0.5 * z[:, 0] ** 2 - 0.5 * math.log(2 * math.pi) - 2 * math.log(2))
     sigma = torch.tensor([1.0, 3**-0.5, 3**-0.5]) / math.sqrt(20_000)

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
+from lit_bg.bases import Harmonic, Normal
 from lit_bg.energies import DW4, Molecule
 from lit_bg.estimators import log_z
 from lit_bg.estimators.alignment import Moves
-from lit_bg.generators import ContinuousFlow, FoldedFlow, Harmonic, Normal
+from lit_bg.generators import ContinuousFlow, FoldedFlow
 from lit_bg.losses import FlowMatching
 from lit_bg.losses.base import Batch
 from lit_bg.nets import EGNN, TensorProductField

@@ -11,11 +11,11 @@ from lit_bg.energies import Energy, Molecule
 from lit_bg.generators import (
     ContinuousFlow,
     CouplingFlow,
+    Crystal,
     Diffusion,
     FoldedFlow,
     Harmonic,
     Known,
-    Lattice,
     ReverseDiffusion,
 )
 from lit_bg.nets import EGNN, KernelField, TensorProductField
@@ -55,7 +55,7 @@ GENERATORS = {
     "Diffusion": lambda: Diffusion(KernelField(), solver=RungeKutta4(40)),
     "ReverseDiffusion": lambda: ReverseDiffusion(KernelField(), steps=20),
     "from another system": lambda: ContinuousFlow(KernelField(), prior=Known(Springs()), solver=STEPS),
-    "from a lattice": lambda: ContinuousFlow(KernelField(), prior=Lattice(), solver=STEPS),
+    "from a lattice": lambda: ContinuousFlow(KernelField(), prior=Crystal(), solver=STEPS),
     "FoldedFlow": lambda: FoldedFlow(EGNN(1, 6), prior=Harmonic(), solver=RungeKutta4(2)),
     "InternalCoordinates": lambda: CouplingFlow(blocks=1, hidden=(8,), coordinates=InternalCoordinates()),
 }

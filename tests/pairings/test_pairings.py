@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from lit_bg import pairings
+from lit_bg.bases import Crystal, Harmonic, Normal
 from lit_bg.energies import DW4, BistableDimer, CoulombGas, DoubleWell, PairEnergy
-from lit_bg.generators import ContinuousFlow, Harmonic, Lattice, Normal
+from lit_bg.generators import ContinuousFlow
 from lit_bg.losses import FlowMatching
 from lit_bg.nets import EGNN
 from lit_bg.pairings import EquivariantOT, Independent, MinibatchOT
@@ -47,12 +48,12 @@ def test_a_base_or_a_field_without_the_symmetries_is_refused():
     pairing.check(base, field)
     with pytest.raises(ValueError, match="by exchanges of particles, and Harmonic does not"):
         pairing.check(Harmonic([(0, 1), (1, 2), (2, 3)]).build(energy), field)
-    with pytest.raises(ValueError, match="by exchanges of particles and rotations and reflections, and Lattice does not"):
-        pairing.check(Lattice().build(energy), field)
-    loss, flow = FlowMatching(pairing=pairing), ContinuousFlow(EGNN(1, 4), Lattice()).build(energy)
-    with pytest.raises(ValueError, match="Lattice does not follow them: use MinibatchOT"):
+    with pytest.raises(ValueError, match="by exchanges of particles and rotations and reflections, and Crystal does not"):
+        pairing.check(Crystal().build(energy), field)
+    loss, flow = FlowMatching(pairing=pairing), ContinuousFlow(EGNN(1, 4), Crystal()).build(energy)
+    with pytest.raises(ValueError, match="Crystal does not follow them: use MinibatchOT"):
         loss.check(flow, energy)
-    MinibatchOT().check(Lattice().build(energy), field)
+    MinibatchOT().check(Crystal().build(energy), field)
 
 
 def orbits(x):

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lit_bg.bases.canonical import Canonical
 from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.knowledge import Value
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.generators import CouplingFlow, Generator
-from lit_bg.generators.prior import Prior
 from lit_bg.report.assess import Assessment, assess
 from lit_bg.samplers.base import Trajectory
 from lit_bg.spaces import Particles, Vectors
@@ -254,7 +254,7 @@ class ForgetfulFlow(CouplingFlow):
         return super().log_prob(x) if self.only_sample else self.prior.log_prob(self.inverse(x)[0])
 
 
-class LoosePrior(Prior):
+class LooseBase(Canonical):
     """A standard normal density with a forgotten norm."""
 
     def log_prob(self, z):
@@ -265,7 +265,7 @@ def unnormalised_flow() -> Generator:
     class Flow(CouplingFlow):
         def build(self, energy):
             super().build(energy)
-            self.prior = LoosePrior(self.canonical if hasattr(self, "canonical") else energy.domain)
+            self.prior = LooseBase().on(self.coordinates.space)
             return self
 
     return Flow(blocks=1, hidden=(8,))

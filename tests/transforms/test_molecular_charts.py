@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_molecules import BPTI, DIPEPTIDE, PEPTIDES, Bare, from_base, jittered, molecule, superposed, toy
 
-from lit_bg.generators.prior import Prior
+from lit_bg.bases.canonical import Canonical
 from lit_bg.molecules.chirality import is_mirrored
 from lit_bg.rng import stream
 from lit_bg.spaces import Kind
@@ -172,7 +172,7 @@ def test_torsions_of_the_base_are_those_of_the_data():
     assert (plain.inverse(x)[0][:, circular].sort(0).values - uniform).abs().max() > 0.3
 
     # the likelihood of the data under the base is what the smoother marginals are for
-    prior = Prior(c.domain).double()
+    prior = Canonical().on(c.space).double()
     gain = [(prior.log_prob(chart.inverse(x)[0]) + chart.inverse(x)[1]).mean() for chart in (c, plain)]
     assert gain[0] - gain[1] > 0.3 * int(circular.sum())
 

@@ -1,4 +1,4 @@
-"""A base density of particles about the sites of a lattice."""
+"""A base density of free particles about the sites of a crystal."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from lit_bg.bases.base import BaseDensity
+from lit_bg.bases.normal import Normal
 from lit_bg.energies.base import Energy
 from lit_bg.energies.clusters import cluster
-from lit_bg.generators.base_density import BaseDensity
-from lit_bg.generators.normal import Normal
+from lit_bg.spaces import Particles, Space
 
 
-class Lattice(BaseDensity):
-    r"""Particle i about site i of a lattice: $\log p(z) = -\sum_i \frac{|z_i - s_i|^2}{2 w^2} + \mathrm{const}$.
+class Crystal(BaseDensity):
+    r"""Particle i about site i of a crystal: $\log p(z) = -\sum_i \frac{|z_i - s_i|^2}{2 w^2} + \mathrm{const}$.
 
     For crystals and frozen clusters, whose particles keep their sites: a flow from here need not sort them out. The sites have
     mean square 1, so that z is about as wide as the data are in units of their width.
@@ -36,7 +37,7 @@ class Lattice(BaseDensity):
         arXiv:2111.08696.
 
     >>> from lit_bg.energies import LennardJones
-    >>> z, log_p = Lattice(0.1).build(LennardJones(13, factor=2)).sample(3, torch.Generator().manual_seed(0))
+    >>> z, log_p = Crystal(0.1).build(LennardJones(13, factor=2)).sample(3, torch.Generator().manual_seed(0))
     >>> z.mean(1).abs().max().item() < 1e-6
     True
     """
@@ -48,14 +49,17 @@ class Lattice(BaseDensity):
         super().__init__()
         self.displacement, self.given = Normal(width), sites
 
-    def build(self, energy: Energy) -> Self:
-        name, shape = type(energy).__name__, energy.event_shape
-        if energy.types is None:
-            raise ValueError(f"sites of a lattice hold particles, and {name} has shape {shape}: use Normal.")
-        sites = cluster(*shape) if self.given is None else torch.tensor(self.given, dtype=torch.float64)
-        if sites.shape != shape:
-            raise ValueError(f"{name} of shape {shape} needs as many sites, got {tuple(sites.shape)}.")
-        self.displacement.build(energy)
+    def build(self, energy: Energy, space: Space | None = None) -> Self:
+        name, space = type(energy).__name__, energy.space if space is None else space
+        if not isinstance(space, Particles):
+            raise ValueError(f"sites of a crystal hold particles, and {name} has {space}: use Normal.")
+        sites = cluster(space.n, space.d) if self.given is None else torch.tensor(self.given, dtype=torch.float64)
+        if sites.shape != space.shape:
+            raise ValueError(f"{name} of shape {space.shape} needs as many sites, got {tuple(sites.shape)}.")
+        if space.cell is not None:
+            raise ValueError(f"{name} lives in a periodic cell, where normal displacements are wrapped: use PeriodicCrystal.")
+        self.displacement.build(energy, space)
+        self.space = space
         self.symmetries = self.displacement.symmetries - {"rotation", "reflection"}
         sites = sites - sites.mean(0)
         sites = sites / sites.square().mean().sqrt()

@@ -8,8 +8,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy, Symmetry
-from lit_bg.generators.base_density import BaseDensity
+from lit_bg.bases.base import BaseDensity
+from lit_bg.energies.base import Energy
+from lit_bg.spaces import Particles, Space, Symmetry
 
 
 class Harmonic(BaseDensity):
@@ -43,12 +44,13 @@ class Harmonic(BaseDensity):
         super().__init__()
         self.springs = springs
 
-    def build(self, energy: Energy) -> Self:
-        name = type(energy).__name__
-        if not energy.translation_invariant:
+    def build(self, energy: Energy, space: Space | None = None) -> Self:
+        name, space = type(energy).__name__, energy.space if space is None else space
+        if not (isinstance(space, Particles) and space.centred and space.unbounded):
             raise ValueError(f"springs between particles do not hold {name} in its place: use Normal.")
+        self.space = space
         springs = energy.bonds if self.springs is None else self.springs
-        n = energy.event_shape[0]
+        n, d = space.n, space.d
         if not springs:
             raise ValueError(f"{name} has no bonds: give Harmonic its springs, or use Normal.")
         if not all(0 <= i < n and 0 <= j < n and i != j for i, j in springs):
@@ -58,7 +60,7 @@ class Harmonic(BaseDensity):
         one = torch.ones(len(i), dtype=torch.float64)
         for rows, columns, sign in ((i, i, 1), (j, j, 1), (i, j, -1), (j, i, -1)):
             laplacian.index_put_((rows, columns), sign * one, accumulate=True)
-        self.exchangeable = _exchangeable(laplacian, energy.types)
+        self.exchangeable = _exchangeable(laplacian, torch.tensor(space.types))
         stiffness, modes = torch.linalg.eigh(laplacian)
         if stiffness[1] < 1e-9:
             raise ValueError(
@@ -66,14 +68,13 @@ class Harmonic(BaseDensity):
             )
         stiffness, modes = stiffness[1:], modes[:, 1:]
         stiffness = stiffness * (1 / stiffness).mean()
-        self.event_shape, d = energy.event_shape, energy.event_shape[1]
         self.log_norm = 0.5 * d * (math.log(2 * math.pi) * (n - 1) - stiffness.log().sum().item())
         self.register_buffer("stiffness", stiffness.to(torch.get_default_dtype()), persistent=False)
         self.register_buffer("modes", modes.to(torch.get_default_dtype()), persistent=False)
         return self
 
     def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        shape = (n, len(self.stiffness), self.event_shape[1])
+        shape = (n, len(self.stiffness), self.space.shape[-1])
         a = torch.randn(shape, generator=rng, device=self.modes.device, dtype=self.modes.dtype)
         log_p = -0.5 * a.square().flatten(1).sum(-1) - self.log_norm
         return torch.einsum("ik,bkd->bid", self.modes, a * self.stiffness.rsqrt()[:, None]), log_p
@@ -83,10 +84,8 @@ class Harmonic(BaseDensity):
         return -0.5 * a.square().flatten(1).sum(-1) - self.log_norm
 
 
-def _exchangeable(laplacian: Tensor, types: Tensor | None) -> bool:
-    """Whether exchanges of particles of one type leave the springs as they are."""
-    if types is None:
-        return False
+def _exchangeable(laplacian: Tensor, types: Tensor) -> bool:
+    """Say whether exchanges of particles of one type leave the springs as they are."""
     everyone = torch.arange(len(types))
     for kind in types.unique():
         first, *others = everyone[types == kind].tolist()

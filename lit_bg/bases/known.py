@@ -7,8 +7,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from lit_bg.bases.base import BaseDensity
 from lit_bg.energies.base import Energy
-from lit_bg.generators.base_density import BaseDensity
+from lit_bg.spaces import Particles, Space
 
 
 class Known(BaseDensity):
@@ -32,16 +33,16 @@ class Known(BaseDensity):
             )
         self.energy, self.known_log_Z = energy, energy.log_Z
 
-    def build(self, energy: Energy) -> Self:
-        theirs = (energy.event_shape, energy.translation_invariant)
-        if (self.energy.event_shape, self.energy.translation_invariant) != theirs:
+    def build(self, energy: Energy, space: Space | None = None) -> Self:
+        own, theirs = self.energy.space, energy.space if space is None else space
+        if not _same_measure(own, theirs):
             raise ValueError(
-                f"{type(self.energy).__name__} of shape {self.energy.event_shape} and {type(energy).__name__} of shape "
-                f"{energy.event_shape} differ in shape or in what translations do: use Normal."
+                f"{type(self.energy).__name__} lives on {own} and {type(energy).__name__} on {theirs}: they differ in "
+                "shape or in what translations do; use Normal."
             )
+        self.space = theirs
         self.symmetries = self.energy.symmetries
-        own, others = self.energy.types, energy.types
-        self.exchangeable = own is not None and others is not None and torch.equal(own, others)
+        self.exchangeable = own.types is not None and own.types == theirs.types
         self.register_buffer("where", torch.zeros(()), persistent=False)
         return self
 
@@ -51,3 +52,10 @@ class Known(BaseDensity):
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -self.energy(z) - self.known_log_Z
+
+
+def _same_measure(a: Space, b: Space) -> bool:
+    """Say whether two spaces have one reference measure; which particles are alike does not matter."""
+    if isinstance(a, Particles) and isinstance(b, Particles):
+        return (a.shape, a.centred, a.box) == (b.shape, b.centred, b.box)
+    return a == b

@@ -8,22 +8,21 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy, Symmetry
-from lit_bg.generators.base_density import BaseDensity
-from lit_bg.nets.field import centred
+from lit_bg.bases.base import BaseDensity
+from lit_bg.energies.base import Energy
+from lit_bg.spaces import Space, Symmetry
 
 
 class Normal(BaseDensity):
     r"""$\log p(z) = -\frac{|z|^2}{2 w^2} - \frac{f}{2} \ln 2 \pi w^2$ in the f degrees of freedom of the system.
 
-    For translation-invariant systems it lives on the centre-of-mass-free subspace, f = (N - 1) d; log p is that of the
-    projection there.
+    For free particles it lives on the centre-of-mass-free subspace, f = (N - 1) d; log p is that of the projection there.
 
     Args:
         width: w.
 
     Raises:
-        ValueError: a width that is not positive.
+        ValueError: a width that is not positive; from `build`, coordinates that do not live on lines.
 
     >>> from lit_bg.energies import DW4
     >>> z, log_p = Normal().build(DW4()).sample(3, torch.Generator().manual_seed(0))
@@ -41,21 +40,22 @@ class Normal(BaseDensity):
             raise ValueError(f"a normal density needs width > 0, got {width}.")
         self.width = width
 
-    def build(self, energy: Energy) -> Self:
-        self.event_shape, self.mean_free = energy.event_shape, energy.translation_invariant
-        centre: set[Symmetry] = {"translation"} if self.mean_free else set()
+    def build(self, energy: Energy, space: Space | None = None) -> Self:
+        self.space = energy.space if space is None else space
+        if not self.space.unbounded:
+            raise ValueError(
+                f"a normal density lives on lines, and {type(energy).__name__} has {self.space}, which are not: use "
+                "Canonical, or PeriodicCrystal for particles in a cell."
+            )
+        centre: set[Symmetry] = {"translation"} if self.space.centred else set()
         self.symmetries = frozenset[Symmetry]({"rotation", "reflection"}) | centre
-        self.log_norm = 0.5 * energy.degrees_of_freedom * math.log(2 * math.pi * self.width**2)
+        self.log_norm = 0.5 * self.space.dof * math.log(2 * math.pi * self.width**2)
         self.register_buffer("where", torch.zeros(()), persistent=False)  # its device and type are those of samples
         return self
 
-    def _projected(self, z: Tensor) -> Tensor:
-        return centred(z) if self.mean_free else z
-
     def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        z = torch.randn(n, *self.event_shape, generator=rng, device=self.where.device, dtype=self.where.dtype)
-        z = self.width * self._projected(z)
+        z = self.width * self.space.noise(n, rng, self.where.dtype).to(self.where.device)
         return z, self.log_prob(z)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return -0.5 * (self._projected(z) / self.width).square().flatten(1).sum(-1) - self.log_norm
+        return -0.5 * (self.space.project(z) / self.width).square().flatten(1).sum(-1) - self.log_norm
