@@ -74,21 +74,20 @@ def sample(
     import numpy as np
 
     from lit_bg import estimators, load
-    from lit_bg.energies import Molecule
     from lit_bg.molecules import save_structures, save_topology
     from lit_bg.report.notation import with_error
 
     _check_device(device)
     trained = load(run, checkpoint, device)
     energy, suffix = trained.energy, Path(out).suffix
-    if suffix in STRUCTURES and not isinstance(energy, Molecule):
+    if suffix in STRUCTURES and energy.structure is None:
         raise ValueError(f"'{out}' holds structures and {type(energy).__name__} is no molecule: write .npz.")
     s = trained.sample(n, seed, batch_size)
     arrays = {"log_q": s.log_q.cpu().numpy(), "u": s.u.cpu().numpy(), "log_w": s.log_w.cpu().numpy()}
     try:
         with ExitStack() as stack:  # every file is written before the first gets its name
             temporaries = [stack.enter_context(atomic(file)) for file in files]
-            if isinstance(energy, Molecule) and suffix in STRUCTURES:
+            if energy.structure is not None and suffix in STRUCTURES:
                 save_structures(energy, s.x, temporaries[0])
                 if suffix in WITHOUT_TOPOLOGY:
                     save_topology(energy, temporaries[2])

@@ -93,8 +93,7 @@ class Figures(Observer):
         energy, log_w = module.energy, columns["log_w"]
         k = pareto_k(log_w)
         detail = f"step {module.judged_step}: n = {len(log_w)}, ESS {ess(log_w):.3g}, k-hat {k:.2f}"
-        topology = getattr(energy, "topology_path", None)  # of a molecule
-        name = type(energy).__name__ if topology is None else Path(topology).stem
+        name = energy.name if energy.structure is None else Path(energy.name).stem
         w = torch.softmax(log_w, 0) if torch.isfinite(log_w).any() else torch.zeros_like(log_w)
         source = "exact samples" if reference_data(trainer) is None else "reference data"
         target_plane, target_u = self._look_up_target(trainer, module)
@@ -125,7 +124,7 @@ class Figures(Observer):
                 detail=detail,
                 quantity=quantity,
                 power=power,
-                unit="" if topology is None else "nm",
+                unit="" if energy.structure is None else "nm",
                 source=source,
             )
         observer = next((c for c in trainer.callbacks if isinstance(c, Diagnose)), None)  # type: ignore[attr-defined]

@@ -39,7 +39,7 @@ class Structures(Observer):
 
     def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         self._best = {}
-        self._wanted = stage == "test" and hasattr(module.energy, "topology_path")
+        self._wanted = stage == "test" and module.energy.structure is not None
 
     def observe(self, trainer: Trainer, module: BoltzmannGenerator, evaluation: Evaluation) -> None:
         if self._wanted:

@@ -108,9 +108,10 @@ def find_bad_frames(energy: Energy, x: Tensor, u: Tensor) -> dict[str, dict[str,
     for start in range(0, len(flat), CHUNK):
         part = flat[start : start + CHUNK].to(device_of(energy))
         found = {name: mask.cpu() for name, mask in energy.find_faults(part).items()}
-        outside = ~energy.in_region(part).cpu()
-        if not any(name.startswith("the other hand") for name in found):
-            found["a place outside the region that the target covers"] = outside
+        unexplained = ~energy.in_region(part).cpu()
+        for mask in found.values():
+            unexplained &= ~mask
+        found["a place outside the region that the target covers"] = unexplained
         for name, mask in found.items():
             masks.setdefault(name, []).append(start + torch.nonzero(mask).flatten())
     bad = {name: torch.cat(indices) for name, indices in masks.items()}

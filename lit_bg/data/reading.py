@@ -49,7 +49,7 @@ def read_trajectory(path: Path, energy: Energy) -> Tensor:
     Raises:
         ValueError: an energy without a topology, another number of atoms or other names, or a file mdtraj cannot read.
     """
-    structure = getattr(energy, "structure", None)
+    structure = energy.structure
     if structure is None:
         raise ValueError(
             f"{path} is a molecular trajectory, and {type(energy).__name__} has no topology to read it with: "
@@ -80,9 +80,7 @@ def read_trajectory(path: Path, energy: Energy) -> Tensor:
 
 
 def _unreadable(path: Path, energy: Energy, error: Exception) -> ValueError:
-    return ValueError(
-        f"mdtraj cannot read {path} with the {len(energy.space.types or ())} atoms of {getattr(energy, 'name', '')} ({error})."
-    )
+    return ValueError(f"mdtraj cannot read {path} with the {len(energy.space.types or ())} atoms of {energy.name} ({error}).")
 
 
 def _in_order(frames: Any, structure: Structure, path: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,9 @@ class Modes(NamedTuple):
     label: Callable[[Tensor], Tensor]  # (B, *event_shape) -> (B,) long, index into names; -1: none of them
     exact: Tensor | None = None  # (len(names),) probabilities, where they are known
 
+
+if TYPE_CHECKING:
+    from lit_bg.molecules.structure import Structure
 
 SINGLE = torch.finfo(torch.float32)
 
@@ -77,11 +80,13 @@ class Energy(nn.Module, ABC):
     space: Space = _Undefined()  # type: ignore[assignment]
     event_shape: tuple[int, ...] = _Shape()  # type: ignore[assignment]
     unit: str = "kT"  # of `potential`
+    structure: Structure | None = None  # of a molecule: its atoms, bonds and starting positions
     symmetries: frozenset[Symmetry] = frozenset()  # moves of all particles at once that leave U as it is
 
     def __init__(self, kT: float = 1.0) -> None:
         super().__init__()
         self.kT = _temperature(kT)
+        self.name = type(self).__name__  # what messages and figures call the system
         self.meter = Meter()
 
     @abstractmethod

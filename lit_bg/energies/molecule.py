@@ -83,6 +83,7 @@ class Molecule(Energy):
 
     unit = "kJ/mol"
     space: Particles
+    structure: Structure
     symmetries: frozenset[Symmetry]  # translation, and rotation without a box
 
     def __init__(
@@ -169,7 +170,7 @@ class Molecule(Energy):
         if backend not in ("torch", "openmm"):
             raise ValueError(f"backend={backend} is unknown: use torch, or openmm for comparison.")
         choose_platform(inputs.system, platform)  # so that a wrong name is refused here
-        self.n_atoms = inputs.system.getNumParticles()
+        self.name = self.topology_path or f"the molecule of {len(inputs.positions)} atoms"
         for kind in remove_forces(
             inputs.system, {*BAROSTATS, "AndersenThermostat"}
         ):  # else they would act in OpenMM's dynamics
@@ -214,11 +215,6 @@ class Molecule(Energy):
         if field is None:
             return lambda x: energies_by_force(system, x, all_kinds=few)
         return lambda x: [Term(*term) for term in field.components(x, lambda f: few or f.sees_positions).items()]
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return self.topology_path or f"the molecule of {self.n_atoms} atoms"
 
     def potential(self, x: Tensor) -> Tensor:
         if self.field is not None:

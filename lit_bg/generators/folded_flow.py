@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
-from lit_bg.energies.molecule import Molecule
 from lit_bg.generators.continuous_flow import ContinuousFlow
 from lit_bg.molecules.folding import Folding
 from lit_bg.spaces import Particles
@@ -37,7 +36,7 @@ class FoldedFlow(ContinuousFlow):
     """
 
     def seen(self, energy: Energy) -> Energy:
-        if not isinstance(energy, Molecule):
+        if energy.structure is None:
             raise ValueError(
                 f"FoldedFlow folds arrangements of molecules, and {type(energy).__name__} is none: use ContinuousFlow."
             )
@@ -47,7 +46,7 @@ class FoldedFlow(ContinuousFlow):
 
     def build(self, energy: Energy) -> Self:
         super().build(energy)
-        assert isinstance(energy, Molecule)  # seen has refused
+        assert energy.structure is not None  # seen has refused
         self.folding = Folding(energy.structure)
         for part in (self.field, self.prior):
             lacks = [] if part.exchangeable or not self.folding.free else ["exchanges of equivalent hydrogens"]
@@ -72,11 +71,10 @@ class FoldedFlow(ContinuousFlow):
 class _Unfolded(Energy):
     """A molecule with all that its potential does not see: mirror images, and exchanges of end atoms on a common centre."""
 
-    def __init__(self, molecule: Molecule, folding: Folding) -> None:
+    def __init__(self, molecule: Energy, folding: Folding) -> None:
         super().__init__(molecule.kT)
         self.molecule, self.folding = molecule, folding
-        space = molecule.space
-        self.space = Particles(space.n, space.d, folding.types, space.centred, space.box)
+        self.space = Particles(len(folding.types), 3, folding.types, box=molecule.space.cell)
         self.unit, self.symmetries = molecule.unit, molecule.symmetries | {"reflection"}
 
     def potential(self, x: Tensor) -> Tensor:

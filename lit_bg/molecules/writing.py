@@ -13,7 +13,7 @@ from lit_bg.molecules.structure import NO_ELEMENT
 if TYPE_CHECKING:
     from mdtraj import Topology, Trajectory
 
-    from lit_bg.energies.molecule import Molecule
+    from lit_bg.energies.base import Energy
     from lit_bg.molecules.structure import Structure
 
 FORMATS = (".pdb", ".xtc", ".dcd")
@@ -42,7 +42,18 @@ def _element(symbol: str) -> Any:
     return mdtraj.element.virtual if symbol == NO_ELEMENT else mdtraj.element.get_by_symbol(symbol)
 
 
-def save_structures(energy: Molecule, x: Tensor, path: str | Path) -> None:
+def _structure_of(energy: Energy) -> Structure:
+    """Return the atoms and bonds of a molecule.
+
+    Raises:
+        ValueError: the system is no molecule.
+    """
+    if energy.structure is None:
+        raise ValueError(f"structures are of molecules, and {energy.name} is none: write npz.")
+    return energy.structure
+
+
+def save_structures(energy: Energy, x: Tensor, path: str | Path) -> None:
     """Write configurations (B, N, 3) [nm] as pdb, xtc or dcd, whole or not at all.
 
     xtc rounds to 1e-3 nm: good to look at, too coarse to evaluate energies from.
@@ -56,13 +67,14 @@ def save_structures(energy: Molecule, x: Tensor, path: str | Path) -> None:
     path = Path(path)
     if path.suffix not in FORMATS:
         raise ValueError(f"configurations are written as {', '.join(FORMATS)} (or npz), not as '{path.suffix}'.")
-    n = energy.structure.n_atoms
+    structure = _structure_of(energy)
+    n = structure.n_atoms
     if x.ndim != 3 or x.shape[1:] != (n, 3):
         raise ValueError(f"{type(energy).__name__} has configurations (B, {n}, 3), got {tuple(x.shape)}.")
     bad = int((~x.isfinite().all(-1).all(-1)).sum())
     if bad:
         raise ValueError(f"{bad} of {len(x)} configurations are not finite: keep those with finite energy.")
-    frames = mdtraj.Trajectory(x.detach().cpu().double().numpy(), mdtraj_topology(energy.structure))
+    frames = mdtraj.Trajectory(x.detach().cpu().double().numpy(), mdtraj_topology(structure))
     with atomic(path) as temporary:
         if path.suffix == ".pdb":
             frames.save(str(temporary))
@@ -91,14 +103,15 @@ def _save_binary(frames: Trajectory, temporary: Path, path: Path) -> None:
         raise OSError(f"'{path}' could not be written whole: make room on the disk.") from cause
 
 
-def save_topology(energy: Molecule, path: str | Path) -> None:
+def save_topology(energy: Energy, path: str | Path) -> None:
     """Write the names and bonds of a molecule as a PDB with which mdtraj opens its xtc and dcd files."""
+    assert energy.initial is not None
     save_structures(energy, energy.initial[:1], path)
 
 
-def pdb_text(energy: Molecule, x: Tensor) -> str:
+def pdb_text(energy: Energy, x: Tensor) -> str:
     """One configuration (N, 3) [nm] as the text of a PDB file, with bonds."""
-    s = energy.structure
+    s = _structure_of(energy)
     lines = []
     for i, (a, b, c) in enumerate((10 * x.detach().double().cpu()).tolist()):
         name = s.names[i] if len(s.names[i]) > 3 or len(s.elements[i]) > 1 else f" {s.names[i]}"

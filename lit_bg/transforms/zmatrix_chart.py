@@ -84,8 +84,8 @@ class ZMatrixChart(Chart):
         """Positions of the starting atoms (3, M, B) in a frame of their own, log|dc/dz| + log J_0, whether they exist."""
 
     def build(self, energy: Energy) -> Self:
-        structure = getattr(energy, "structure", None)
-        if not isinstance(structure, Structure):
+        structure = energy.structure
+        if structure is None:
             raise ValueError(
                 f"{type(self).__name__} needs a molecule with bonds, and {type(energy).__name__}, {energy.space}, has none: "
                 "leave the coordinates out, or use a generator for particles."

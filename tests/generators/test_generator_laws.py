@@ -86,10 +86,10 @@ LINES_ONLY = {"ContinuousFlow", "Diffusion", "ReverseDiffusion"}
 
 def refused(cls, arguments, where):
     """The sentence with which a generator is expected to refuse a system, None where it must build."""
-    if (ENERGIES[where].domain.kinds == LINE).all():
+    if (ENERGIES[where].space.domain.kinds == LINE).all():
         return None
     if cls.__name__ in LINES_ONLY:
-        return f"{cls.__name__} lives on lines, and Space has coordinates on circles or intervals: use CouplingFlow"
+        return f"{cls.__name__} lives on lines, and Somewhere has coordinates on circles or intervals: use CouplingFlow"
     if arguments.get("transform") == "affine":
         return "Affine maps the real line, and .* coordinates are bounded or circular: use 'transform: spline'"
     return None
@@ -100,7 +100,7 @@ REFUSED = [case for case in ALL if refused(*case) is not None]
 
 
 CASES = [case for case in ALL if refused(*case) is None]
-PLANAR = [c for c in CASES if c[0].log_prob is not Generator.log_prob and ENERGIES[c[2]].dim <= 2]
+PLANAR = [c for c in CASES if c[0].log_prob is not Generator.log_prob and ENERGIES[c[2]].space.dim <= 2]
 
 
 def named(case):

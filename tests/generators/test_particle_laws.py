@@ -6,18 +6,10 @@ import math
 import pytest
 import torch
 
+from lit_bg.bases import Crystal, Harmonic, Known
 from lit_bg.diagnostics.density import density_defect
 from lit_bg.energies import Energy, Molecule
-from lit_bg.generators import (
-    ContinuousFlow,
-    CouplingFlow,
-    Crystal,
-    Diffusion,
-    FoldedFlow,
-    Harmonic,
-    Known,
-    ReverseDiffusion,
-)
+from lit_bg.generators import ContinuousFlow, CouplingFlow, Diffusion, FoldedFlow, ReverseDiffusion
 from lit_bg.nets import EGNN, KernelField, TensorProductField
 from lit_bg.solvers import RungeKutta4
 from lit_bg.spaces import Particles
