@@ -1,4 +1,4 @@
-"""What a System is invariant under is found, and what it is not is refused."""
+"""What a System is invariant under is found: a molecule that a field holds has all its coordinates, one it lets go is refused."""
 
 import openmm
 import pytest
@@ -6,6 +6,8 @@ import torch
 from openmm import app
 
 from lit_bg.energies import Molecule
+from lit_bg.generators import ContinuousFlow
+from lit_bg.nets import EGNN
 
 PDB = app.PDBFile("experiments/alanine_dipeptide.pdb")
 FORCE_FIELD = app.ForceField("amber96.xml")
@@ -44,19 +46,48 @@ def field_of_born_radii():
 @pytest.mark.parametrize(
     "force",
     [
-        lambda: external("25*((x-0.5)^2+(y-0.5)^2+(z-0.5)^2)"),
         lambda: external("100*max(0,abs(z)-3)^2"),  # zero wherever the molecule is now
         lambda: external("100*max(0,-x-30)^2"),
         lambda: external("100*max(0,y-30)^2"),
         lambda: external("1e-4*x"),
-        lambda: compound("10*pointdistance(x1,y1,z1,0,0,0)^2", 1),
+        lambda: external("10*(x-y)^2+10*z^2"),  # nothing holds it along (1, 1, 0)
+        lambda: external("-200*exp(-x^2-y^2-z^2)"),  # a well with flat surroundings
+        lambda: external("2*log(1+x^2+y^2+z^2)"),  # too soft: u = 1.6 ln r
         field_of_born_radii,
     ],
-    ids=["spring", "wall", "left wall", "upper wall", "field", "point", "radii"],
+    ids=["wall", "left wall", "upper wall", "field", "trough", "well", "soft", "radii"],
 )
-def test_a_field_is_refused_by_name(force, backend):
-    with pytest.raises(ValueError, match=r"Custom\w+ of .* holds atoms at points in space"):
+def test_a_field_that_lets_go_is_refused_by_name(force, backend):
+    with pytest.raises(ValueError, match=r"Custom\w+ of .* holds atoms at points in space .* and lets it go to infinity along"):
         Molecule.from_system(system(force()), PDB, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["torch", "openmm"])
+@pytest.mark.parametrize(
+    "force",
+    [
+        lambda: external("25*((x-0.5)^2+(y-0.5)^2+(z-0.5)^2)"),
+        lambda: compound("10*pointdistance(x1,y1,z1,0,0,0)^2", 1),
+        lambda: external("100*max(0,abs(x)-3)^2+100*max(0,abs(y)-3)^2+100*max(0,abs(z)-3)^2"),
+        lambda: external("100*(x-y)^2+0.001*(x+y)^2+z^2"),
+        lambda: external("5*log(1+x^2+y^2+z^2)"),  # u = 4 ln r
+    ],
+    ids=["spring", "point", "box of walls", "tilted", "soft"],
+)
+def test_a_field_that_holds_takes_all_coordinates(force, backend):
+    molecule = Molecule.from_system(system(force()), PDB, backend=backend)
+    assert not molecule.space.centred
+    assert molecule.space.dof == 66
+    assert molecule.symmetries == frozenset()
+    file = torch.tensor(PDB.getPositions(asNumpy=True)._value)
+    torch.testing.assert_close(molecule.initial[0].double(), file, atol=1e-6, rtol=0)
+
+
+def test_a_field_in_a_box_is_refused():
+    made, read = argon(box=True)
+    made.addForce(external("25*(x^2+y^2+z^2)", 0))
+    with pytest.raises(ValueError, match="a periodic box is measured without its centre of mass"):
+        Molecule.from_system(made, read)
 
 
 @pytest.mark.parametrize("backend", ["torch", "openmm"])
@@ -96,9 +127,12 @@ def test_the_mesh_of_a_lattice_sum_is_no_field(method):
 
 
 @pytest.mark.parametrize("expression", ["5*(z1-z2)", "(x1-x2)^2"])
-def test_a_force_on_the_orientation_is_refused(expression):
-    with pytest.raises(ValueError, match="depends on the orientation"):
-        Molecule.from_system(system(compound(expression, 2)), PDB)
+def test_a_force_on_the_orientation_is_no_symmetry(expression):
+    molecule = Molecule.from_system(system(compound(expression, 2)), PDB)
+    assert molecule.symmetries == {"translation"}
+    assert molecule.space.centred
+    with pytest.raises(ValueError, match="does not change under any reflection"):
+        ContinuousFlow(EGNN(1, 4)).build(molecule)
 
 
 @pytest.mark.parametrize(
