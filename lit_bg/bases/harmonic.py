@@ -51,6 +51,7 @@ class Harmonic(BaseDensity):
         self.space = space
         springs = energy.bonds if self.springs is None else self.springs
         n, d = space.n, space.d
+        self.dimensions = d
         if not springs:
             raise ValueError(f"{name} has no bonds: give Harmonic its springs, or use Normal.")
         if not all(0 <= i < n and 0 <= j < n and i != j for i, j in springs):
@@ -74,7 +75,7 @@ class Harmonic(BaseDensity):
         return self
 
     def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        shape = (n, len(self.stiffness), self.space.shape[-1])
+        shape = (n, len(self.stiffness), self.dimensions)
         a = torch.randn(shape, generator=rng, device=self.modes.device, dtype=self.modes.dtype)
         log_p = -0.5 * a.square().flatten(1).sum(-1) - self.log_norm
         return torch.einsum("ik,bkd->bid", self.modes, a * self.stiffness.rsqrt()[:, None]), log_p

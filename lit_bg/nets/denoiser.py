@@ -77,7 +77,7 @@ class Denoiser(VectorField):
         """Noise and signal at times (B,)."""
         sigma, alpha, _ = self.schedule.coefficients(t)
         dsigma, dalpha, _ = self.schedule.rates(t)
-        shape = (-1, *[1] * len(self.event_shape))
+        shape = (-1, *(1 for _ in self.event_shape))
         values = (sigma, alpha, (sigma**2 + alpha**2).sqrt(), dsigma, dalpha)
         return Level(*(a.reshape(shape) for a in values))
 

@@ -90,7 +90,7 @@ class ZMatrixChart(Chart):
                 f"{type(self).__name__} needs a molecule with bonds, and {type(energy).__name__}, {energy.space}, has none: "
                 "leave the coordinates out, or use a generator for particles."
             )
-        self.event_shape = (structure.n_atoms, 3)
+        self.n_atoms, self.event_shape = structure.n_atoms, energy.space.shape
         z = self._zmatrix(structure)
         pairs, corners = self._frame_terms(z.start)
         pairs += [row[:2] for row in z.rows]
@@ -153,7 +153,7 @@ class ZMatrixChart(Chart):
     @property
     def domain(self) -> Domain:
         kinds = torch.where(self.torsion, int(Kind.CIRCULAR), int(Kind.LINEAR))
-        free = 3 * self.event_shape[0] - 6 - len(kinds)
+        free = 3 * self.n_atoms - 6 - len(kinds)
         placed = kinds.new_tensor(KINDS if self.placement is not None else [])
         return Domain.canonical(torch.cat([placed, kinds.new_full((free,), int(Kind.LINEAR)), kinds]))
 
@@ -181,7 +181,7 @@ class ZMatrixChart(Chart):
         """log|dx/dz| of the internal part in the centre-of-mass-free measure, (B,)."""
         jacobian = 2 * r.abs().log().sum(-1) + theta.sin().abs().log().sum(-1)
         # of the rotations, and of pinning an atom instead of the centre of geometry
-        return jacobian + math.log(8 * math.pi**2) - 1.5 * math.log(self.event_shape[0]) + self.scale.log().sum()
+        return jacobian + math.log(8 * math.pi**2) - 1.5 * math.log(self.n_atoms) + self.scale.log().sum()
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         shape, ladj = self._shape(x)
