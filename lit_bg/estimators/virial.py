@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy
 from lit_bg.estimators.time_series import mean_with_error
+
+if TYPE_CHECKING:
+    from lit_bg.energies.base import Energy
 
 
 def virial_terms(energy: Energy, x: Tensor, chunk: int = 4096) -> Tensor:

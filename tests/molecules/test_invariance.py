@@ -1,4 +1,4 @@
-"""What a System is invariant under is found: a molecule that a field holds has all its coordinates, one it lets go is refused."""
+"""What a System is invariant under is found: a molecule held by a field has all coordinates, one let go is refused."""
 
 import openmm
 import pytest
