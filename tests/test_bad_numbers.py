@@ -19,7 +19,7 @@ from lit_bg.generators import CouplingFlow
 from lit_bg.losses import Batch, ForwardKL, ReactionCoordinate, ReverseKL, WeightedSum
 from lit_bg.losses.drought import Drought, NothingFinite
 from lit_bg.optimizer_trial import try_optimizer
-from lit_bg.spaces import Vectors
+from lit_bg.spaces import Particles, Vectors
 
 SMALL = {**experiment.SMALL, "data": {"batch_size": 64, "steps_per_epoch": 3, "val_samples": 100, "test_samples": 200}}
 
@@ -147,12 +147,38 @@ class TestEnergiesOfAUser:
     def test_on_the_command_line(self, cls, said):
         assert said in refused(f"--model.energy=test_bad_numbers.{cls}")
 
-    @pytest.mark.parametrize("shape", [2, [2], (), (0,), (2.0,), "2"])
-    def test_an_event_shape_that_is_none(self, shape):
+    @pytest.mark.parametrize("space", [2, [2], (), (0,), (2.0,), "2"])
+    def test_a_space_that_is_none(self, space):
         energy = Returns("double")
-        energy.event_shape = shape
-        with pytest.raises(TypeError, match="event_shape of Returns must be a tuple of positive integers"):
+        energy.space = space
+        with pytest.raises(TypeError, match="space of Returns must be one of lit_bg.spaces"):
             try_energy(energy)
+
+    def test_a_shape_of_one_number_is_so_many_coordinates_and_others_may_be_anything(self):
+        class Shaped(Energy):
+            event_shape = (3,)
+
+            def potential(self, x):
+                return 0.5 * x.square().flatten(1).sum(-1)
+
+        assert Shaped().space == Vectors(3)
+        try_energy(Shaped())
+        Shaped.event_shape = (2, 3)
+        with pytest.raises(TypeError, match=r"Shaped has event_shape = \(2, 3\) and no space: define it in the class, such as"):
+            try_energy(Shaped())
+
+    def test_a_centre_of_mass_that_contradicts_the_symmetries(self):
+        class Held(Energy):
+            space = Particles(3, 2)
+
+            def potential(self, x):
+                return 0.5 * x.square().flatten(1).sum(-1)
+
+        with pytest.raises(ValueError, match="measured without its centre of mass and does not name 'translation'"):
+            try_energy(Held())
+        Held.space, Held.symmetries = Particles(3, 2, centred=False), frozenset({"translation"})
+        with pytest.raises(ValueError, match="log Z is infinite: centre it"):
+            try_energy(Held())
 
 
 class NaNs(DoubleWell):

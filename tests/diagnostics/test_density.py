@@ -95,9 +95,9 @@ def test_a_base_must_say_itself_that_it_is_normalised():
     assert is_normalised(Canonical().on(Vectors(2)))
     assert is_normalised(Normal())
     assert is_normalised(Known(DoubleWell()))
-    assert not is_normalised(Loose(Domain.linear(2)))
+    assert not is_normalised(Loose().on(Vectors(2)))
     flow = shaken(CouplingFlow(blocks=1, hidden=(8,)), DoubleWell())
-    flow.prior = Loose(Domain.linear(2))
+    flow.prior = Loose().on(Vectors(2))
     assert defect(flow, DoubleWell()) is None
 
 
