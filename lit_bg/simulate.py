@@ -40,7 +40,7 @@ def _simulate(args: list[str]) -> None:
     from lit_bg.cli import CLI, build, complain
     from lit_bg.data.simulation import simulate
     from lit_bg.energies.base import Energy
-    from lit_bg.samplers.base import Simulator
+    from lit_bg.simulators.base import Simulator
 
     config = CLI(args, prog="python -m lit_bg.simulate").config
     if config.simulate is None:

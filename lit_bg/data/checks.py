@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
-from lit_bg.samplers.motion import device_of
 from lit_bg.spaces.domain import Kind
 
 FRAMES = 64  # whose gradient is compared with differences of the energy
@@ -37,19 +36,22 @@ def compare_gradient(energy: Energy, x: Tensor) -> Mismatch | None:
     Dynamics with a wrong gradient samples something else, and may satisfy the virial identity of that very gradient. Directions
     are random, so that one wrong coordinate is seen; frames are spread over all walkers, so that one wrong well is. Of four
     lengths of the step the one that agrees best counts, so that single precision and stiff coordinates are not accused.
-    Energies are not counted: a check is no energy call of the method. Those without a gradient are not compared.
+    Energies are not counted: a check is no energy call of the method. Those without a gradient are not compared, nor are
+    systems on discrete states.
 
     Args:
         energy: the system.
-        x: frames, (n, *event_shape).
+        x: frames, (n, *shape).
     """
+    if not energy.space.continuous:
+        return None
     pick = torch.linspace(0, len(x) - 1, min(FRAMES, len(x))).long().unique()
-    frames = x[pick].to(device_of(energy), torch.float64)
+    frames = x[pick].to(energy.device, torch.float64)
     rng = stream(0, "gradient")
     v = torch.randn(frames.shape, generator=rng, dtype=torch.float64).to(frames.device)
-    v = v / v.flatten(1).norm(dim=1).reshape(-1, *[1] * len(energy.event_shape))
+    v = v / v.flatten(1).norm(dim=1).reshape(-1, *[1] * len(energy.space.shape))
     width = x.double().std(0).mean().item() or 1.0
-    if len(energy.event_shape) == 1:
+    if energy.space.types is None:
         v = torch.where(_at_an_end(energy, frames, STEPS[-1] * width), 0.0, v)
     try:
         with torch.enable_grad():
@@ -77,7 +79,7 @@ def compare_gradient(energy: Energy, x: Tensor) -> Mismatch | None:
 
 def _at_an_end(energy: Energy, x: Tensor, reach: float) -> Tensor:
     """Coordinates of intervals that a step would leave."""
-    domain = energy.domain
+    domain = energy.space.domain
     bounded = (domain.kinds == Kind.BOUNDED).to(x.device)
     inside = (x - reach > domain.lower.to(x)) & (x + reach < domain.upper.to(x))
     return bounded & ~inside
@@ -91,22 +93,25 @@ def find_bad_frames(energy: Energy, x: Tensor, u: Tensor) -> dict[str, dict[str,
 
     Args:
         energy: the system.
-        x: frames (T, W, *event_shape).
+        x: frames (T, W, *shape).
         u: reduced energies (T, W) [kT].
 
     Returns:
         for every phrase that some frame answers to: count, and frame and walker of the first.
     """
     frames = len(u)
-    flat = x.transpose(0, 1).reshape(-1, *energy.event_shape)
+    flat = x.transpose(0, 1).reshape(-1, *energy.space.shape)
     energies = u.transpose(0, 1).flatten().double()
     median = energies.median()
     spread = 1.4826 * (energies - median).abs().median()
-    limit = median + max(BLOWN_UP[0] * spread.item(), BLOWN_UP[1] + 10 * math.sqrt(energy.degrees_of_freedom / 2))
+    limit = median + max(BLOWN_UP[0] * spread.item(), BLOWN_UP[1] + 10 * math.sqrt(energy.space.dof / 2))
     masks: dict[str, list[Tensor]] = {}
     for start in range(0, len(flat), CHUNK):
-        part = flat[start : start + CHUNK].to(device_of(energy))
+        part = flat[start : start + CHUNK].to(energy.device)
         found = {name: mask.cpu() for name, mask in energy.find_faults(part).items()}
+        values = ~energy.space.contains(part).cpu()
+        if values.any():
+            found["values that no configuration has"] = values
         outside = ~energy.in_region(part).cpu()
         if not any(name.startswith("the other hand") for name in found):
             found["a place outside the region that the target covers"] = outside

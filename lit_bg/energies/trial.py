@@ -81,6 +81,8 @@ def _configurations(energy: Energy, noise: bool = False) -> Tensor:
     """Return a few configurations, (B, *event_shape): where a simulation starts, or distinct ones inside the domain."""
     if energy.initial is not None and not noise:
         return energy.initial[torch.arange(CONFIGURATIONS) % len(energy.initial)]
+    if not energy.space.continuous:
+        return energy.space.noise(CONFIGURATIONS, stream(0, "trial"))
     fraction = torch.rand(CONFIGURATIONS, energy.dim, generator=stream(0, "trial"))
     lower, upper = energy.domain.lower.to(fraction), energy.domain.upper.to(fraction)
     return (lower + (upper - lower) * fraction).reshape(-1, *energy.event_shape)

@@ -15,10 +15,10 @@ import time
 
 import pytest
 import torch
+from lit_bg.samplers import HMC, ReplicaExchange
 
 from lit_bg.energies import Molecule
 from lit_bg.rng import stream
-from lit_bg.samplers import HMC, ReplicaExchange
 
 pytest.importorskip("pytest_benchmark")
 

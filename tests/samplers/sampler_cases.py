@@ -3,10 +3,10 @@
 import inspect
 
 import torch
+from lit_bg.samplers import HMC, MALA, Exact, Langevin, Metropolis, OverdampedLangevin, ReplicaExchange, Simulator
 
 from lit_bg import samplers
 from lit_bg.energies import Energy
-from lit_bg.samplers import HMC, MALA, Exact, Langevin, Metropolis, OverdampedLangevin, ReplicaExchange, Simulator
 
 SMALL = {
     "Exact": lambda: Exact(frames=20),

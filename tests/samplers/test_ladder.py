@@ -3,7 +3,6 @@ import math
 
 import pytest
 import torch
-
 from lit_bg.samplers.ladder import equal_acceptance, expected_acceptance, with_rungs_at
 
 

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
+from lit_bg.samplers import Langevin, OverdampedLangevin
+from lit_bg.samplers.minimise import minimise
 from sampler_cases import Springs, rng, silent
 
 from lit_bg.energies import DoubleWell, Energy, Gaussian
 from lit_bg.estimators import mean_with_error
-from lit_bg.samplers import Langevin, OverdampedLangevin
-from lit_bg.samplers.minimise import minimise
 from lit_bg.spaces import Particles
 
 N = 40_000

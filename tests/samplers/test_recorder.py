@@ -10,12 +10,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from lit_bg.samplers import Interrupted, Recorder
 from sampler_cases import SMALL, STEPWISE, Springs, silent
 
 from lit_bg import samplers
 from lit_bg.energies import DoubleWell
 from lit_bg.energies.meter import Meter
-from lit_bg.samplers import Interrupted, Recorder
 
 
 class Breaking(Recorder):

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from lit_bg.samplers import Langevin, ReplicaExchange
 from sampler_cases import rng, silent
 
 from lit_bg.energies import DoubleWell, Gaussian
 from lit_bg.estimators import mean_with_error
-from lit_bg.samplers import Langevin, ReplicaExchange
 
 
 def ladders(energy, temperatures, walkers, **arguments):

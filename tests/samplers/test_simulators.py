@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
+from lit_bg.samplers import HMC, MALA, Exact, Langevin, Metropolis, OverdampedLangevin, ReplicaExchange
 from sampler_cases import CLASSES, SMALL, STEPWISE, Springs, rng, silent
 
 from lit_bg import samplers
 from lit_bg.energies import DoubleWell, Energy, Gaussian, GaussianMixture, MuellerBrown, WolfeQuapp
 from lit_bg.estimators import mean_with_error, virial
-from lit_bg.samplers import HMC, MALA, Exact, Langevin, Metropolis, OverdampedLangevin, ReplicaExchange
 from lit_bg.spaces import Vectors
 
 

@@ -4,14 +4,14 @@ import math
 
 import pytest
 import torch
+from lit_bg.samplers import ReplicaExchange
+from lit_bg.samplers.motion import centred, thermal_velocities
+from lit_bg.samplers.torsion_moves import torsion_move
 from sampler_cases import rng
 
 from lit_bg.energies import Molecule
 from lit_bg.molecules.geometry import angle, dihedral, distance, wrap
 from lit_bg.molecules.rotatable import side_of_bond, turned
-from lit_bg.samplers import ReplicaExchange
-from lit_bg.samplers.motion import centred, thermal_velocities
-from lit_bg.samplers.torsion_moves import torsion_move
 
 K_TORSION = 4.0  # [kJ/mol]
 

@@ -9,18 +9,20 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
-from lit_bg.samplers.recorder import Recorder
+from lit_bg.simulators.recorder import Recorder
 
 Progress = Callable[[int, int, str], None]  # done, total, a short state such as "acceptance 0.52"
-Info = dict[str, float | int | str | list[float]]
+Numbers = dict[str, float | int | str | list[float]]
 
 
 @dataclass
-class Ladder:
-    """Energies and modes of replicas at several temperatures, at every frame."""
+class States:
+    """What the replicas of all states say together: frames of all of them, and their energies in all states.
 
-    beta: Tensor  # (R,) inverse temperatures relative to that of the trajectory, so the first is 1
-    u: Tensor  # (T, W, R) energies in kT of the trajectory
+    Replica r was simulated in state r; the first state is that of the trajectory.
+    """
+
+    u: Tensor  # (K, T, W, R) reduced energies in state k of the frames of replica r [kT]
     label: Tensor  # (T, W, R) modes, as `Modes.label` numbers them
 
 
@@ -28,13 +30,13 @@ class Ladder:
 class Trajectory:
     """Frames of independent walkers side by side."""
 
-    x: Tensor  # (T, W, *event_shape)
+    x: Tensor  # (T, W, *shape)
     interval: float = 1.0  # time between frames, in `time_unit`
     time_unit: str = "steps"
-    info: Info = field(default_factory=dict)  # acceptance and the like, for the data card
+    info: Numbers = field(default_factory=dict)  # acceptance and the like, for the data card
     u: Tensor | None = None  # (T, W) reduced energies of the frames [kT], where the simulator knows them
     problems: list[str] = field(default_factory=list)  # what the simulator itself says against its data, in sentences
-    ladder: Ladder | None = None  # what the same walkers did at all temperatures
+    states: States | None = None  # what the same walkers did in all states, thinned
     others: dict[float, Trajectory] = field(default_factory=dict)  # the same walkers at other temperatures, by kT
 
 
@@ -49,7 +51,7 @@ class Simulator(ABC):
         """
 
     def other_kTs(self, energy: Energy) -> dict[str, float]:
-        """Temperatures (kT) sampled besides that of the energy, by a label for the file name such as "600K"."""
+        """Return temperatures (kT) sampled besides that of the energy, by a label for the file name such as "600K"."""
         return {}
 
     @abstractmethod

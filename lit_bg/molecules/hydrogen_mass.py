@@ -6,7 +6,8 @@ from lit_bg.molecules.structure import Structure
 
 
 def check_hydrogen_mass(hydrogen_mass: float | None) -> None:
-    """
+    """Refuse a mass that no hydrogen can have.
+
     Raises:
         ValueError: a mass below that of a hydrogen, or more than its neighbours can spare.
     """
@@ -15,7 +16,7 @@ def check_hydrogen_mass(hydrogen_mass: float | None) -> None:
 
 
 def repartitioned_masses(structure: Structure, hydrogen_mass: float | None) -> list[float]:
-    """Masses [amu] with every hydrogen as heavy as asked for, taken from the atom it is bonded to; None: as they are.
+    """Return masses [amu] with every hydrogen as heavy as asked for, taken from the atom it is bonded to; None: as they are.
 
     Configurational averages do not depend on masses, and slower hydrogens allow a longer time step.
 

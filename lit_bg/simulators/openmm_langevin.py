@@ -19,11 +19,10 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.energies.molecule import Molecule
 from lit_bg.energies.openmm_bridge import choose_platform, cores
+from lit_bg.molecules.hydrogen_mass import check_hydrogen_mass, repartitioned_masses
 from lit_bg.rng import stream
-from lit_bg.samplers.base import Info, Progress, Simulator, Trajectory
-from lit_bg.samplers.hydrogen_mass import check_hydrogen_mass, repartitioned_masses
-from lit_bg.samplers.recorder import Recorder
-from lit_bg.samplers.start import torsion_starts
+from lit_bg.simulators.base import Numbers, Progress, Simulator, Trajectory
+from lit_bg.simulators.recorder import Recorder
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class OpenMMLangevin(Simulator):
 
     Raises:
         ValueError: a number out of range; from `check`, an energy that is no Molecule, or no backbone to turn; from
-            `run`, dynamics that blow up or change the chirality.
+            `run`, dynamics that blow up or leave the region of the target.
 
     References:
         Zhang, Liu, Yan, Tuckerman, Liu, J. Phys. Chem. A 123, 6056 (2019), doi:10.1021/acs.jpca.9b02771.
@@ -115,7 +114,7 @@ class OpenMMLangevin(Simulator):
     def check(self, energy: Energy) -> None:
         if not isinstance(energy, Molecule):
             raise ValueError(
-                f"OpenMMLangevin simulates a Molecule, got {type(energy).__name__}: use Metropolis, MALA or Exact."
+                f"OpenMMLangevin simulates a Molecule, got {type(energy).__name__}: use Simulation with a kernel such as MALA, or Exact."
             )
         if self.start == "torsions" and not energy.structure.backbone_torsions:
             raise ValueError(f"{energy.name} has no peptide backbone to turn: use start: initial.")
@@ -135,7 +134,7 @@ class OpenMMLangevin(Simulator):
         ]  # fmt: skip
         total = self.walkers * (burn_in + self.frames * self.stride)
         began, done = time.monotonic(), 0
-        saved = torch.empty(self.frames, self.walkers, *energy.event_shape)
+        saved = torch.empty(self.frames, self.walkers, *energy.space.shape)
         kinetic = 0.0
 
         def advance(steps: int) -> None:
@@ -146,8 +145,8 @@ class OpenMMLangevin(Simulator):
         for index, x, temperature in _run_all(walks, min(self.processes or cores(), self.walkers), advance):
             saved[:, index] = torch.from_numpy(x)
             kinetic += temperature / self.walkers
-        self._check_chirality(energy, saved)
-        info: Info = {
+        _check_region(energy, saved)
+        info: Numbers = {
             "steps": total,
             "steps_per_second": total / (time.monotonic() - began),
             "kinetic_temperature": kinetic,
@@ -170,16 +169,22 @@ class OpenMMLangevin(Simulator):
         """(W, N, 3) float64."""
         if self.start == "initial":
             return torch.from_numpy(energy.structure.positions).expand(self.walkers, -1, -1).contiguous()
-        return torsion_starts(energy, self.walkers, seed)
+        return energy.start_from_torsions(self.walkers, stream(seed, "start"))
 
-    def _check_chirality(self, energy: Molecule, x: Tensor) -> None:
-        wrong = torch.stack([(~energy.in_region(x[:, w])).any() for w in range(x.shape[1])])
-        if wrong.any():
-            raise ValueError(
-                f"{int(wrong.sum())} of {x.shape[1]} walkers changed the chirality of a stereocentre "
-                f"(walker {int(torch.nonzero(wrong)[0])} is the first): "
-                "start from a relaxed structure (start: initial), or use a shorter time step."
-            )
+
+def _check_region(energy: Energy, x: Tensor) -> None:
+    """Refuse frames (T, W, *shape) of walkers that are not those of the target.
+
+    Raises:
+        ValueError: walkers that left the region that the target covers.
+    """
+    wrong = torch.stack([(~energy.in_region(x[:, w])).any() for w in range(x.shape[1])])
+    if wrong.any():
+        raise ValueError(
+            f"{int(wrong.sum())} of {x.shape[1]} walkers left the region that the target covers "
+            f"(walker {int(torch.nonzero(wrong)[0])} is the first): "
+            "start from a relaxed structure (start: initial), or use a shorter time step."
+        )
 
 
 def walk(task: Walk, advance: Callable[[int], None]) -> tuple[np.ndarray, float]:

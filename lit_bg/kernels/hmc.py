@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
-from lit_bg.samplers.chain import State
-from lit_bg.samplers.mala import MALA
-from lit_bg.samplers.motion import inertia, kinetic_energy, per_coordinate, thermal_velocities
+from lit_bg.kernels.base import State
+from lit_bg.kernels.mala import MALA
+from lit_bg.kernels.motion import inertia, kinetic_energy, per_coordinate, per_walker, temperatures, thermal_velocities
 
 
 class HMC(MALA):
@@ -19,11 +19,12 @@ class HMC(MALA):
     length resonates with harmonic modes. Masses are those of the energy, 1 where it has none.
 
     Args:
-        frames, walkers, start, target_acceptance: as for `Metropolis`.
-        stride: moves between frames.
-        burn_in: moves before the first frame.
         step_size: of Verlet, in ps for energies in kJ/mol, nm and amu, else in units of time.
         steps: mean number of Verlet steps of a move; one gradient each.
+        target_acceptance: as for `Metropolis`.
+
+    Raises:
+        ValueError: a number out of range.
 
     References:
         Duane, Kennedy, Pendleton, Roweth, Phys. Lett. B 195, 216 (1987), doi:10.1016/0370-2693(87)91197-X.
@@ -31,33 +32,29 @@ class HMC(MALA):
         Beskos, Pillai, Roberts, Sanz-Serna, Stuart, Bernoulli 19, 1501 (2013), arXiv:1001.4460, for the best acceptance.
     """
 
-    def __init__(
-        self,
-        frames: int = 1000,
-        walkers: int = 100,
-        stride: int = 1,
-        burn_in: int = 200,
-        step_size: float = 0.01,
-        steps: int = 20,
-        start: str = "modes",
-        target_acceptance: float | None = 0.651,
-    ) -> None:
-        super().__init__(frames, walkers, stride, burn_in, step_size, start, target_acceptance)
+    def __init__(self, step_size: float = 0.01, steps: int = 20, target_acceptance: float | None = 0.651) -> None:
+        super().__init__(step_size, target_acceptance)
         if steps < 1:
             raise ValueError(f"HMC needs steps >= 1, got {steps}.")
         self.steps = steps
 
-    def propose(self, energy: Energy, old: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        x, h = old["x"], float(old["step_size"])
+    @property
+    def evaluations(self) -> int:  # type: ignore[override]
+        return self.steps
+
+    def propose(self, energy: Energy, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
+        assert state.gradient is not None
+        h, x, kT = self._step, state.x, temperatures(energy, state.x)
         mass = inertia(energy).to(x)
-        kT = torch.full((len(x),), energy.kT, dtype=x.dtype, device=x.device)
         shortest = (self.steps + 1) // 2
         length = int(torch.randint(shortest, 2 * self.steps - shortest + 1, (), generator=rng, device=rng.device))
-        v = thermal_velocities(energy, kT, mass, rng, x.dtype)
-        before, kick = kinetic_energy(v, mass), per_coordinate(-0.5 * h * energy.kT / mass, x)
-        new = {**old}
+        v = thermal_velocities(energy, x, mass, rng)
+        before, kick = kinetic_energy(v, mass), per_coordinate(-0.5 * h / mass, x)
+        slope = state.gradient * per_walker(kT, x)
         for _ in range(length):
-            v.addcmul_(new["gradient"], kick)
-            new = self.evaluate(energy, new["x"].add(v, alpha=h))
-            v.addcmul_(new["gradient"], kick)
-        return new, (before - kinetic_energy(v, mass)) / energy.kT
+            v.addcmul_(slope, kick)
+            x = x.add(v, alpha=h)
+            potential, slope = energy.potential_and_gradient(x)
+            v.addcmul_(slope, kick)
+        new = State(x, (potential / kT).to(state.u), slope / per_walker(kT, x))
+        return new, (before - kinetic_energy(v, mass)) / kT

@@ -19,7 +19,7 @@ def minimise(energy: Energy, x: Tensor, steps: int = 500) -> Tensor:
 
     Args:
         energy: the system.
-        x: (B, *event_shape), with finite energies.
+        x: (B, *shape), with finite energies.
         steps: at most; one gradient each.
 
     Returns:
@@ -37,7 +37,7 @@ def minimise(energy: Energy, x: Tensor, steps: int = 500) -> Tensor:
         x, g = (torch.where(lower.reshape(shape), a, b) for a, b in ((new, x), (new_g, g)))
         u, h = torch.where(lower, new_u, u), torch.where(lower, 1.2 * h, 0.5 * h)
         if step % 20 == 0:
-            if (before - u).max() < ENOUGH * energy.degrees_of_freedom:
+            if (before - u).max() < ENOUGH * energy.space.dof:
                 break
             before = u
     return x

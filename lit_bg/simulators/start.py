@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
-from lit_bg.energies.molecule import Molecule
-from lit_bg.molecules.rotatable import side_of_bond, turned
 from lit_bg.rng import stream
+from lit_bg.simulators.minimise import minimise
+
+AT_ONCE = 8192  # configurations
 
 
 def starting_points(energy: Energy, walkers: int, start: str, seed: int = 0) -> Tensor:
-    """(walkers, *event_shape) configurations from `energy.initial`.
+    """Return (walkers, *shape) configurations from `energy.initial`.
 
     Args:
         energy: the system.
@@ -31,10 +34,7 @@ def starting_points(energy: Energy, walkers: int, start: str, seed: int = 0) -> 
     tensor([1., 1., 1.])
     """
     if start == "torsions":
-        if not isinstance(energy, Molecule) or not energy.structure.backbone_torsions:
-            name = energy.name if isinstance(energy, Molecule) else type(energy).__name__
-            raise ValueError(f"{name} has no peptide backbone to turn: use start: initial.")
-        return torsion_starts(energy, walkers, seed)
+        return energy.start_from_torsions(walkers, stream(seed, "start"))
     initial = energy.initial
     if initial is None:
         raise ValueError(f"{type(energy).__name__} says nothing of where to start: define its `initial` configurations.")
@@ -51,19 +51,34 @@ def starting_points(energy: Energy, walkers: int, start: str, seed: int = 0) -> 
     return initial[torch.arange(walkers) % len(initial)].clone()
 
 
-def torsion_starts(energy: Molecule, walkers: int, seed: int) -> Tensor:
-    """(walkers, N, 3) float64 [nm]: the topology file's configuration with its backbone torsions drawn uniformly.
+def place(energy: Energy, x: Tensor, relax: bool, report: Callable[[str], None]) -> Tensor:
+    """Return starts (W, *shape) from which a simulation can begin: with finite energies, centred, and clashes removed.
 
-    A torsion turns what lies on one side of its bond; bonds in rings (proline) are left as they are.
+    Args:
+        energy: the system.
+        x: where walkers should start.
+        relax: whether particles are minimised first, since forces of a clash are too large for any time step.
+        report: is told what takes time.
+
+    Raises:
+        ValueError: starts without a finite energy, or that all leave the region of the target when clashes are removed.
     """
-    structure, rng = energy.structure, stream(seed, "start")
-    x = torch.from_numpy(structure.positions).repeat(walkers, 1, 1)
-    for _, j, k, _ in structure.backbone_torsions.values():
-        angle = 2 * torch.pi * torch.rand(walkers, generator=rng, dtype=x.dtype)
-        atoms = side_of_bond(structure, j, k)
-        if j in atoms:
-            continue
-        side = torch.zeros(structure.n_atoms, dtype=torch.bool)
-        side[atoms] = True
-        x = turned(x, torch.tensor([j, k]).expand(walkers, 2), side.expand(walkers, -1), angle)
+    with torch.no_grad():
+        finite = torch.isfinite(torch.cat([energy(part) for part in x.split(AT_ONCE)]))
+    if not finite.all():
+        raise ValueError(
+            f"{int((~finite).sum())} of {len(x)} starts of {type(energy).__name__} have no finite energy: "
+            "give it other `initial` configurations, or start: initial."
+        )
+    x = energy.space.project(x)
+    if not (relax and energy.space.centred):
+        return x
+    report("minimising")
+    x = energy.space.project(minimise(energy, x))
+    wrong = ~energy.in_region(x)
+    if wrong.all():
+        raise ValueError("every start left the region that the target covers when it was minimised: use start: initial.")
+    if wrong.any():  # these walkers begin where others do, and part from them by their noise
+        right = torch.nonzero(~wrong).flatten()
+        x[wrong] = x[right[torch.arange(int(wrong.sum()), device=x.device) % len(right)]]
     return x

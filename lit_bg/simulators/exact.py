@@ -6,8 +6,8 @@ import torch
 
 from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
-from lit_bg.samplers.base import Progress, Simulator, Trajectory
-from lit_bg.samplers.recorder import Recorder
+from lit_bg.simulators.base import Progress, Simulator, Trajectory
+from lit_bg.simulators.recorder import Recorder
 
 
 class Exact(Simulator):
@@ -27,7 +27,9 @@ class Exact(Simulator):
 
     def check(self, energy: Energy) -> None:
         if not energy.has_exact_samples:
-            raise ValueError(f"{type(energy).__name__} at kT = {energy.kT:.6g} has no exact sampler: use Metropolis or MALA.")
+            raise ValueError(
+                f"{type(energy).__name__} at kT = {energy.kT:.6g} has no exact sampler: use Simulation with a kernel such as MALA."
+            )
 
     def run(self, energy: Energy, seed: int, progress: Progress, recorder: Recorder | None = None) -> Trajectory:
         self.check(energy)
