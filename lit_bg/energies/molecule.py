@@ -273,7 +273,7 @@ class Molecule(Energy):
         return self.structure.bonds
 
     @cached_property
-    def rotatable_bonds(self) -> RotatableBonds:  # type: ignore[override]
+    def rotatable_bonds(self) -> RotatableBonds:
         """The single bonds that turn more than a methyl."""
         return rotatable_bonds(self.structure)
 

@@ -41,10 +41,10 @@ class Exchange(Kernel[Ladders]):
     A walker is a ladder of replicas, one in every state: the energy that is simulated, and `energies`. A swap of the
     configurations x of state i and y of state j is accepted with probability
     $\min(1, e^{u_i(x) + u_j(y) - u_i(y) - u_j(x)})$; for two temperatures of one system that is
-    $e^{(\beta_i - \beta_j)(U(x) - U(y))}$, and nothing is evaluated. Velocities are scaled by $\sqrt{T_{new} / T_{old}}$. Even and
-    odd pairs of neighbours take turns, which carries replicas up and down faster than pairs chosen at random. States that cross
-    barriers find what others cannot, and swaps bring it down, so slow modes have their equilibrium populations as soon as replicas
-    have made round trips.
+    $e^{(\beta_i - \beta_j)(U(x) - U(y))}$, and nothing is evaluated. Velocities are scaled by $\sqrt{T_{new} / T_{old}}$.
+    Even and odd pairs of neighbours take turns, which carries replicas up and down faster than pairs chosen at random. States
+    that cross barriers find what others cannot, and swaps bring it down, so slow modes have their equilibrium populations as
+    soon as replicas have made round trips.
 
     Replicas are rows of one batch, those of a state next to each other. States that are one system at several temperatures
     (`energy.at(kT)`) share each evaluation. Ladders never meet, so R-hat between them is honest.
@@ -200,7 +200,7 @@ class Exchange(Kernel[Ladders]):
         self.kernel.reset()
 
     def memory(self) -> dict[str, Tensor]:
-        """Return that of the kernel, and the temperatures of states that are one system: they may have been placed by a pilot."""
+        """Return that of the kernel, and the temperatures of the states, which a pilot simulation may have placed."""
         inner = {f"rows.{name}": value for name, value in self.kernel.memory().items()}
         return {"kT": torch.tensor([e.kT for e in self.energies], dtype=torch.float64), **inner}
 
@@ -210,8 +210,10 @@ class Exchange(Kernel[Ladders]):
             self.energies = [self.energies[0].at(kT) for kT in memory["kT"].tolist()]
 
     def observe(self, energy: Energy, state: Ladders) -> dict[str, Tensor]:
-        """Return walkers in the first state; energies of all replicas, (W, R), or (W, R, K) of replica r in all K states where
-        they are not one system; and modes of all replicas, (W, R), where there are any."""
+        """Return walkers in the first state, energies of all replicas there, (W, R), and their modes, (W, R), if there are any.
+
+        Where states are not one system, energies of all replicas are those in all K states, (W, R, K).
+        """
         rungs, walkers = state.journey.shape
         states = self.states(energy)
         x, u = state.rows.x.split(walkers), state.rows.u.split(walkers)

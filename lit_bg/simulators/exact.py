@@ -28,7 +28,8 @@ class Exact(Simulator):
     def check(self, energy: Energy) -> None:
         if not energy.has_exact_samples:
             raise ValueError(
-                f"{type(energy).__name__} at kT = {energy.kT:.6g} has no exact sampler: use Simulation with a kernel such as MALA."
+                f"{type(energy).__name__} at kT = {energy.kT:.6g} has no exact sampler: "
+                "use Simulation with a kernel such as MALA."
             )
 
     def run(self, energy: Energy, seed: int, progress: Progress, recorder: Recorder | None = None) -> Trajectory:

@@ -114,7 +114,8 @@ class OpenMMLangevin(Simulator):
     def check(self, energy: Energy) -> None:
         if not isinstance(energy, Molecule):
             raise ValueError(
-                f"OpenMMLangevin simulates a Molecule, got {type(energy).__name__}: use Simulation with a kernel such as MALA, or Exact."
+                f"OpenMMLangevin simulates a Molecule, got {type(energy).__name__}: "
+                "use Simulation with a kernel such as MALA, or Exact."
             )
         if self.start == "torsions" and not energy.structure.backbone_torsions:
             raise ValueError(f"{energy.name} has no peptide backbone to turn: use start: initial.")

@@ -26,7 +26,8 @@ class ReplicaExchange(Simulation):
     r"""Replica exchange between temperatures: a `Simulation` by `Exchange`, whose rungs a pilot simulation has placed.
 
     `walkers` ladders of R temperatures move by the kernel, and neighbours swap after every move (see `Exchange`). Before it,
-    some bonds of a molecule are turned by Monte Carlo (`TorsionMoves`), which crosses barriers of torsions at every temperature.
+    some bonds of a molecule are turned by Monte Carlo (`TorsionMoves`), which crosses barriers of torsions at every
+    temperature.
 
     The frames at the temperature of the energy are one time series for every ladder. Populations of modes in the data card use
     the replicas at all temperatures (`estimators.ladder_populations`), which is far better for rare ones. A ladder of which two

@@ -51,7 +51,7 @@ class Simulation(Simulator):
         stride: moves between frames.
         burn_in: moves before the first frame.
         start: "modes" (walkers go round the initial configurations of the energy), "initial" (all at the first), the name of
-            one mode, or "torsions" (a molecule with its backbone torsions drawn uniformly, so that walkers begin in all basins).
+            one mode, or "torsions" (a molecule with its backbone torsions drawn uniformly: walkers begin in all basins).
 
     Raises:
         ValueError: a number out of range; from `run`, walkers that blow up.
@@ -97,7 +97,7 @@ class Simulation(Simulator):
         return kernel, kernel.init(energy, x, stream(seed, "velocities", device=x.device))
 
     def saved(self, energy: Energy, kernel: Kernel[Any], state: Any) -> Record:
-        """Return what is kept of a frame, (W, ...) each: configurations centred, and in their cell unless bonds would be cut."""
+        """Return what is kept of a frame, (W, ...) each: configurations centred, and in their cell if no bond is cut so."""
         found = kernel.observe(energy, state)
         back = energy.space.project if energy.bonds else energy.space.wrap
         return found | {"x": back(found["x"])}
