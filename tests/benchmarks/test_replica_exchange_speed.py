@@ -15,11 +15,11 @@ import time
 
 import pytest
 import torch
-from lit_bg.kernels import HMC, Langevin
-from lit_bg.simulators import ReplicaExchange, Temperatures
 
 from lit_bg.energies import Molecule
+from lit_bg.kernels import HMC, Langevin
 from lit_bg.rng import stream
+from lit_bg.simulators import ReplicaExchange, Temperatures
 
 pytest.importorskip("pytest_benchmark")
 
