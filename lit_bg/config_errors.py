@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
+from typing import get_type_hints
 
 # What jsonargparse says of a key, a class and a value.
 UNKNOWN_KEY = re.compile(
@@ -29,6 +30,7 @@ CLASS_IN_MESSAGE = re.compile(
 MISSING = re.compile(r"the following arguments are required: (.+)$")
 NO_SECTION = re.compile(r"Parser key \"([\w.]+)\": Unable to load config '(.*?)'")
 KEY = re.compile(r"Parser key \"([\w.]+)\":")
+CLASS_WITH_KEY = re.compile(r"class_path '([\w.]+)': (?:Group '(\w+)' does|Option '[\w.]+' is)")
 NUMBER = re.compile(r"[-+]?(\.?inf|\.?nan)", re.IGNORECASE)
 WRONG_TYPE = re.compile(r"Parser key \"([\w.]+)\":.*Expected an? <class .*(?:Got value|Given value): (.+)$")
 
@@ -45,7 +47,9 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
         return f"{found[1]} is a section with keys, such as {found[1]}: {{key: value}}, got {found[2]}."
     if found := UNKNOWN_KEY.search(text):
         key = next(group for group in found.groups() if group)
-        return f"unknown key '{key}'{suggest(key)}; `-c YAML --print_config` lists the keys."
+        hint = suggest(key)
+        hint = "" if f"'{key.rpartition('.')[2]}'" in hint else hint  # it is right elsewhere
+        return f"unknown key '{key}'{hint}; {_accepted(text) or '`-c YAML --print_config` lists the keys'}."
     if found := MISSING.search(text):
         return f"{found[1]} missing: the configuration must give {'it' if ',' not in found[1] else 'them'}."
     if problem := _problem_of_import(text):
@@ -74,6 +78,22 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
         return f"{found[1]} has no such form: {found[2]}; `-c YAML --print_config` shows values of every key."
     text = KEY.sub(r"\1:", text)
     return text if len(text) < 500 else f"{text[:250]} ... {text[-230:]}"
+
+
+def _accepted(message: str) -> str | None:
+    """The arguments that a class takes, or one of its arguments that is a group, where a message complains of another one."""
+    found = CLASS_WITH_KEY.search(message)
+    if found is None:
+        return None
+    module, _, name = found[1].rpartition(".")
+    try:
+        of: type = getattr(importlib.import_module(module), name)
+        if found[2] is not None:
+            name, of = found[2], get_type_hints(of.__init__)[found[2]]
+        taken = [key for key in inspect.signature(of).parameters if key not in ("args", "kwargs")]
+    except Exception:  # whatever a class of somebody else does
+        return None
+    return f"{name} takes {', '.join(taken)}" if taken else f"{name} takes no arguments"
 
 
 def reason_of(error: Exception) -> Exception:

@@ -17,7 +17,7 @@ options, besides every key of the YAML:
   --data.path        the .npz file to write
   --data.force=true  overwrite it, and throw away an unfinished simulation of something else
   --simulate.help=ReplicaExchange
-                     arguments of a simulator"""
+                     arguments of a simulator, among them its kernel: how walkers move"""
 
 
 def main(args: list[str] | None = None) -> None:
@@ -45,7 +45,8 @@ def _simulate(args: list[str]) -> None:
     config = CLI(args, prog="python -m lit_bg.simulate").config
     if config.simulate is None:
         complain(
-            "the configuration has no `simulate` section: name a simulator there, such as simulate: {class_path: Metropolis}."
+            "the configuration has no `simulate` section: name a simulator there, such as simulate: {class_path: Simulation, "
+            "init_args: {kernel: {class_path: MALA}}}."
         )
     if config.data.path is None:
         complain("data.path is not set: it names the file to write.")

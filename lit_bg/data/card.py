@@ -218,7 +218,7 @@ def _modes(
                 slope = torch.zeros(len(modes.names), dtype=torch.float64)
                 slope[0], slope[i] = -1 / p_a, 1 / p_b
                 error = (slope @ weighted[1] @ slope).sqrt().item()
-            truth = None if exact is None else -math.log(exact[i] / exact[0])
+            truth = None if exact is None else 0.0 - math.log(exact[i] / exact[0])
             differences[f"F({name}) - F({first})"] = {"value": -math.log(p_b / p_a), "error": error, "exact": truth}
     return populations, differences
 

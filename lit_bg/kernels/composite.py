@@ -21,7 +21,7 @@ class Composite(Kernel[State]):
         ValueError: none, or replica exchange among them; from `check`, two ideas of the masses.
     """
 
-    def __init__(self, kernels: Sequence[Kernel[State]]) -> None:
+    def __init__(self, kernels: Sequence[Kernel]) -> None:
         name = type(self).__name__
         if not kernels:
             raise ValueError(f"{name} needs one kernel at least.")
@@ -58,7 +58,7 @@ class Composite(Kernel[State]):
         state = self.kernels[0].init(energy, x, rng)
         for kernel in self.kernels[1:]:  # each fills in what it needs
             more = kernel.init(energy, x, rng)
-            state = State(*(b if a is None else a for a, b in zip(state, more, strict=True)))  # type: ignore[arg-type]
+            state = State(*(b if a is None else a for a, b in zip(state, more, strict=True)))
         return state
 
     def adapt(self, info: Info) -> None:

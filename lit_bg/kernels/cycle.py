@@ -27,7 +27,7 @@ class Cycle(Composite):
         Tierney, Ann. Stat. 22, 1701 (1994), doi:10.1214/aos/1176325750.
     """
 
-    def __init__(self, kernels: Sequence[Kernel[State]]) -> None:
+    def __init__(self, kernels: Sequence[Kernel]) -> None:
         super().__init__(kernels)
 
     @property

@@ -64,7 +64,7 @@ class Exchange(Kernel[Ladders]):
         even and odd pairs taking turns.
     """
 
-    def __init__(self, kernel: Kernel[Any], energies: Sequence[Energy]) -> None:
+    def __init__(self, kernel: Kernel, energies: Sequence[Energy]) -> None:
         if not energies:
             raise ValueError("Exchange needs at least one state besides that of the energy.")
         if kernel.replicas != 1:

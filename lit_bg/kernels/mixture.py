@@ -28,7 +28,7 @@ class Mixture(Composite):
         Tierney, Ann. Stat. 22, 1701 (1994), doi:10.1214/aos/1176325750.
     """
 
-    def __init__(self, kernels: Sequence[Kernel[State]], weights: Sequence[float] | None = None) -> None:
+    def __init__(self, kernels: Sequence[Kernel], weights: Sequence[float] | None = None) -> None:
         super().__init__(kernels)
         if weights is not None and (len(weights) != len(kernels) or not all(w > 0 for w in weights)):
             raise ValueError(f"Mixture of {len(kernels)} kernels needs as many positive weights, got {list(weights)}.")

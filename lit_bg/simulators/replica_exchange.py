@@ -53,7 +53,7 @@ class ReplicaExchange(Simulation):
 
     def __init__(
         self,
-        kernel: Kernel[State],
+        kernel: Kernel,
         ladder: Temperatures,
         torsion_moves: int = 4,
         frames: int = 1000,

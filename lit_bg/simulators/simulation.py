@@ -59,7 +59,7 @@ class Simulation(Simulator):
 
     def __init__(
         self,
-        kernel: Kernel[Any],
+        kernel: Kernel,
         frames: int = 1000,
         walkers: int = 100,
         stride: int = 10,
