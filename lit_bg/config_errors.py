@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import inspect
 import re
 import sys
 from collections.abc import Callable
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 # What jsonargparse says of a key, a class and a value.
 UNKNOWN_KEY = re.compile(
@@ -49,7 +50,7 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
         key = next(group for group in found.groups() if group)
         hint = suggest(key)
         hint = "" if f"'{key.rpartition('.')[2]}'" in hint else hint  # it is right elsewhere
-        return f"unknown key '{key}'{hint}; {_accepted(text) or '`-c YAML --print_config` lists the keys'}."
+        return f"unknown key '{key}'{hint}; {_accepted(text, key) or '`-c YAML --print_config` lists the keys'}."
     if found := MISSING.search(text):
         return f"{found[1]} missing: the configuration must give {'it' if ',' not in found[1] else 'them'}."
     if problem := _problem_of_import(text):
@@ -80,20 +81,43 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
     return text if len(text) < 500 else f"{text[:250]} ... {text[-230:]}"
 
 
-def _accepted(message: str) -> str | None:
-    """The arguments that a class takes, or one of its arguments that is a group, where a message complains of another one."""
-    found = CLASS_WITH_KEY.search(message)
-    if found is None:
-        return None
-    module, _, name = found[1].rpartition(".")
+def _accepted(message: str, key: str) -> str | None:
+    """What a class takes, or one of its arguments that is a group, where a message complains of another key."""
     try:
-        of: type = getattr(importlib.import_module(module), name)
-        if found[2] is not None:
-            name, of = found[2], get_type_hints(of.__init__)[found[2]]
-        taken = [key for key in inspect.signature(of).parameters if key not in ("args", "kwargs")]
+        if found := CLASS_WITH_KEY.search(message):
+            name, of = found[1].rpartition(".")[2], _class_of(found[1])
+            if found[2] is not None:
+                name, of = found[2], get_type_hints(of.__init__)[found[2]]
+        elif found := re.search(r"Given value: (\{.*\})$", message):
+            name, of = _class_without(ast.literal_eval(found[1]), key)
+        else:
+            return None
+        taken = [name for name in inspect.signature(of).parameters if name not in ("args", "kwargs")]
     except Exception:  # whatever a class of somebody else does
         return None
     return f"{name} takes {', '.join(taken)}" if taken else f"{name} takes no arguments"
+
+
+def _class_of(path: str) -> type:
+    """The class that a configuration names, by its full path or by its short name."""
+    module, _, name = path.rpartition(".")
+    if module:
+        return getattr(importlib.import_module(module), name)
+    packages = [m for key, m in sys.modules.items() if key.startswith("lit_bg.") and hasattr(m, "__path__")]
+    return next(vars(m)[name] for m in packages if inspect.isclass(vars(m).get(name)))
+
+
+def _class_without(value: Any, key: str) -> tuple[str, type]:
+    """The class in a configuration that is given a key and does not take it."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict) and key in (item.get("init_args") or {}):
+            of = _class_of(item["class_path"])
+            if key not in inspect.signature(of).parameters:
+                return of.__name__, of
+        stack += item.values() if isinstance(item, dict) else item if isinstance(item, list) else []
+    raise LookupError(key)
 
 
 def reason_of(error: Exception) -> Exception:
