@@ -87,8 +87,8 @@ def _accepted(message: str, key: str) -> str | None:
         if found := CLASS_WITH_KEY.search(message):
             name, of = found[1].rpartition(".")[2], _class_of(found[1])
             if found[2] is not None:
-                name, of = found[2], get_type_hints(of.__init__)[found[2]]
-        elif found := re.search(r"Given value: (\{.*\})$", message):
+                name, of = found[2], get_type_hints(vars(of)["__init__"])[found[2]]
+        elif found := re.search(r"Given value: (\{.*\})", message):
             name, of = _class_without(ast.literal_eval(found[1]), key)
         else:
             return None

@@ -122,10 +122,11 @@ def all_spins(size: int) -> Tensor:
 def log_partition_function(b: Tensor, size: int) -> Tensor:
     r"""Return log Z of the L x L torus at $b = J / kT$, exactly; differentiable in b.
 
-    $Z = \frac12 (2 \sinh 2 b)^{L^2 / 2} \left[ \prod 2 \cosh \frac{L \gamma_{2k+1}}{2} + \prod 2 \sinh \frac{L \gamma_{2k+1}}{2}
-    + \prod 2 \cosh \frac{L \gamma_{2k}}{2} + \prod 2 \sinh \frac{L \gamma_{2k}}{2} \right]$, products over k = 0 to L - 1, with
-    $\cosh \gamma_k = \cosh 2b \coth 2b - \cos(\pi k / L)$ and $\gamma_0 = 2b + \ln \tanh b$, which is negative above the critical
-    temperature.
+    $Z = \frac12 (2 \sinh 2 b)^{L^2 / 2} \left[ \prod 2 \cosh \frac{L \gamma_{2k+1}}{2}
+    + \prod 2 \sinh \frac{L \gamma_{2k+1}}{2} + \prod 2 \cosh \frac{L \gamma_{2k}}{2}
+    + \prod 2 \sinh \frac{L \gamma_{2k}}{2} \right]$, products over k = 0 to L - 1, with
+    $\cosh \gamma_k = \cosh 2b \coth 2b - \cos(\pi k / L)$ and $\gamma_0 = 2b + \ln \tanh b$, which is negative above the
+    critical temperature.
 
     References:
         Kaufman, Phys. Rev. 76, 1232 (1949), doi:10.1103/PhysRev.76.1232.

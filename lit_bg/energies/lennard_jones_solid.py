@@ -13,11 +13,11 @@ from lit_bg.spaces import Particles
 
 
 class LennardJonesSolid(Energy):
-    r"""$U = \sum_{i<j} v(r_{ij}) - v(r_c)$ for $r_{ij} < r_c$, $v(r) = 4 [r^{-12} - r^{-6}]$, in a cubic cell; sigma = epsilon = 1.
+    r"""$U = \sum_{i<j} v(r_{ij}) - v(r_c)$ for $r_{ij} < r_c$, $v(r) = 4 [r^{-12} - r^{-6}]$, in a cubic cell.
 
-    Distances are to the nearest image. Units of kT at kT = 1. Translations do not count: the measure is that of configurations
-    up to them, (N - 1) 3 dimensions. At density 1.28 and kT = 2 the crystal is solid, and with cutoff 2.7 the perfect fcc lattice
-    has U / N = -6.3032264458, and <U> / N of 256 particles is -3.520(2) by Monte Carlo.
+    Sigma and epsilon are 1, distances are to the nearest image. Translations do not count: the measure is that of
+    configurations up to them, (N - 1) 3 dimensions. At density 1.28 and kT = 2 it is a crystal, and with cutoff 2.7 the perfect
+    fcc lattice has U / N = -6.3032264458, and <U> / N of 256 particles is -3.520(2) by Monte Carlo.
 
     Args:
         cells: cubic cells of fcc in every direction, of four particles each.

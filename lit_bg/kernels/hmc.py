@@ -56,5 +56,6 @@ class HMC(MALA):
             x = x.add(v, alpha=h)
             potential, slope = energy.potential_and_gradient(x)
             v.addcmul_(slope, kick)
+        x = energy.space.project(x)  # particles of several masses: their momentum is zero, and not their mean velocity
         new = State(x, (potential / kT).to(state.u), slope / per_walker(kT, x))
         return new, (before - kinetic_energy(v, mass)) / kT
