@@ -23,10 +23,11 @@ import lit_bg.bases
 import lit_bg.energies
 import lit_bg.generators
 import lit_bg.interpolants
+import lit_bg.kernels
 import lit_bg.losses
 import lit_bg.nets
 import lit_bg.pairings
-import lit_bg.samplers
+import lit_bg.simulators
 import lit_bg.solvers
 import lit_bg.transforms
 from lit_bg.config_errors import explain, reason_of
@@ -35,7 +36,7 @@ from lit_bg.data.module import Data
 from lit_bg.energies.base import Energy
 from lit_bg.energies.trial import try_energy
 from lit_bg.module import BoltzmannGenerator
-from lit_bg.samplers.base import Simulator
+from lit_bg.simulators.base import Simulator
 
 # A configuration may be somebody else's, and a run folder holds every value of it: `${oc.env:TOKEN}` would publish a secret.
 OmegaConf.clear_resolver("oc.env")
@@ -92,19 +93,8 @@ def _public_classes() -> list[type]:
     """The classes a YAML can name without their module."""
     from lit_bg import callbacks
 
-    named = (
-        "bases",
-        "energies",
-        "generators",
-        "interpolants",
-        "losses",
-        "nets",
-        "pairings",
-        "samplers",
-        "solvers",
-        "transforms",
-    )
-    packages = [*(getattr(lit_bg, name) for name in named), callbacks]
+    named = "bases energies generators interpolants kernels losses nets pairings simulators solvers transforms"
+    packages = [*(getattr(lit_bg, name) for name in named.split()), callbacks]
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import inspect
 import re
 import sys
 from collections.abc import Callable
+from typing import Any, get_type_hints
 
 # What jsonargparse says of a key, a class and a value.
 UNKNOWN_KEY = re.compile(
@@ -29,6 +31,7 @@ CLASS_IN_MESSAGE = re.compile(
 MISSING = re.compile(r"the following arguments are required: (.+)$")
 NO_SECTION = re.compile(r"Parser key \"([\w.]+)\": Unable to load config '(.*?)'")
 KEY = re.compile(r"Parser key \"([\w.]+)\":")
+CLASS_WITH_KEY = re.compile(r"class_path '([\w.]+)': (?:Group '(\w+)' does|Option '[\w.]+' is)")
 NUMBER = re.compile(r"[-+]?(\.?inf|\.?nan)", re.IGNORECASE)
 WRONG_TYPE = re.compile(r"Parser key \"([\w.]+)\":.*Expected an? <class .*(?:Got value|Given value): (.+)$")
 
@@ -45,7 +48,9 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
         return f"{found[1]} is a section with keys, such as {found[1]}: {{key: value}}, got {found[2]}."
     if found := UNKNOWN_KEY.search(text):
         key = next(group for group in found.groups() if group)
-        return f"unknown key '{key}'{suggest(key)}; `-c YAML --print_config` lists the keys."
+        hint = suggest(key)
+        hint = "" if f"'{key.rpartition('.')[2]}'" in hint else hint  # it is right elsewhere
+        return f"unknown key '{key}'{hint}; {_accepted(text, key) or '`-c YAML --print_config` lists the keys'}."
     if found := MISSING.search(text):
         return f"{found[1]} missing: the configuration must give {'it' if ',' not in found[1] else 'them'}."
     if problem := _problem_of_import(text):
@@ -74,6 +79,45 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
         return f"{found[1]} has no such form: {found[2]}; `-c YAML --print_config` shows values of every key."
     text = KEY.sub(r"\1:", text)
     return text if len(text) < 500 else f"{text[:250]} ... {text[-230:]}"
+
+
+def _accepted(message: str, key: str) -> str | None:
+    """What a class takes, or one of its arguments that is a group, where a message complains of another key."""
+    try:
+        if found := CLASS_WITH_KEY.search(message):
+            name, of = found[1].rpartition(".")[2], _class_of(found[1])
+            if found[2] is not None:
+                name, of = found[2], get_type_hints(vars(of)["__init__"])[found[2]]
+        elif found := re.search(r"Given value: (\{.*\})", message):
+            name, of = _class_without(ast.literal_eval(found[1]), key)
+        else:
+            return None
+        taken = [name for name in inspect.signature(of).parameters if name not in ("args", "kwargs")]
+    except Exception:  # whatever a class of somebody else does
+        return None
+    return f"{name} takes {', '.join(taken)}" if taken else f"{name} takes no arguments"
+
+
+def _class_of(path: str) -> type:
+    """The class that a configuration names, by its full path or by its short name."""
+    module, _, name = path.rpartition(".")
+    if module:
+        return getattr(importlib.import_module(module), name)
+    packages = [m for key, m in sys.modules.items() if key.startswith("lit_bg.") and hasattr(m, "__path__")]
+    return next(vars(m)[name] for m in packages if inspect.isclass(vars(m).get(name)))
+
+
+def _class_without(value: Any, key: str) -> tuple[str, type]:
+    """The class in a configuration that is given a key and does not take it."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict) and key in (item.get("init_args") or {}):
+            of = _class_of(item["class_path"])
+            if key not in inspect.signature(of).parameters:
+                return of.__name__, of
+        stack += item.values() if isinstance(item, dict) else item if isinstance(item, list) else []
+    raise LookupError(key)
 
 
 def reason_of(error: Exception) -> Exception:

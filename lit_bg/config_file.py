@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from lit_bg.config_simulate import find_old_spelling
+
 SECTIONS = ("seed_everything", "trainer", "model", "data", "simulate", "name", "version", "runs", "ckpt_path")
 OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")
 DEEPEST = 100  # levels; what reads a configuration later calls itself once a level
@@ -56,7 +58,7 @@ def _problem_of_file(path: str) -> str | None:
         named = isinstance(section, str) and os.path.isfile(section)  # jsonargparse reads a section from a file too
         if key in SECTIONS[1:4] and not (isinstance(section, dict) or named):
             return f"{key} in '{path}' must be a section with keys, such as {key}: {{key: value}}, got {section!r}."
-    return next(_problems_of_values(content), None)
+    return next(_problems_of_values(content), None) or find_old_spelling(content.get("simulate"))
 
 
 def _problem_of_value(key: str, text: str) -> str | None:
@@ -65,7 +67,8 @@ def _problem_of_value(key: str, text: str) -> str | None:
         return None
     content, problem = parse_yaml(text, key)
     name = key.removeprefix("--")
-    return problem or next(_problems_of_values({name: content}), None)
+    problem = problem or next(_problems_of_values({name: content}), None)
+    return problem or (find_old_spelling(content) if name == "simulate" else None)
 
 
 def parse_yaml(text: str, where: str) -> tuple[Any, str | None]:

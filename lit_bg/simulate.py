@@ -17,7 +17,7 @@ options, besides every key of the YAML:
   --data.path        the .npz file to write
   --data.force=true  overwrite it, and throw away an unfinished simulation of something else
   --simulate.help=ReplicaExchange
-                     arguments of a simulator"""
+                     arguments of a simulator, among them its kernel: how walkers move"""
 
 
 def main(args: list[str] | None = None) -> None:
@@ -40,12 +40,13 @@ def _simulate(args: list[str]) -> None:
     from lit_bg.cli import CLI, build, complain
     from lit_bg.data.simulation import simulate
     from lit_bg.energies.base import Energy
-    from lit_bg.samplers.base import Simulator
+    from lit_bg.simulators.base import Simulator
 
     config = CLI(args, prog="python -m lit_bg.simulate").config
     if config.simulate is None:
         complain(
-            "the configuration has no `simulate` section: name a simulator there, such as simulate: {class_path: Metropolis}."
+            "the configuration has no `simulate` section: name a simulator there, such as simulate: {class_path: Simulation, "
+            "init_args: {kernel: {class_path: MALA}}}."
         )
     if config.data.path is None:
         complain("data.path is not set: it names the file to write.")

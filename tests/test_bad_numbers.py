@@ -151,7 +151,7 @@ class TestEnergiesOfAUser:
     def test_a_space_that_is_none(self, space):
         energy = Returns("double")
         energy.space = space
-        with pytest.raises(TypeError, match="space of Returns must be one of lit_bg.spaces"):
+        with pytest.raises(TypeError, match=r"space of Returns must be one of lit_bg\.spaces"):
             try_energy(energy)
 
     def test_a_shape_of_one_number_is_so_many_coordinates_and_others_may_be_anything(self):

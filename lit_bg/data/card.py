@@ -16,9 +16,9 @@ from lit_bg.energies.base import Energy, Observable
 from lit_bg.estimators.multistate import ladder_populations
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial_terms
-from lit_bg.samplers.base import Ladder, Simulator, Trajectory
-from lit_bg.samplers.motion import device_of
-from lit_bg.spaces.domain import Kind
+from lit_bg.kernels.base import Kernel
+from lit_bg.simulators.base import Simulator, States, Trajectory
+from lit_bg.simulators.temperatures import Temperatures
 
 VIRIAL_FRAMES = 100_000  # forces cost more than energies: more frames than this are thinned evenly for the virial
 MOST_Z = 4.0  # a virial further from its exact value than this many errors, and
@@ -32,8 +32,8 @@ FEWEST_WALKERS = 8  # so many give an error bar of their own
 CHUNK = 50_000  # configurations in memory at a time beside the data
 
 
-def describe(item: Energy | Simulator) -> dict[str, Any]:
-    """Class and constructor arguments, as they stand in YAML; no absolute paths.
+def describe(item: Energy | Simulator | Kernel[Any] | Temperatures) -> dict[str, Any]:
+    """Return class and constructor arguments, as they stand in YAML, those of kernels inside too; no absolute paths.
 
     >>> from lit_bg.energies import DoubleWell
     >>> describe(DoubleWell(dim=3))["parameters"]["dim"]
@@ -48,7 +48,11 @@ def describe(item: Energy | Simulator) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON holds it, absolute paths cut to the name."""
+    """As JSON holds it, absolute paths cut to the name, and what stands for itself in YAML described."""
+    if isinstance(value, Energy):
+        return {**describe(value), "kT": value.kT}
+    if isinstance(value, (Kernel, Temperatures)):
+        return describe(value)
     if isinstance(value, Tensor):
         value = value.tolist()
     if isinstance(value, dict):
@@ -68,7 +72,7 @@ def make_card(
 
     Args:
         energy: the system it samples; modes that are to be found in data are found here, and adopted.
-        trajectory: frames of the walkers, x of shape (T, W, *event_shape).
+        trajectory: frames of the walkers, x of shape (T, W, *shape).
         u: reduced energies of the frames, (T, W) [kT].
         simulator, seed: what made it; None for data from elsewhere.
 
@@ -99,11 +103,11 @@ def make_card(
         observables[name] = {"mean": mean, "error": error, "exact": observable.exact, "unit": observable.unit}
     g = {name: max(statistical_inefficiency(s) for s in parts) for name, parts in series.items()}
     spread = {name: max(r_hat(s) for s in parts) for name, parts in series.items()}
-    gradient = compare_gradient(energy, x.transpose(0, 1).reshape(-1, *energy.event_shape))
+    gradient = compare_gradient(energy, x.transpose(0, 1).reshape(-1, *energy.space.shape))
     found = energy.find_modes(x) if energy.finds_modes else None
     if found is not None:
         energy.adopt_modes(found)
-    modes, differences = _modes(energy, x, trajectory.ladder)
+    modes, differences = _modes(energy, x, trajectory.states)
     card: dict[str, Any] = {
         "energy": describe(energy),
         "kT": energy.kT,
@@ -143,8 +147,8 @@ def _finite(value: Any) -> Any:
 def _of_frames(function: Callable[[Tensor], Tensor], energy: Energy, x: Tensor) -> Tensor:
     """(T, W) values of a function of the configuration, computed where the energy lives, a chunk at a time."""
     frames, walkers = x.shape[:2]
-    parts = x.transpose(0, 1).reshape(-1, *energy.event_shape).split(CHUNK)  # without a copy for what `simulate` recorded
-    return torch.cat([function(part.to(device_of(energy))).cpu() for part in parts]).reshape(walkers, frames).T
+    parts = x.transpose(0, 1).reshape(-1, *energy.space.shape).split(CHUNK)  # without a copy for what `simulate` recorded
+    return torch.cat([function(part.to(energy.device)).cpu() for part in parts]).reshape(walkers, frames).T
 
 
 def _on_the_line(a: Tensor, observable: Observable) -> list[Tensor]:
@@ -157,13 +161,13 @@ def _on_the_line(a: Tensor, observable: Observable) -> list[Tensor]:
 
 
 def _virial(energy: Energy, x: Tensor) -> dict[str, float] | None:
-    if (energy.domain.kinds != Kind.LINEAR).any() or getattr(energy, "box_vectors", None) is not None:
+    if not energy.space.unbounded:
         return None  # the identity needs coordinates without ends
     x = x[:: max(1, x.shape[0] * x.shape[1] // VIRIAL_FRAMES)]
-    parts = x.reshape(-1, *energy.event_shape).split(CHUNK)
-    terms = torch.cat([virial_terms(energy, part.to(device_of(energy))).cpu() for part in parts])
+    parts = x.reshape(-1, *energy.space.shape).split(CHUNK)
+    terms = torch.cat([virial_terms(energy, part.to(energy.device)).cpu() for part in parts])
     value, error = mean_with_error(terms.reshape(x.shape[:2]))
-    exact = energy.degrees_of_freedom
+    exact = energy.space.dof
     return {"value": value, "error": error, "exact": exact, "z": (value - exact) / error if error > 0 else math.inf}
 
 
@@ -177,11 +181,11 @@ def _mean_with_walkers(a: Tensor) -> tuple[float, float]:
 
 
 def _modes(
-    energy: Energy, x: Tensor, ladder: Ladder | None
+    energy: Energy, x: Tensor, states: States | None
 ) -> tuple[dict[str, dict[str, float | None]], dict[str, dict[str, float | None]]]:
     r"""Populations, and free energies $-\ln p_b / p_a$ [kT] relative to the first mode, with errors.
 
-    From the frames, or where there is a ladder from the replicas at all temperatures; `in_frames` is the fraction of the
+    From the frames, or where there is replica exchange from the replicas in all states; `in_frames` is the fraction of the
     frames themselves. The error of the difference is that of the mean of $1_b / p_b - 1_a / p_a$, its linearisation in
     the populations.
     """
@@ -191,7 +195,7 @@ def _modes(
     label = _of_frames(modes.label, energy, x)
     exact = None if modes.exact is None else modes.exact.tolist()
     plain = [_mean_with_walkers((label == i).double()) for i in range(len(modes.names))]
-    weighted = _by_ladder(ladder, len(modes.names))
+    weighted = _by_states(states, len(modes.names))
     populations, differences = {}, {}
     for i, name in enumerate(modes.names):
         p, error = plain[i] if weighted is None else (weighted[0][i].item(), weighted[1][i, i].sqrt().item())
@@ -214,17 +218,17 @@ def _modes(
                 slope = torch.zeros(len(modes.names), dtype=torch.float64)
                 slope[0], slope[i] = -1 / p_a, 1 / p_b
                 error = (slope @ weighted[1] @ slope).sqrt().item()
-            truth = None if exact is None else -math.log(exact[i] / exact[0])
+            truth = None if exact is None else 0.0 - math.log(exact[i] / exact[0])
             differences[f"F({name}) - F({first})"] = {"value": -math.log(p_b / p_a), "error": error, "exact": truth}
     return populations, differences
 
 
-def _by_ladder(ladder: Ladder | None, states: int) -> tuple[Tensor, Tensor] | None:
-    """Populations and their covariance, or None where there is no ladder or it has nothing to say."""
-    if ladder is None:
+def _by_states(states: States | None, modes: int) -> tuple[Tensor, Tensor] | None:
+    """Populations and their covariance, or None where there are no other states or they have nothing to say."""
+    if states is None:
         return None
     try:
-        return ladder_populations(ladder.u, ladder.beta, ladder.label, states)
+        return ladder_populations(states.u, states.label, modes)
     except ValueError:  # too short, or without overlap: exchange rates and round trips say so
         return None
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
-from lit_bg.samplers.motion import device_of
 from lit_bg.spaces.domain import Kind
 
 FRAMES = 64  # whose gradient is compared with differences of the energy
@@ -37,16 +36,17 @@ def compare_gradient(energy: Energy, x: Tensor) -> Mismatch | None:
     Dynamics with a wrong gradient samples something else, and may satisfy the virial identity of that very gradient. Directions
     are random, so that one wrong coordinate is seen; frames are spread over all walkers, so that one wrong well is. Of four
     lengths of the step the one that agrees best counts, so that single precision and stiff coordinates are not accused.
-    Energies are not counted: a check is no energy call of the method. Those without a gradient are not compared.
+    Energies are not counted: a check is no energy call of the method. Those without a gradient are not compared, nor are
+    systems on discrete states.
 
     Args:
         energy: the system.
-        x: frames, (n, *event_shape).
+        x: frames, (n, *shape).
     """
     if not energy.space.continuous:
         return None
     pick = torch.linspace(0, len(x) - 1, min(FRAMES, len(x))).long().unique()
-    frames = x[pick].to(device_of(energy), torch.float64)
+    frames = x[pick].to(energy.device, torch.float64)
     rng = stream(0, "gradient")
     v = torch.randn(frames.shape, generator=rng, dtype=torch.float64).to(frames.device)
     v = (v.flatten(1) / v.flatten(1).norm(dim=1, keepdim=True)).reshape(v.shape)
@@ -92,7 +92,7 @@ def find_bad_frames(energy: Energy, x: Tensor, u: Tensor) -> dict[str, dict[str,
 
     Args:
         energy: the system.
-        x: frames (T, W, *event_shape).
+        x: frames (T, W, *shape).
         u: reduced energies (T, W) [kT].
 
     Returns:
@@ -106,8 +106,11 @@ def find_bad_frames(energy: Energy, x: Tensor, u: Tensor) -> dict[str, dict[str,
     limit = median + max(BLOWN_UP[0] * spread.item(), BLOWN_UP[1] + 10 * math.sqrt((energy.space.dof or energy.space.dim) / 2))
     masks: dict[str, list[Tensor]] = {}
     for start in range(0, len(flat), CHUNK):
-        part = flat[start : start + CHUNK].to(device_of(energy))
+        part = flat[start : start + CHUNK].to(energy.device)
         found = {name: mask.cpu() for name, mask in energy.find_faults(part).items()}
+        values = ~energy.space.contains(part).cpu()
+        if values.any():
+            found["values that no configuration has"] = values
         unexplained = ~energy.in_region(part).cpu()
         for mask in found.values():
             unexplained &= ~mask

@@ -18,8 +18,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.estimators.time_series import mean_with_error
 from lit_bg.files import atomic
 from lit_bg.rng import stream
-from lit_bg.samplers.base import Simulator, Trajectory
-from lit_bg.samplers.motion import device_of
+from lit_bg.simulators.base import Simulator, Trajectory
 
 CARD = ("energy", "kT", "unit", "virial", "frames", "walkers", "statistical_inefficiency")  # what is read from a card
 
@@ -32,7 +31,7 @@ class Dataset:
     one npz: these arrays, and the card as JSON.
     """
 
-    x: Tensor  # (n, *event_shape) float32
+    x: Tensor  # (n, *shape) float32
     u: Tensor  # (n,) [kT] float32
     walker: Tensor  # (n,) long
     frame: Tensor  # (n,) long, time within the walker
@@ -73,7 +72,7 @@ class Dataset:
     def load(cls, path: str | Path, energy: Energy, force: bool = False) -> Self:
         """Read our npz, an npz with just an array `x`, or a trajectory in any MD format mdtraj reads.
 
-        Foreign frames, (n, *event_shape) or (T, W, *event_shape), are taken to be in order of time; their
+        Foreign frames, (n, *shape) or (T, W, *shape), are taken to be in order of time; their
         energies are evaluated (and counted) and they get a card.
 
         Args:
@@ -207,7 +206,7 @@ def _read_card(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
 def _energies(x: Tensor, energy: Energy) -> Tensor:
     """(n,) reduced energies, computed where the energy lives."""
     with torch.no_grad():
-        return torch.cat([energy(part.to(device_of(energy))).cpu() for part in x.split(8192)])
+        return torch.cat([energy(part.to(energy.device)).cpu() for part in x.split(8192)])
 
 
 def _check_energies(x: Tensor, u: Tensor, energy: Energy, source: str) -> None:

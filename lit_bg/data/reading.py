@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
-from lit_bg.samplers.base import Trajectory
+from lit_bg.simulators.base import Trajectory
 
 if TYPE_CHECKING:
     from lit_bg.molecules.structure import Structure

@@ -15,9 +15,8 @@ from lit_bg.data.dataset import Dataset
 from lit_bg.data.table import card_table
 from lit_bg.energies.base import Energy
 from lit_bg.files import release
-from lit_bg.samplers.base import Simulator, Trajectory
-from lit_bg.samplers.motion import device_of
-from lit_bg.samplers.recorder import Recorder
+from lit_bg.simulators.base import Simulator, Trajectory
+from lit_bg.simulators.recorder import Recorder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,7 +64,7 @@ def simulate(energy: Energy, simulator: Simulator, path: str | Path, seed: int, 
         raise PermissionError(f"cannot write into '{path.parent}': give another data.path.")
     identity = {"energy": describe(energy), "kT": energy.kT, "simulator": describe(simulator), "seed": seed}
     identity["modes"] = list(energy.modes.names) if energy.modes is not None else []  # replica exchange records them
-    identity["device"] = device_of(energy).type  # on another one, rounding differs
+    identity["device"] = energy.device.type  # on another one, rounding differs
     recorder = Recorder(path.with_name(f"{path.name}.partial"), identity, restart=force)
     problem = _contradiction(energy, simulator, recorder)
     if problem is not None:
@@ -140,7 +139,7 @@ def _contradiction(energy: Energy, simulator: Simulator, recorder: Recorder) -> 
         frame, walker = pick // u.shape[1], pick % u.shape[1]
         there = u[frame, walker].double().cpu()
         with torch.no_grad():
-            here = energy(x[frame, walker].to(device_of(energy))).double().cpu() * energy.kT / kT
+            here = energy(x[frame, walker].to(energy.device)).double().cpu() * energy.kT / kT
         off = ((here - there).abs() - 1e-4 * there.abs()).nan_to_num(torch.inf)
         if not (off < 0.1).all():  # [kT]
             i = int(off.argmax())

@@ -13,7 +13,6 @@ from lit_bg.data.card import quality
 from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.averages import circular_mean
 from lit_bg.energies.base import Energy
-from lit_bg.samplers.motion import device_of
 
 Quality = Literal["none", "pass", "not converged", "refuted"]
 
@@ -89,7 +88,7 @@ def _problems(data: Dataset) -> tuple[str, ...]:
 
 
 def _reference_averages(energy: Energy, data: Dataset) -> dict[str, Value]:
-    found, x = {}, data.x.to(device_of(energy))
+    found, x = {}, data.x.to(energy.device)
     for name, observable in energy.observables.items():
         value, error = circular_mean(observable.function(x).cpu(), observable, data.mean)
         found[name] = Value(value, error, "data")
@@ -105,7 +104,7 @@ def _reference_populations(energy: Energy, data: Dataset) -> dict[str, Value]:
     if any(name in known for name in modes.names):
         rows = {name: (known[name]["p"], known[name]["error"]) for name in modes.names if name in known}
     else:
-        label = modes.label(data.x.to(device_of(energy))).cpu()
+        label = modes.label(data.x.to(energy.device)).cpu()
         rows = {name: data.mean((label == k).double()) for k, name in enumerate(modes.names)}
     return {n: Value(p, e, "data") for n, (p, e) in rows.items() if p and e and math.isfinite(e)}
 
@@ -116,5 +115,5 @@ def _starts(energy: Energy) -> dict[str, Tensor]:
         return {}
     with torch.no_grad():
         return {
-            name: o.function(x.to(device_of(energy))).double().cpu() for name, o in energy.observables.items() if not o.periodic
+            name: o.function(x.to(energy.device)).double().cpu() for name, o in energy.observables.items() if not o.periodic
         }

@@ -8,7 +8,9 @@ from lit_bg.energies.dw4 import DW4
 from lit_bg.energies.funnel import Funnel
 from lit_bg.energies.gaussian import Gaussian
 from lit_bg.energies.gaussian_mixture import GaussianMixture
+from lit_bg.energies.ising import Ising
 from lit_bg.energies.lennard_jones import LennardJones
+from lit_bg.energies.lennard_jones_solid import LennardJonesSolid
 from lit_bg.energies.many_well import ManyWell
 from lit_bg.energies.molecule import Molecule
 from lit_bg.energies.mueller_brown import MuellerBrown
@@ -24,7 +26,9 @@ __all__ = [
     "Funnel",
     "Gaussian",
     "GaussianMixture",
+    "Ising",
     "LennardJones",
+    "LennardJonesSolid",
     "ManyWell",
     "Modes",
     "Molecule",

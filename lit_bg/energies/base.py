@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -12,6 +14,10 @@ from torch import Tensor, nn
 
 from lit_bg.energies.meter import Meter
 from lit_bg.spaces import Domain, Space, Symmetry, Vectors
+
+if TYPE_CHECKING:
+    from lit_bg.molecules.rotatable import RotatableBonds
+    from lit_bg.molecules.structure import Structure
 
 
 class Observable(NamedTuple):
@@ -34,9 +40,6 @@ class Modes(NamedTuple):
     label: Callable[[Tensor], Tensor]  # (B, *event_shape) -> (B,) long, index into names; -1: none of them
     exact: Tensor | None = None  # (len(names),) probabilities, where they are known
 
-
-if TYPE_CHECKING:
-    from lit_bg.molecules.structure import Structure
 
 SINGLE = torch.finfo(torch.float32)
 
@@ -114,6 +117,14 @@ class Energy(nn.Module, ABC):
             (gradient,) = torch.autograd.grad(u.sum(), x)
         return u.detach(), gradient
 
+    def potential_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return U(x), (B,), and its gradient in the system's own unit, as `value_and_gradient` does and counted like it.
+
+        It is what dynamics is made of: forces are the same at every temperature.
+        """
+        u, gradient = self.value_and_gradient(x)
+        return (u, gradient) if self.kT == 1 else (u * self.kT, gradient * self.kT)
+
     def check_values(self, u: Any, x: Tensor) -> Tensor:
         """Return what `potential` returned for x, if it is one number per configuration in single or double precision.
 
@@ -156,6 +167,25 @@ class Energy(nn.Module, ABC):
         other.kT = _temperature(kT)
         return other
 
+    def is_view_of(self, other: Energy) -> bool:
+        """Return whether both are one system, at two temperatures at most: then one evaluation serves both.
+
+        They share the bill, parameters, buffers and parts, as `at` leaves them, and no argument of the constructor was changed
+        since.
+        """
+        if type(self) is not type(other):
+            return False
+        mine, theirs = vars(self), vars(other)
+        arguments = inspect.signature(type(self).__init__).parameters.keys() & (mine.keys() | theirs.keys())
+        names = {"meter", "_parameters", "_buffers", "_modules", *arguments} - {"kT"}
+        return all(mine.get(name) is theirs.get(name) for name in names)
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the parameters and buffers are, and with them walkers; without any, the CPU."""
+        tensor = next(itertools.chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if tensor is None else tensor.device
+
     def get_extra_state(self) -> dict[str, int]:
         return {"n_values": self.meter.values, "n_gradients": self.meter.gradients}
 
@@ -188,6 +218,27 @@ class Energy(nn.Module, ABC):
         Units fit those of the potential: with kJ/mol and nanometres [amu], and time is in picoseconds.
         """
         return None
+
+    def repartitioned_masses(self, hydrogen_mass: float) -> Tensor:
+        """Return (N,) masses with every hydrogen as heavy as asked for, at the cost of the atom it is bonded to.
+
+        Raises:
+            ValueError: a system without hydrogens, or a mass that leaves their neighbours none.
+        """
+        raise ValueError(f"hydrogen_mass is for a Molecule, and {type(self).__name__} has no hydrogens: leave it out.")
+
+    @property
+    def rotatable_bonds(self) -> RotatableBonds | None:
+        """The bonds about which a part of the system turns, for `TorsionMoves`; None: there are no bonds."""
+        return None
+
+    def start_from_torsions(self, walkers: int, rng: torch.Generator) -> Tensor:
+        """Return (walkers, *shape) starts whose backbone torsions are drawn uniformly.
+
+        Raises:
+            ValueError: a system without a backbone.
+        """
+        raise ValueError(f"{type(self).__name__} has no peptide backbone to turn: use start: initial.")
 
     def check_configurations(self, x: Tensor) -> None:
         """Refuse configurations from elsewhere that cannot be of this system (its units, say); here: their shape.

@@ -23,10 +23,12 @@ from lit_bg.molecules.chirality import Chirality
 from lit_bg.molecules.coordinates import read_topology
 from lit_bg.molecules.force_field import remove_forces, unconstrained
 from lit_bg.molecules.geometry import distance
+from lit_bg.molecules.hydrogen_mass import repartitioned_masses
 from lit_bg.molecules.inputs import Inputs, read_molecule
 from lit_bg.molecules.invariance import Term, find_symmetries
 from lit_bg.molecules.rotatable import RotatableBonds, rotatable_bonds
 from lit_bg.molecules.structure import NO_ELEMENT, Structure, bonds_of, harmonic_terms, unbound_parts
+from lit_bg.molecules.torsion_starts import draw_torsions
 from lit_bg.spaces import Particles, Symmetry
 
 R = 8.31446261815324e-3  # gas constant [kJ/mol/K]
@@ -224,11 +226,19 @@ class Molecule(Energy):
         return self.evaluator.energy(x).to(x.dtype)
 
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._by_field(x, self.kT) or super().value_and_gradient(x)
+
+    def potential_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        own = type(self).value_and_gradient is Molecule.value_and_gradient
+        return (self._by_field(x, 1.0) if own else None) or super().potential_and_gradient(x)
+
+    def _by_field(self, x: Tensor, unit: float) -> tuple[Tensor, Tensor] | None:
+        """Energies and gradient in a unit [kJ/mol], counted; None where a subclass or OpenMM evaluates them."""
         own = type(self).potential is Molecule.potential and type(self).forward is Energy.forward
         if self.field is None or not own or x.dtype not in (torch.float32, torch.float64):
-            return super().value_and_gradient(x)
+            return None
         self.space.check(x, self.name)
-        u, gradient = self.field.energy_and_gradient(x, self.kT)
+        u, gradient = self.field.energy_and_gradient(x, unit)
         self.meter.values += len(x)
         self.meter.gradients += len(x)
         return u.to(x.dtype), gradient
@@ -260,6 +270,15 @@ class Molecule(Energy):
     def rotatable_bonds(self) -> RotatableBonds:
         """The single bonds that turn more than a methyl."""
         return rotatable_bonds(self.structure)
+
+    def repartitioned_masses(self, hydrogen_mass: float) -> Tensor:
+        return torch.tensor(repartitioned_masses(self.structure, hydrogen_mass), dtype=torch.float64)
+
+    def start_from_torsions(self, walkers: int, rng: torch.Generator) -> Tensor:
+        """Return (walkers, N, 3) float64 [nm]: the topology file's configuration with its backbone torsions drawn uniformly."""
+        if not self.structure.backbone_torsions:
+            raise ValueError(f"{self.name} has no peptide backbone to turn: use start: initial.")
+        return draw_torsions(self.structure, walkers, rng)
 
     @property
     def temperature(self) -> float:

@@ -146,54 +146,67 @@ def mbar_log_weights(u: Tensor, target: Tensor, counts: Tensor, f: Tensor) -> Te
     return -target.double() - torch.logsumexp(counts[used].double().log()[:, None] + f[used, None] - u[used].double(), 0)
 
 
-def ladder_populations(u: Tensor, beta: Tensor, label: Tensor, states: int) -> tuple[Tensor, Tensor]:
-    r"""Populations of modes at the first of several temperatures from the samples at all of them, with their covariance.
+def ladder_populations(u: Tensor, label: Tensor, states: int) -> tuple[Tensor, Tensor]:
+    r"""Return populations of modes in the first of several states from the samples of all of them, with their covariance.
 
-    A rare mode is less rare where it is warm: the warm rungs say how often it is visited, and the energies how that
-    changes with temperature. Their covariance is that of a jackknife that leaves out one ladder at a time (of fewer than four
-    ladders, one stretch of time of one ladder), so correlation in time and between temperatures is in it. It is widened by
-    Student's factor for so many groups, the geometric mean of those at one and, halved, at two standard errors: how often
-    the errors cover the truth is measured in docs/verdict.md.
+    A rare mode is less rare in another state, where it is warm, say: the samples there say how often it is visited, and the
+    energies how that changes from state to state. Their covariance is that of a jackknife that leaves out one ladder at a time
+    (of fewer than four ladders, one stretch of time of one ladder), so correlation in time and between states is in it. It is
+    widened by Student's factor for so many groups, the geometric mean of those at one and, halved, at two standard errors: how
+    often the errors cover the truth is measured in docs/verdict.md.
 
     Args:
-        u: energies of the frames in units of kT of the first temperature, (T, W, R), frames, ladders, rungs.
-        beta: inverse temperature of the rungs relative to the first, (R,).
-        label: mode of every frame, (T, W, R), integers below `states`.
+        u: reduced energies in all states of the frames of all replicas, (K, T, W, K): states, frames, ladders, replicas, of
+            which replica k was simulated in state k [kT].
+        label: mode of every frame, (T, W, K), integers below `states`.
         states: how many modes there are.
 
     Returns:
         populations (states,) and their covariance (states, states), float64.
 
     Raises:
-        ValueError: too few frames for an error, or rungs that do not overlap.
+        ValueError: shapes that do not fit, too few frames for an error, or states that do not overlap.
 
     References:
         Shirts, Chodera, as for `mbar`.
     """
     from scipy.special import stdtrit
 
-    frames, ladders, rungs = u.shape
+    if u.ndim != 4 or u.shape[1:] != label.shape or u.shape[0] != u.shape[3]:
+        raise ValueError(f"energies (K, T, W, K) and labels (T, W, K) are needed, got {tuple(u.shape)}, {tuple(label.shape)}.")
+    rungs, frames, ladders, _ = u.shape
     blocks = 1 if ladders >= FEWEST_LADDERS else -(-FEWEST_GROUPS // ladders)
     if blocks > frames:
         raise ValueError(f"{frames} frames of {ladders} ladders are too few for an error bar.")
     every = max(1, frames * ladders * rungs // MOST_SAMPLES)
-    u, label, beta = u[::every].double(), label[::every].long(), beta.double()
-    group = torch.arange(len(u))[:, None] * blocks // len(u) * ladders + torch.arange(ladders)  # (T, W)
-    group = group[..., None].expand_as(u).flatten()
-    rung = torch.arange(rungs).expand_as(u).flatten()
-    mean = u.mean((0, 1))
-    f = torch.cat([mean.new_zeros(1), (beta.diff() * (mean[1:] + mean[:-1]) / 2).cumsum(0)])  # thermodynamic integration
-    u, label = u.flatten(), label.flatten()
+    u, label = u[:, ::every].double(), label[::every].long()
+    group = torch.arange(len(label))[:, None] * blocks // len(label) * ladders + torch.arange(ladders)  # (T, W)
+    group = group[..., None].expand_as(label).flatten()
+    rung = torch.arange(rungs).expand_as(label).flatten()
+    u = u - u[..., 0].mean((1, 2))[:, None, None, None]  # large constants of a state cost digits
+    guess = _integrate(u)
+    u, label = u.flatten(1), label.flatten()
 
     def populations(keep: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-        e, counts = u[keep] - mean[0], torch.bincount(rung[keep], minlength=rungs)
-        f = mbar(beta[:, None] * e, counts, f)
-        w = mbar_log_weights(beta[:, None] * e, e, counts, f).softmax(0)
+        own, counts = u[:, keep], torch.bincount(rung[keep], minlength=rungs)
+        f = mbar(own, counts, f)
+        w = mbar_log_weights(own, own[0], counts, f).softmax(0)
         return torch.zeros(states, dtype=torch.float64).index_add_(0, label[keep], w), f
 
-    p, f = populations(torch.ones_like(group, dtype=torch.bool), f - beta * mean[0])
+    p, f = populations(torch.ones_like(group, dtype=torch.bool), guess)
     groups = int(group.max()) + 1
     left = torch.stack([populations(group != g, f)[0] for g in range(groups)])
     left -= left.mean(0)
     widening = float(stdtrit(groups - 1, 0.8413447) * stdtrit(groups - 1, 0.9772499) / 2)  # of the variance
     return p, widening * (groups - 1) / groups * left.T @ left
+
+
+def _integrate(u: Tensor) -> Tensor:
+    r"""First free energies of states, (K,), by the trapezoid of thermodynamic integration between neighbours.
+
+    $f_{k+1} - f_k \approx \frac12 \langle u_{k+1} - u_k \rangle_k + \frac12 \langle u_{k+1} - u_k \rangle_{k+1}$, from
+    u (K, T, W, K).
+    """
+    difference = u.mean((1, 2)).diff(dim=0)  # (K - 1, K): of neighbouring states, in the frames of every replica
+    mean = (difference.diagonal() + difference.diagonal(offset=1)) / 2
+    return torch.cat([mean.new_zeros(1), mean.cumsum(0)])

@@ -17,16 +17,17 @@ import pytest
 import torch
 
 from lit_bg.energies import Molecule
+from lit_bg.kernels import HMC, Langevin
 from lit_bg.rng import stream
-from lit_bg.samplers import HMC, ReplicaExchange
+from lit_bg.simulators import ReplicaExchange, Temperatures
 
 pytest.importorskip("pytest_benchmark")
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 STEPS = 40  # between exchanges
 LADDERS = {
-    "alanine_dipeptide": (["amber96.xml", "implicit/obc1.xml"], {"walkers": 256, "max_temperature": 800.0, "rungs": 4}),
-    "tri_alanine": (["amber99sbildn.xml", "amber99_obc.xml"], {"walkers": 128, "max_temperature": 700.0, "rungs": 5}),
+    "alanine_dipeptide": (["amber96.xml", "implicit/obc1.xml"], (256, Temperatures(800.0, 4, pilot=0))),
+    "tri_alanine": (["amber99sbildn.xml", "amber99_obc.xml"], (128, Temperatures(700.0, 5, pilot=0))),
 }
 
 
@@ -40,32 +41,35 @@ def seconds(function, *arguments):
 def test_replica_exchange(benchmark, name):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    files, ladder = LADDERS[name]
+    files, (walkers, ladder) = LADDERS[name]
     energy = Molecule(str(EXPERIMENTS / f"{name}.pdb"), files)
-    sampler = ReplicaExchange(
-        time_step=0.0025, hydrogen_mass=3.0, burn_in=0.1, pilot=0, torsion_moves=8, start="initial", **ladder
+    simulation = ReplicaExchange(
+        Langevin(time_step=0.0025, steps=STEPS, hydrogen_mass=3.0), ladder, torsion_moves=8, walkers=walkers, start="initial"
     )
-    state = sampler.init(energy, 0, lambda text: None)
-    replicas = len(state["x"])
+    kernel, state = simulation.begin(energy, 0, lambda text: None)
+    replicas = len(state.rows.x)
+    stack, torsions = kernel.stacked(energy, walkers), kernel.kernel.kernels[0]
     energy.field.work = [10**9, 10**9]  # what compiles when it pays does so now
+    now = [state]
     for k in range(3):
-        sampler.advance(energy, state, STEPS, stream(0, "warm up", step=k))
+        now[0], _ = kernel.step(energy, now[0], stream(0, "warm up", step=k))
+    x = now[0].rows.x
 
     def everything(k):
-        sampler.advance(energy, state, STEPS, stream(0, "benchmark", step=k))
+        now[0], _ = kernel.step(energy, now[0], stream(0, "benchmark", step=k))
 
     def forces():
         for _ in range(STEPS):
-            energy.field.energy_and_forces(state["x"])
+            energy.field.energy_and_forces(x)
 
     def noise(k):
         rng = stream(0, "benchmark", step=k)
         for _ in range(STEPS):
-            torch.randn(state["x"].shape, generator=rng)
+            torch.randn(x.shape, generator=rng)
 
     def moves(k):
-        sampler.turn_torsions(energy, state, stream(0, "moves", step=k))
-        sampler.exchange(energy, state, k, stream(0, "exchange", step=k))
+        rows, _ = torsions.step(stack, now[0].rows, stream(0, "moves", step=k))
+        kernel.swap(energy, now[0]._replace(rows=rows), stream(0, "exchange", step=k))
 
     parts = {"all": everything, "forces": lambda k: forces(), "random numbers": noise, "torsions and exchange": moves}
     times = {part: [] for part in parts}
@@ -81,7 +85,7 @@ def test_replica_exchange(benchmark, name):
     )
     benchmark.extra_info |= {**median, "rest": rest, "load": os.getloadavg()}
     benchmark.pedantic(everything, (100,), rounds=3)
-    assert torch.isfinite(energy(state["x"])).all()
+    assert torch.isfinite(energy(now[0].rows.x)).all()
     torch.set_num_threads(threads)
 
 
@@ -91,15 +95,15 @@ def test_hmc(benchmark):
     torch.set_num_threads(1)
     files, _ = LADDERS["alanine_dipeptide"]
     energy = Molecule(str(EXPERIMENTS / "alanine_dipeptide.pdb"), files)
-    sampler = HMC(walkers=1024, step_size=0.001, steps=20, target_acceptance=None, start="initial")
-    state = sampler.init(energy, 0, lambda text: None)
+    kernel = HMC(step_size=0.001, steps=20, target_acceptance=None)
+    state = kernel.init(energy, energy.initial.double().repeat(1024, 1, 1), stream(0, "init"))
     whole, forces = [], []
     for k in range(-2, 9):
         began, calls = time.perf_counter(), energy.n_gradients
-        sampler.move(energy, state, stream(0, "benchmark", step=k % 9))
+        state, _ = kernel.step(energy, state, stream(0, "benchmark", step=k % 9))
         steps = (energy.n_gradients - calls) / 1024
         seconds_of_move = (time.perf_counter() - began) / steps
-        seconds_of_forces = seconds(energy.field.energy_and_forces, state["x"])
+        seconds_of_forces = seconds(energy.field.energy_and_forces, state.x)
         if k >= 0:
             whole.append(1e6 * seconds_of_move / 1024)
             forces.append(1e6 * seconds_of_forces / 1024)
@@ -108,5 +112,5 @@ def test_hmc(benchmark):
         f"\nHMC of alanine dipeptide: {1e6 / a:.0f} steps per second; us per walker and step: all {a:.3f}, forces {b:.3f}, "
         f"{100 * (a - b) / b:.0f} % beside the forces; load {os.getloadavg()[0]:.1f}"
     )
-    benchmark.pedantic(sampler.move, (energy, state, stream(0, "rounds")), rounds=3)
+    benchmark.pedantic(kernel.step, (energy, state, stream(0, "rounds")), rounds=3)
     torch.set_num_threads(threads)

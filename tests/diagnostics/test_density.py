@@ -12,7 +12,7 @@ from lit_bg.diagnostics.density import density_defect
 from lit_bg.energies import DW4, DoubleWell, Molecule
 from lit_bg.generators import ContinuousFlow, CouplingFlow
 from lit_bg.nets import EGNN, KernelField, MLPField
-from lit_bg.spaces import Domain, Vectors
+from lit_bg.spaces import Vectors
 from lit_bg.transforms import InternalCoordinates
 
 

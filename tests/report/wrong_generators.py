@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from lit_bg.samplers.base import Trajectory
 from torch import Tensor, nn
 
 from lit_bg.bases.canonical import Canonical
@@ -19,7 +20,6 @@ from lit_bg.diagnostics.knowledge import Value
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.generators import CouplingFlow, Generator
 from lit_bg.report.assess import Assessment, assess
-from lit_bg.samplers.base import Trajectory
 from lit_bg.spaces import Particles, Vectors
 
 LOG_2PI = math.log(2 * math.pi)

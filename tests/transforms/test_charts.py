@@ -62,7 +62,7 @@ def test_what_data_gave_is_in_the_state_dict():
     ("act", "message"),
     [
         (lambda: Standardize(scale=0), "positive scale, got 0"),
-        (lambda: Standardize().build(Somewhere(*[0] * 6, shape=(2, 3))), "Somewhere has 2 particles in 3 dimensions, of which 3"),
+        (lambda: Standardize().build(Somewhere(*[0] * 6, shape=(2, 3))), "2 particles in 3 dimensions, of which 3"),
         (lambda: Standardize().build(Somewhere(0, 0)).adapt(torch.ones(9, 2)), r"coordinates \[0, 1\] do not vary"),
         (lambda: Standardize().build(Somewhere(0)).adapt(torch.ones(1, 1)), r"\[0\] do not vary over the 1 frames"),
         (lambda: Whitening().build(Somewhere(0, Kind.BOUNDED)), "1 of the 2 of Somewhere are bounded or circular"),

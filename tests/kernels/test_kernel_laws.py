@@ -1,0 +1,453 @@
+"""What holds for every kernel, exported ones without exception; and kernels that are wrong are caught by the same law."""
+
+import copy
+import inspect
+import math
+from typing import NamedTuple
+
+import difluoroethane
+import pytest
+import torch
+from springs import Springs, rng
+
+from lit_bg import kernels
+from lit_bg.energies import DoubleWell, Gaussian, Ising, LennardJonesSolid
+from lit_bg.kernels import (
+    HMC,
+    MALA,
+    Cycle,
+    Exchange,
+    Kernel,
+    Langevin,
+    Metropolis,
+    Mixture,
+    OverdampedLangevin,
+    SpinFlip,
+    State,
+    TorsionMoves,
+)
+from lit_bg.simulators.packing import pack
+
+N = 20_000  # walkers
+SIGMA = 4.0
+
+
+def gaussian(kT=1.0):
+    return Gaussian(3, loc=[1.0, 0.0, -0.5], covariance=[[1.0, 0.6, 0.0], [0.6, 1.0, -0.3], [0.0, -0.3, 0.5]], kT=kT)
+
+
+class Case(NamedTuple):
+    """A kernel, and a system of which independent samples are known."""
+
+    kernel: Kernel
+    energy: object
+    moves: int = 10  # of exact samples
+    long: int = 0  # moves after which a wrong start is forgotten; 0: it never is
+
+
+CASES = {
+    "Metropolis": [
+        lambda: Case(Metropolis(1.5), gaussian(), 10, 150),
+        lambda: Case(Metropolis(1.0), DoubleWell(kT=4.0), 10, 300),
+        lambda: Case(Metropolis(0.5), Springs(), 10, 300),
+    ],
+    "MALA": [
+        lambda: Case(MALA(1.0), gaussian(0.7), 10, 60),
+        lambda: Case(MALA(0.5), DoubleWell(kT=4.0), 10, 400),
+        lambda: Case(MALA(0.4), Springs(), 10, 60),
+    ],
+    "HMC": [
+        lambda: Case(HMC(0.4, 4, None), gaussian(1.5), 10, 30),
+        lambda: Case(HMC(0.35, 4, None), DoubleWell(kT=4.0), 10, 120),
+        lambda: Case(HMC(0.3, 4, None), Springs(), 10, 40),
+    ],
+    "Langevin": [
+        lambda: Case(Langevin(0.4, 4), gaussian(), 10, 30),
+        lambda: Case(Langevin(0.02, 20), DoubleWell(kT=4.0), 5, 120),
+        lambda: Case(Langevin(0.3, 4), Springs(kT=1.3), 10, 60),
+    ],
+    "OverdampedLangevin": [
+        lambda: Case(OverdampedLangevin(0.2, 4), gaussian(), 10, 40),
+        lambda: Case(OverdampedLangevin(0.001, 20), DoubleWell(kT=4.0), 5),
+        lambda: Case(OverdampedLangevin(0.03, 5), Springs(kT=1.3), 10, 100),
+    ],
+    "TorsionMoves": [
+        lambda: Case(TorsionMoves(4), difluoroethane.make(), 5, 15),
+        lambda: Case(Exchange(TorsionMoves(4), [difluoroethane.make().at(4.0)]), difluoroethane.make(), 4),
+    ],
+    "SpinFlip": [
+        lambda: Case(SpinFlip(), Ising(3, kT=2.5), 5, 60),
+        lambda: Case(SpinFlip(), Ising(4, kT=3.0), 3, 40),
+        lambda: Case(SpinFlip(), Potts(), 5, 40),
+    ],
+    "Exchange": [
+        lambda: ladder(Metropolis(1.0), gaussian(), [gaussian().at(kT) for kT in (1.5, 2.5)]),
+        lambda: ladder(Langevin(0.3, 4), gaussian(), [gaussian().at(kT) for kT in (1.5, 2.5)]),
+        lambda: ladder(OverdampedLangevin(0.2, 2), gaussian(), [gaussian().at(2.0)]),
+        lambda: ladder(HMC(0.3, 4, None), DoubleWell(kT=1.0), [DoubleWell(a2=3.0, kT=1.0), DoubleWell(kT=4.0)]),
+        lambda: ladder(Langevin(0.3, 4), gaussian(), [Gaussian(3, scale=1.5), Gaussian(3, scale=1.5).at(2.0)]),
+        lambda: ladder(SpinFlip(), Ising(3, kT=1.5), [Ising(3, coupling=0.8, kT=2.0), Ising(3, kT=4.0)]),
+    ],
+    "Cycle": [
+        lambda: Case(Cycle([Metropolis(1.0), MALA(0.8), Langevin(0.3, 2), HMC(0.3, 3, None)]), gaussian(), 5, 20),
+        lambda: Case(Cycle([OverdampedLangevin(0.05, 2), Metropolis(0.5)]), Springs(), 5, 40),
+    ],
+    "Mixture": [
+        lambda: Case(Mixture([Metropolis(1.5), MALA(0.8), HMC(0.3, 3, None)], [1.0, 2.0, 1.0]), gaussian(), 10, 60),
+        lambda: Case(Mixture([Langevin(0.3, 2), Metropolis(0.5)]), Springs(), 10, 80),
+    ],
+}
+CLASSES = [
+    name
+    for name in kernels.__all__
+    if isinstance(getattr(kernels, name), type)
+    and issubclass(getattr(kernels, name), Kernel)
+    and not inspect.isabstract(getattr(kernels, name))
+]
+PARAMETERS = [pytest.param(make, id=f"{name}-{i}") for name in CLASSES for i, make in enumerate(CASES[name])]
+
+
+def ladder(kernel, energy, others):
+    return Case(Exchange(kernel, others), energy, 6)
+
+
+class Potts(Ising):
+    """Three states on two by two sites, with an energy for every pair of neighbours that are alike."""
+
+    def __init__(self, kT=1.0):
+        super().__init__(2, kT=kT)
+        from lit_bg.spaces import Spins
+
+        self.space = Spins((2, 2), states=3)
+
+    modes = None
+
+    def potential(self, x):
+        return -sum((x == x.roll(1, axis)).to(x).flatten(1).sum(1) for axis in (-1, -2))
+
+    @property
+    def observables(self):
+        return {}
+
+    def exact_samples(self, n, rng):
+        every = torch.cartesian_prod(*[torch.arange(3.0)] * 4).reshape(-1, 2, 2)
+        p = (-self.potential(every) / self.kT).softmax(0)
+        return every[torch.multinomial(p, n, replacement=True, generator=rng)]
+
+
+def samples(energy, n, seed):
+    """Independent samples, (n, *shape) float64."""
+    if hasattr(energy, "structure"):
+        return difluoroethane.torsion_samples(energy, n, rng(seed))
+    return energy.exact_samples(n, rng(seed)).double()
+
+
+def states_of(case):
+    return case.kernel.states(case.energy) if isinstance(case.kernel, Exchange) else [case.energy]
+
+
+def statistics(energy, x):
+    """Numbers of every configuration whose means tell distributions apart, (n,) each, by name."""
+    if hasattr(energy, "structure"):
+        phi = difluoroethane.phi(x)
+        return {"cos": phi.cos(), "sin": phi.sin(), "cos 2": (2 * phi).cos(), "u": energy(x)}
+    flat, u = x.flatten(1).double(), energy(x).double()
+    found = {"u": u, "u^2": u**2, "sum": flat.sum(1), "r^2": flat.square().sum(1), "first two": flat[:, 0] * flat[:, 1]}
+    found |= {f"x{i}": flat[:, i] for i in range(min(3, flat.shape[1]))}
+    found |= {f"x{i}^2": flat[:, i] ** 2 for i in range(min(3, flat.shape[1]))}
+    if energy.modes is not None:
+        found["first mode"] = (energy.modes.label(x) == 0).double()
+    return found
+
+
+def disagreements(case, x, seed=77):
+    """Which means over walkers, (R n, *shape), are not those of independent samples of their states."""
+    found = []
+    energies = states_of(case)
+    for r, (energy, rows) in enumerate(zip(energies, x.double().chunk(len(energies)), strict=True)):
+        mine, theirs = statistics(energy, rows), statistics(energy, samples(energy, len(rows), seed + r))
+        for name, a in mine.items():
+            b = theirs[name]
+            error = math.sqrt((a.var() / len(a) + b.var() / len(b)).item())
+            if not abs((a.mean() - b.mean()).item()) <= SIGMA * error + 1e-6:
+                found.append(f"{name} in state {r}: {a.mean():.4f}, exact {b.mean():.4f} +- {error:.4f}")
+    return found
+
+
+def rows_of(state):
+    return state.rows if hasattr(state, "rows") else state
+
+
+def after(case, moves, n=N, start=None):
+    """Walkers from exact samples (or from one place), and as they are after some moves."""
+    x = torch.cat([samples(energy, n, 10 + r) for r, energy in enumerate(states_of(case))]) if start is None else start
+    random = rng(3)
+    state = case.kernel.init(case.energy, x, random)
+    for _ in range(moves):
+        state, _ = case.kernel.step(case.energy, state, random)
+    return x, state
+
+
+def test_every_exported_kernel_is_under_law():
+    assert set(CASES) == set(CLASSES)
+
+
+@pytest.mark.parametrize("make", PARAMETERS)
+class TestEveryKernel:
+    def test_exact_samples_stay_exact(self, make):
+        case = make()
+        n = 4000 if hasattr(case.energy, "structure") else N
+        x, state = after(case, case.moves, n)
+        rows = rows_of(state)
+        assert (rows.x != x).flatten(1).any(1).double().mean() > 0.2
+        assert disagreements(case, rows.x) == []
+        energies = states_of(case)
+        u = torch.cat([energy(part) for energy, part in zip(energies, rows.x.chunk(len(energies)), strict=True)])
+        torch.testing.assert_close(rows.u.double(), u.double(), rtol=1e-6, atol=1e-6)
+
+    def test_wrong_starts_converge(self, make):
+        case = make()
+        if not case.long:
+            pytest.skip("slow, or has a law of its own")
+        n = 2000
+        start = samples(case.energy, 1, 5).expand(n, *case.energy.space.shape).contiguous()
+        assert disagreements(case, start) != []
+        assert disagreements(case, after(case, case.long, n, start)[1].x) == []
+
+    def test_a_step_leaves_its_input_as_it_is_and_obeys_its_random_numbers(self, make):
+        case = make()
+        _, state = after(case, 1, 50)
+        before = {name: value.clone() for name, value in pack(state).items()}
+        once, info = case.kernel.step(case.energy, state, rng(4))
+        assert all(torch.equal(value, before[name]) for name, value in pack(state).items())
+        again, same = case.kernel.step(case.energy, state, rng(4))
+        other, _ = case.kernel.step(case.energy, state, rng(5))
+        assert all(torch.equal(value, pack(once)[name]) for name, value in pack(again).items())
+        assert torch.equal(info.acceptance, same.acceptance)
+        assert info.acceptance.shape == (50 * len(states_of(case)),)
+        assert ((info.acceptance >= 0) & (info.acceptance <= 1)).all()
+        assert not torch.equal(rows_of(other).x, rows_of(once).x)
+        assert all(not value.requires_grad for value in pack(once).values())
+
+    def test_a_gradient_or_velocity_that_is_passed_on_is_right(self, make):
+        case = make()
+        rows = rows_of(after(case, 3, 50)[1])
+        energies = states_of(case)
+        if rows.gradient is not None:
+            parts = zip(energies, rows.x.chunk(len(energies)), strict=True)
+            expected = torch.cat([energy.value_and_gradient(part)[1] for energy, part in parts])
+            torch.testing.assert_close(rows.gradient, expected.to(rows.gradient), rtol=1e-5, atol=1e-5)
+
+    def test_it_works_inside_of_others(self, make):
+        case = make()
+        if isinstance(case.kernel, Exchange):
+            with pytest.raises(ValueError, match="replicas|Exchange"):
+                Cycle([case.kernel])
+            with pytest.raises(ValueError, match="replicas"):
+                Exchange(case.kernel, [case.energy])
+            return
+        n = 1000 if hasattr(case.energy, "structure") else 4000
+        hot = case.energy.at(1.2 * case.energy.kT)
+        for outer in (Cycle([case.kernel, case.kernel]), Mixture([case.kernel]), Exchange(case.kernel, [hot])):
+            around = case._replace(kernel=outer)
+            outer.check(case.energy)
+            assert disagreements(around, rows_of(after(around, 3, n)[1]).x) == []
+
+    def test_tuning_is_remembered_and_forgotten(self, make):
+        case = make()
+        kernel = copy.deepcopy(case.kernel)
+        _, state = after(case, 0, 50)
+        first = kernel.memory()
+        _, info = kernel.step(case.energy, state, rng(4))
+        kernel.adapt(info)
+        kernel.freeze()
+        other = copy.deepcopy(case.kernel)
+        other.restore(kernel.memory())
+        assert all(torch.equal(value, other.memory()[name]) for name, value in kernel.memory().items())
+        kernel.reset()
+        assert all(torch.equal(value, first[name]) for name, value in kernel.memory().items())
+
+
+class WithoutProposalDensity(MALA):
+    def propose(self, energy, state, rng):
+        new, log_ratio = super().propose(energy, state, rng)
+        return new, torch.zeros_like(log_ratio)
+
+
+class WithoutTest(Metropolis):
+    def propose(self, energy, state, rng):
+        new, log_ratio = super().propose(energy, state, rng)
+        return new, torch.full_like(log_ratio, torch.inf)
+
+
+class WithoutKineticEnergy(HMC):
+    def propose(self, energy, state, rng):
+        new, log_ratio = super().propose(energy, state, rng)
+        return new, torch.zeros_like(log_ratio)
+
+
+class Backwards(Metropolis):
+    """Accepts by the inverse ratio."""
+
+    def propose(self, energy, state, rng):
+        new, _ = super().propose(energy, state, rng)
+        return new, 2 * (new.u - state.u)
+
+
+class OneWay(Metropolis):
+    """Proposes steps to the right only."""
+
+    def propose(self, energy, state, rng):
+        new = self.evaluate(energy, state.x + self._step * energy.space.noise(len(state.x), rng, state.x.dtype).abs())
+        return new, torch.zeros_like(state.u)
+
+
+class TooHot(Langevin):
+    def noises(self, energy, x, steps, rng):
+        return (1.05 * noise for noise in super().noises(energy, x, steps, rng))
+
+
+class EulerMaruyama(OverdampedLangevin):
+    """Every step has a noise of its own instead of the mean of two."""
+
+    def noises(self, energy, x, steps, rng):
+        for noise in super().noises(energy, x, steps, rng):
+            yield math.sqrt(2.0) * noise
+
+    def step(self, energy, state, rng):
+        for _ in range(self.steps):
+            one = copy.copy(self)
+            one.steps = 1
+            state = self.complete(energy, state, rng)
+            state, info = super(EulerMaruyama, one).step(energy, state._replace(noise=torch.zeros_like(state.x)), rng)
+        return state, info
+
+
+class Stale(SpinFlip):
+    """Forgets to take up the energy of what it has accepted."""
+
+    def step(self, energy, state, rng):
+        new, info = super().step(energy, state, rng)
+        return new._replace(u=state.u), info
+
+
+class WrongSign(Exchange):
+    def _swapped_energies(self, stack, x, potential, kT, low):
+        return 2 * potential / kT - super()._swapped_energies(stack, x, potential, kT, low)
+
+
+class ColdVelocities(Exchange):
+    """Leaves the velocities of swapped replicas as they were."""
+
+    def _moved(self, stack, rows, index, u, rng):
+        new = super()._moved(stack, rows, index, u, rng)
+        return new._replace(velocity=rows.velocity[index])
+
+
+class Spoiling(Metropolis):
+    """Passes on the gradient of where a walker was."""
+
+    def step(self, energy, state, rng):
+        new, info = super().step(energy, state, rng)
+        return new._replace(gradient=state.gradient), info
+
+
+class Choosy(Mixture):
+    """Looks at the walkers before it draws: a long step wherever the first coordinate is positive."""
+
+    def step(self, energy, state, rng):
+        (one, info), (two, _) = (kernel.step(energy, state, rng) for kernel in self.kernels)
+        right = (state.x[:, 0] > 1.0)[:, None]
+        return State(torch.where(right, one.x, two.x), torch.where(right[:, 0], one.u, two.u)), info
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(WithoutProposalDensity(1.0), gaussian()),
+        Case(WithoutTest(0.5), gaussian()),
+        Case(WithoutKineticEnergy(0.5, 4, None), gaussian()),
+        Case(Backwards(0.5), gaussian()),
+        Case(OneWay(0.5), gaussian()),
+        Case(TooHot(0.3, 4), gaussian()),
+        Case(EulerMaruyama(0.2, 4), gaussian()),
+        Case(Stale(), Ising(3, kT=2.5)),
+        Case(WrongSign(Metropolis(0.5), [gaussian().at(2.0)]), gaussian()),
+        Case(WrongSign(Metropolis(0.5), [Gaussian(3)]), gaussian()),
+        Case(ColdVelocities(Langevin(0.1, 2), [gaussian().at(2.5)]), gaussian(), 30),
+        Case(Cycle([Spoiling(1.0), MALA(0.8)]), gaussian()),
+        Case(Choosy([Metropolis(2.0), Metropolis(0.2)]), gaussian()),
+    ],
+    ids=lambda case: type(case.kernel).__name__,
+)
+def test_what_is_wrong_is_caught(case):
+    assert disagreements(case, rows_of(after(case, case.moves)[1]).x) != []
+
+
+@pytest.mark.parametrize("fault", ["one-sided angles", "wrong Jacobian"])
+def test_wrong_torsion_moves_are_caught(fault, monkeypatch):
+    right = kernels.torsion_moves.turned
+
+    def one_sided(x, axis, side, angle):
+        return right(x, axis, side, 0.25 * angle)
+
+    def widening(x, axis, side, angle):
+        """Angles to which the torsion is doubled: a map of Jacobian 2."""
+        return right(x, axis, side, difluoroethane.phi(x) + 0.3 * angle)
+
+    monkeypatch.setattr(kernels.torsion_moves, "turned", one_sided if fault == "one-sided angles" else widening)
+    case = Case(TorsionMoves(4), difluoroethane.make(), 6)
+    assert disagreements(case, after(case, case.moves, 4000)[1].x) != []
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("kernel", [Metropolis(), MALA(), HMC(), Langevin(), OverdampedLangevin()], ids=repr)
+    def test_spins_have_no_gradient(self, kernel):
+        with pytest.raises(ValueError, match=r"moves continuous coordinates, and Ising has spins of 2 states .*: use SpinFlip"):
+            kernel.check(Ising(4))
+
+    def test_what_has_no_spins_or_bonds(self):
+        with pytest.raises(ValueError, match=r"SpinFlip moves spins, and DoubleWell has 2 coordinates: use Metropolis"):
+            SpinFlip().check(DoubleWell())
+        with pytest.raises(ValueError, match="DoubleWell has no bond that turns: leave TorsionMoves out"):
+            TorsionMoves().check(DoubleWell())
+
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda: Metropolis(-1.0), "Metropolis needs step_size > 0, got -1.0"),
+            (lambda: MALA(0.1, 1.5), "MALA needs a target_acceptance between 0 and 1, got 1.5"),
+            (lambda: HMC(steps=0), "HMC needs steps >= 1, got 0"),
+            (lambda: Langevin(0.0), "Langevin needs time_step > 0, got 0.0"),
+            (lambda: Langevin(steps=0), "steps > 0, got 0"),
+            (lambda: OverdampedLangevin(friction=-1.0), "friction > 0, got -1.0"),
+            (lambda: Langevin(hydrogen_mass=10.0), "between 1 and 4"),
+            (lambda: TorsionMoves(0), "moves >= 1, got 0"),
+            (lambda: SpinFlip(0), "sweeps >= 1, got 0"),
+            (lambda: Cycle([]), "Cycle needs one kernel"),
+            (lambda: Mixture([MALA()], [1.0, 2.0]), "as many positive weights, got"),
+            (lambda: Exchange(MALA(), []), "at least one state besides"),
+        ],
+    )
+    def test_numbers_out_of_range(self, make, message):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+    def test_states_in_two_spaces(self):
+        with pytest.raises(ValueError, match="must share a space, and Gaussian has 3 coordinates, DoubleWell 2 coordinates"):
+            Exchange(MALA(), [DoubleWell()]).check(gaussian())
+
+    def test_two_ideas_of_a_hydrogen(self):
+        cycle = Cycle([TorsionMoves(2), Langevin(0.001, hydrogen_mass=3.0)])
+        with pytest.raises(ValueError, match="need one hydrogen_mass, got"):
+            cycle.check(difluoroethane.make())
+
+
+def test_translations_of_a_solid_do_not_count():
+    """Kernels keep the centre of mass of particles in a cell where it was, without cutting the cell."""
+    solid = LennardJonesSolid(1, density=0.5, cutoff=0.9)
+    for kernel in (Metropolis(0.05), HMC(0.01, 3, None), Langevin(0.005, 3)):
+        state = kernel.init(solid, solid.initial.double().repeat(5, 1, 1), rng(1))
+        for _ in range(3):
+            state, _ = kernel.step(solid, state, rng(2))
+        assert state.x.mean(1).abs().max() < 1e-6
