@@ -18,6 +18,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from omegaconf import OmegaConf
 
 # Importing a package makes its classes known by their short names in YAML.
+import lit_bg.data
 import lit_bg.energies
 import lit_bg.generators
 import lit_bg.interpolants
@@ -90,7 +91,18 @@ def _public_classes() -> list[type]:
     """The classes a YAML can name without their module."""
     from lit_bg import callbacks
 
-    named = ("energies", "generators", "interpolants", "losses", "nets", "pairings", "samplers", "solvers", "transforms")
+    named = (
+        "data",
+        "energies",
+        "generators",
+        "interpolants",
+        "losses",
+        "nets",
+        "pairings",
+        "samplers",
+        "solvers",
+        "transforms",
+    )
     packages = [*(getattr(lit_bg, name) for name in named), callbacks]
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from lit_bg.energies.condition import Condition, check_context
 from lit_bg.energies.meter import Meter
 from lit_bg.spaces import Domain, Space, Vectors
 
@@ -79,6 +80,7 @@ class Energy(nn.Module, ABC):
     event_shape: tuple[int, ...] = _Shape()  # type: ignore[assignment]
     unit: str = "kT"  # of `potential`
     symmetries: frozenset[Symmetry] = frozenset()  # moves of all particles at once that leave U as it is
+    conditions: tuple[Condition, ...] = ()  # what u depends on besides x
 
     def __init__(self, kT: float = 1.0) -> None:
         super().__init__()
@@ -91,8 +93,11 @@ class Energy(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reduced energy u(x) = U(x) / kT, (B,); counted, because energy calls are the currency of the field."""
+        return self._reduced(x, self.kT)
+
+    def _reduced(self, x: Tensor, kT: float | Tensor) -> Tensor:
         self.space.check(x, type(self).__name__)
-        u = self.check_values(self.potential(x), x) / self.kT
+        u = self.check_values(self.potential(x), x) / kT
         self.meter.values += len(x)
         if u.requires_grad:
             u.register_hook(self._count_gradients)
@@ -151,6 +156,31 @@ class Energy(nn.Module, ABC):
         other = copy.copy(self)
         other.kT = _temperature(kT)
         return other
+
+    @property
+    def default_context(self) -> Tensor | None:
+        """Return the conditions that hold where none are given, (C,) float64; None: this system has none."""
+        return None
+
+    def given(self, context: Tensor | Sequence[float] | None = None) -> Energy:
+        """Return the system under fixed conditions, (C,), by default the usual ones: a view without any, on the same bill.
+
+        What is known exactly it knows under these conditions.
+
+        Raises:
+            ValueError: another number of conditions, or one out of its range.
+        """
+        check_context(self.conditions, None if context is None else torch.as_tensor(context), type(self).__name__)
+        return self
+
+    def conditioned(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return reduced energies with conditions for each row, (B, C), or for all, (C,): (B,) [kT]; counted as any others.
+
+        It does not look whether conditions are in range: that would be a host read in every step of training.
+        """
+        if context is not None:
+            check_context(self.conditions, context, type(self).__name__)
+        return self(x)
 
     def get_extra_state(self) -> dict[str, int]:
         return {"n_values": self.meter.values, "n_gradients": self.meter.gradients}

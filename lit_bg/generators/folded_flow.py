@@ -36,16 +36,20 @@ class FoldedFlow(ContinuousFlow):
     """
 
     def seen(self, energy: Energy) -> Energy:
-        if not isinstance(energy, Molecule):
+        molecule = energy.given()
+        if not isinstance(molecule, Molecule):
             raise ValueError(
-                f"FoldedFlow folds arrangements of molecules, and {type(energy).__name__} is none: use ContinuousFlow."
+                f"FoldedFlow folds arrangements of molecules, and {type(molecule).__name__} is none: use ContinuousFlow."
             )
-        return _Unfolded(energy, Folding(energy.structure))
+        seen = _Unfolded(molecule, Folding(molecule.structure))
+        seen.conditions = energy.conditions
+        return seen
 
     def build(self, energy: Energy) -> Self:
         super().build(energy)
-        assert isinstance(energy, Molecule)  # seen has refused
-        self.folding = Folding(energy.structure)
+        molecule = energy.given()
+        assert isinstance(molecule, Molecule)  # seen has refused
+        self.folding = Folding(molecule.structure)
         for part in (self.field, self.prior):
             lacks = [] if part.exchangeable or not self.folding.free else ["exchanges of equivalent hydrogens"]
             lacks += ["mirror images"] if self.folding.mirrors and "reflection" not in part.symmetries else []

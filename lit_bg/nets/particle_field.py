@@ -35,7 +35,7 @@ class ParticleField(VectorField):
         """
         self.symmetries = (self.symmetries - TRANSLATION) | (energy.symmetries & TRANSLATION)
         self.check_symmetries(energy)
-        self.event_shape = energy.event_shape
+        self.event_shape, self.context = energy.event_shape, len(energy.conditions)
         types = energy.types
         assert types is not None  # check_symmetries has refused
         if self.trapped:
