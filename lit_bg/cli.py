@@ -91,19 +91,8 @@ def _public_classes() -> list[type]:
     """The classes a YAML can name without their module."""
     from lit_bg import callbacks
 
-    named = (
-        "data",
-        "energies",
-        "generators",
-        "interpolants",
-        "losses",
-        "nets",
-        "pairings",
-        "samplers",
-        "solvers",
-        "transforms",
-    )
-    packages = [*(getattr(lit_bg, name) for name in named), callbacks]
+    named = ("energies", "generators", "interpolants", "losses", "nets", "pairings", "samplers", "solvers", "transforms")
+    packages = [*(getattr(lit_bg, name) for name in named), callbacks, lit_bg.data]
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 
 

@@ -65,10 +65,10 @@ class BoltzmannGenerator(LightningModule):
         self.drought = Drought()
         self._size = 1  # proposals of the present step
         if self.generator.context != len(energy.conditions):
+            known = ", ".join(map(str, energy.conditions))
             raise ValueError(
-                f"{type(energy).__name__} has conditions ({', '.join(map(str, energy.conditions))}) and "
-                f"{type(generator).__name__} does not follow them: use a CouplingFlow or a ContinuousFlow, or the energy at one "
-                "temperature."
+                f"{type(energy).__name__} has conditions ({known}) and {type(generator).__name__} does not follow them: use a "
+                "CouplingFlow or a ContinuousFlow, or the energy at one temperature."
             )
         self.loss = loss.build(self.generator, energy)
         self.check_optimizer()

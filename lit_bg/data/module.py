@@ -157,8 +157,8 @@ class Data(LightningDataModule):
         assert self.frames is not None
         if saved["class"] != mine["class"]:
             raise ValueError(
-                f"the checkpoint was trained on frames of {saved['class']}, and data.source is {mine['class']}: give the same, or "
-                "start afresh."
+                f"the checkpoint was trained on frames of {saved['class']}, and this run has {mine['class']}: give the same "
+                "data.source, or start afresh."
             )
         self.frames.load_state_dict(saved["state"])
 

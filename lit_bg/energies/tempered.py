@@ -35,9 +35,8 @@ class Tempered(Energy):
         super().__init__(energy.kT)
         name = type(energy).__name__
         if energy.conditions:
-            raise ValueError(
-                f"{name} has conditions already ({', '.join(map(str, energy.conditions))}): give the system itself."
-            )
+            known = ", ".join(map(str, energy.conditions))
+            raise ValueError(f"{name} has conditions already ({known}): give the system itself.")
         condition = Condition("kT", float(lowest), float(highest), "" if energy.unit == "kT" else energy.unit, log=True)
         if not condition.contains(torch.tensor(energy.kT)):
             raise ValueError(
@@ -47,12 +46,8 @@ class Tempered(Energy):
         self.energy = energy
         self.meter = energy.meter
         self.conditions = (condition,)
-        self.space, self.unit, self.symmetries, self.finds_modes = (
-            energy.space,
-            energy.unit,
-            energy.symmetries,
-            energy.finds_modes,
-        )
+        self.space, self.unit = energy.space, energy.unit
+        self.symmetries, self.finds_modes = energy.symmetries, energy.finds_modes
 
     def potential(self, x: Tensor) -> Tensor:
         return self.energy.potential(x)

@@ -65,8 +65,7 @@ class Proposals:
             NothingFinite: no proposal has a finite energy and density.
         """
         if self._u is None:
-            x, log_q = self._draw()
-            self._u = self._energy.conditioned(x, self._context)
+            self._u = self._energy.conditioned(self.x, self._context)
             # The one host read of a step that asks for energies: whether to go on depends on it.
             bottomless, finite = torch.stack([torch.isneginf(self._u).sum(), self.finite.sum()]).tolist()
             if bottomless:

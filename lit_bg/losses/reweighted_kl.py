@@ -67,7 +67,7 @@ class ReweightedKL(Loss):
 
 
 def truncated(w: Tensor) -> Tensor:
-    r"""Weights (..., n), the largest cut down to a common value so that none has more than $1 / \sqrt n$ of their sum; of sum one.
+    r"""Cut the largest of weights (..., n) down to a common value, so that none has more than $1 / \sqrt n$ of their sum, one.
 
     With the k largest at c and R_k the sum of the others, $c = R_k / (\sqrt n - k)$; k is the smallest for which the next
     weight is below c. Weights that are all zero stay so.

@@ -19,7 +19,8 @@ class WeightedSum(Loss):
     r"""$J = \sum_i w_i J_i$, such as Noe's $w_{ML} J_{ML} + w_{KL} J_{KL} + w_{RC} J_{RC}$.
 
     All terms see the same proposals and frames and share one evaluation of the energy; other random numbers are each term's
-    own. A term whose weight is zero at this step is not evaluated. A batch without one finite energy is left to the terms that learn from data.
+    own. A term whose weight is zero at this step is not evaluated. A batch without one finite energy is left to the terms that
+    learn from data.
 
     Args:
         losses: the terms.
