@@ -98,3 +98,38 @@ def check_context(conditions: Sequence[Condition], context: Tensor | None, whose
         if not bool(condition.contains(value).all()):
             wrong = value[~condition.contains(value)].flatten()[0].item()
             raise ValueError(f"{whose} knows {condition}, and got {condition.name} = {wrong:.6g}: stay in the range.")
+
+
+def describe_context(conditions: Sequence[Condition], values: Sequence[float] | Tensor) -> str:
+    """Name the values of conditions (C,).
+
+    >>> describe_context([Condition("kT", 0.5, 2.0), Condition("field", 0.0, 9.0, "V/nm")], [1.5, 3.0])
+    'kT = 1.5, field = 3 V/nm'
+    """
+    pairs = zip(conditions, values, strict=True)
+    return ", ".join(f"{c.name} = {float(value):.6g}{f' {c.unit}' * bool(c.unit)}" for c, value in pairs)
+
+
+def read_context(conditions: Sequence[Condition], usual: Tensor | None, words: Sequence[str]) -> Tensor | None:
+    """Read conditions from words "name=value", (C,) float64; one that is not named keeps its usual value.
+
+    Raises:
+        ValueError: a word that is none, a name that no condition has, or a value out of range.
+
+    >>> read_context([Condition("kT", 0.5, 2.0), Condition("field", 0.0, 9.0)], torch.tensor([1.0, 0.0]), ["field=3"])
+    tensor([1., 3.], dtype=torch.float64)
+    """
+    if not words:
+        return usual
+    names = [condition.name for condition in conditions]
+    context = None if usual is None else usual.to(torch.float64).clone()
+    for word in words:
+        name, _, text = word.partition("=")
+        if name not in names or context is None:
+            raise ValueError(f"there is no condition '{name}' in '{word}': the run has {', '.join(names) or 'none'}.")
+        try:
+            context[names.index(name)] = float(text)
+        except ValueError:
+            raise ValueError(f"'{word}' names no value: write {name}=<number>.") from None
+    check_context(conditions, context, "the run")
+    return context

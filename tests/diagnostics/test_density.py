@@ -48,7 +48,7 @@ def test_a_shape_with_a_drawn_orientation():
 class Forgetful(CouplingFlow):
     """Leaves its Jacobian out, in `sample` and where asked in `log_prob`."""
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, context=None):
         z, log_p = self.prior.sample(n, rng)
         return self(z)[0], log_p
 
