@@ -113,3 +113,15 @@ def test_flow_matching_asks_for_a_velocity_and_data():
         FlowMatching().build(generator_for("ForwardKL"), ENERGY)
     with pytest.raises(ValueError, match=r"there are no data: set data\.path or data\.source"):
         value_of(FlowMatching(), generator_for("FlowMatching"), ENERGY, 8)
+
+
+@every
+def test_neither_generator_nor_energy_become_its_own(case):
+    generator, loss = generator_for(case), CASES[case]()
+    with pytest.raises(RuntimeError, match="was not built: call build"):
+        _ = loss.generator
+    value(loss, generator)
+    assert loss.generator is generator
+    assert loss.energy is ENERGY
+    assert not list(loss.parameters())
+    assert not loss.state_dict()
