@@ -65,6 +65,8 @@ class Parser(LightningArgumentParser):
         with sentences():
             built = super().instantiate(*args, **kwargs)
         if isinstance(getattr(built, "model", None), BoltzmannGenerator):
+            from lit_bg.callbacks.observer import Observer
+
             settings = built.trainer
             if isinstance(settings.callbacks, Callback):  # Lightning takes one without a list
                 settings.callbacks = [settings.callbacks]
@@ -73,6 +75,9 @@ class Parser(LightningArgumentParser):
             if epochs is not None and epochs >= 0:
                 lengths.append(epochs * built.data.steps_per_epoch)
             built.model.check_optimizer(min(lengths, default=None))
+            for callback in settings.callbacks or []:
+                if isinstance(callback, Observer):
+                    callback.check(built.model.energy)
         return built
 
     def _suggest(self, word: str, classes: bool = False) -> str:

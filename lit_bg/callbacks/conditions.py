@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 
 from lit_bg import estimators
 from lit_bg.callbacks.observer import Observer
+from lit_bg.energies.base import Energy
 from lit_bg.energies.condition import describe_context
 from lit_bg.metrics import Gathered
 from lit_bg.module import BoltzmannGenerator
@@ -29,7 +30,7 @@ class Conditions(Observer):
         samples: proposals for each, over all ranks.
 
     Raises:
-        ValueError: no conditions or no samples; when the run is set up, conditions that the energy does not have or that are
+        ValueError: no conditions or no samples; from `check`, conditions that the energy does not have or that are
             out of range.
     """
 
@@ -39,9 +40,12 @@ class Conditions(Observer):
             raise ValueError(f"Conditions needs one set of conditions or more and samples >= 1, got {conditions}, {samples}.")
         self.conditions, self.samples = conditions, samples
 
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+    def check(self, energy: Energy) -> None:
         for values in self.conditions:
-            pl_module.energy.given(values)
+            energy.given(values)
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        self.check(pl_module.energy)
 
     def conclude(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         if stage != "test":

@@ -14,7 +14,7 @@ from lit_bg.data.dataset import Dataset
 from lit_bg.energies.base import Energy
 from lit_bg.energies.condition import draw_context
 
-CONDITIONS = 16  # sets of conditions in one draw of exact samples: each costs the system a quadrature
+CONDITIONS = 8  # sets of conditions in one draw of exact samples: each costs the system a quadrature
 
 
 class WeightedFrames(NamedTuple):

@@ -56,20 +56,20 @@ class Forgetful(CouplingFlow):
 class Constant(CouplingFlow):
     """Has lost a constant of its norm."""
 
-    def forward(self, z):
-        x, ladj = super().forward(z)
+    def forward(self, z, context=None):
+        x, ladj = super().forward(z, context)
         return x, ladj - 0.2
 
-    def inverse(self, x):
-        z, ladj = super().inverse(x)
+    def inverse(self, x, context=None):
+        z, ladj = super().inverse(x, context)
         return z, ladj + 0.2
 
 
 class Elsewhere(CouplingFlow):
     """Its inverse leads to another place, with the density of that."""
 
-    def inverse(self, x):
-        return super().inverse(x + 0.1)
+    def inverse(self, x, context=None):
+        return super().inverse(x + 0.1, context)
 
 
 @pytest.mark.parametrize("kind", [Forgetful, Constant, Elsewhere])

@@ -38,6 +38,10 @@ MAKE = {
     "ManyWell": [lambda: energies.ManyWell(2), lambda: energies.ManyWell(8, kT=1.5)],
     "Molecule": [lambda: energies.Molecule(str(PDB), forcefield=["amber96.xml", "implicit/obc1.xml"])],
     "MuellerBrown": [lambda: energies.MuellerBrown(), lambda: energies.MuellerBrown(4, kT=2.0)],
+    "Tempered": [
+        lambda: energies.Tempered(energies.DoubleWell(), 0.1, 4.0),
+        lambda: energies.Tempered(energies.DW4(kT=1.5), 0.5, 10.0),
+    ],
     "WolfeQuapp": [lambda: energies.WolfeQuapp(), lambda: energies.WolfeQuapp(3, kT=2.0)],
 }
 CLASSES = [

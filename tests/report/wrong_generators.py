@@ -251,7 +251,7 @@ class ForgetfulFlow(CouplingFlow):
         return self(z)[0], log_p
 
     def log_prob(self, x, context=None):
-        return super().log_prob(x) if self.only_sample else self.prior.log_prob(self.inverse(x)[0])
+        return super().log_prob(x, context) if self.only_sample else self.prior.log_prob(self.inverse(x)[0])
 
 
 class LoosePrior(Prior):
@@ -600,7 +600,7 @@ class HalfBlind(Faulty):
     """`log_prob` knows one of two wells that are proposed."""
 
     def log_prob(self, x, context=None):
-        return torch.where(x[:, 0] > 0, super().log_prob(x), -torch.inf)
+        return torch.where(x[:, 0] > 0, super().log_prob(x, context), -torch.inf)
 
 
 def main() -> None:
