@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 import lit_bg.bases
 
 # Importing a package makes its classes known by their short names in YAML.
+import lit_bg.data
 import lit_bg.energies
 import lit_bg.generators
 import lit_bg.interpolants
@@ -67,6 +68,8 @@ class Parser(LightningArgumentParser):
         with sentences():
             built = super().instantiate(*args, **kwargs)
         if isinstance(getattr(built, "model", None), BoltzmannGenerator):
+            from lit_bg.callbacks.observer import Observer
+
             settings = built.trainer
             if isinstance(settings.callbacks, Callback):  # Lightning takes one without a list
                 settings.callbacks = [settings.callbacks]
@@ -75,6 +78,9 @@ class Parser(LightningArgumentParser):
             if epochs is not None and epochs >= 0:
                 lengths.append(epochs * built.data.steps_per_epoch)
             built.model.check_optimizer(min(lengths, default=None))
+            for callback in settings.callbacks or []:
+                if isinstance(callback, Observer):
+                    callback.check(built.model.energy)
         return built
 
     def _suggest(self, word: str, classes: bool = False) -> str:
@@ -93,7 +99,7 @@ def _public_classes() -> list[type]:
     """The classes a YAML can name without their module."""
     from lit_bg import callbacks
 
-    named = "bases energies generators interpolants kernels losses nets pairings simulators solvers transforms"
+    named = "bases data energies generators interpolants kernels losses nets pairings simulators solvers transforms"
     packages = [*(getattr(lit_bg, name) for name in named.split()), callbacks]
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 

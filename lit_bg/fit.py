@@ -126,6 +126,7 @@ def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None]
     data.prepare(module.energy, needs_data=module.loss.needs_data)
     if checkpoint is not None:
         module.check_checkpoint(checkpoint)
+        data.load_sources(checkpoint.get("sources", {}))
     settings = built.trainer.as_dict()
     settings["callbacks"] = with_observers(settings["callbacks"] or [])
     settings["plugins"] = with_plugins(settings["plugins"] or [])

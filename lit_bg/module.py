@@ -15,7 +15,8 @@ from lit_bg.data.module import Data
 from lit_bg.energies.base import Energy
 from lit_bg.energies.trial import try_energy
 from lit_bg.generators.base import Generator
-from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.base import Loss
+from lit_bg.losses.batch import Batch
 from lit_bg.losses.drought import Drought, NothingFinite
 from lit_bg.optimizer_trial import try_optimizer
 from lit_bg.rng import stream
@@ -56,7 +57,6 @@ class BoltzmannGenerator(LightningModule):
         try_energy(energy)
         self.energy = energy
         self.generator = generator.build(energy)
-        self.loss = loss
         self.averaged: Generator | None = None  # set by the EMA callback
         self.optimizer_from = optimizer
         self.lr_scheduler_from = lr_scheduler
@@ -64,12 +64,13 @@ class BoltzmannGenerator(LightningModule):
         self.loaded_step: int | None = None  # of the checkpoint read last
         self.drought = Drought()
         self._size = 1  # proposals of the present step
-        if self.generator.context:
+        if self.generator.context != len(energy.conditions):
+            known = ", ".join(map(str, energy.conditions))
             raise ValueError(
-                f"{type(generator).__name__} expects {self.generator.context} conditions and training has none to give: leave "
-                "its field's context out."
+                f"{type(energy).__name__} has conditions ({known}) and {type(generator).__name__} does not follow them: use a "
+                "CouplingFlow or a ContinuousFlow, or the energy at one temperature."
             )
-        loss.check(self.generator, energy)
+        self.loss = loss.build(self.generator, energy)
         self.check_optimizer()
 
     @property
@@ -94,8 +95,9 @@ class BoltzmannGenerator(LightningModule):
 
     def setup(self, stage: str) -> None:
         self.data.prepare(self.energy, needs_data=self.loss.needs_data)
-        if stage == "fit" and self.data.train is not None:
-            self.generator.adapt(self.data.train.x.to(self.device))
+        x = self.data.look(stream(self.seed, "look", device=self.device)) if stage == "fit" else None
+        if x is not None:
+            self.generator.adapt(x)
         if stage == "fit" and self.averaged is not None:
             self.averaged.load_state_dict(self.generator.state_dict())
 
@@ -132,9 +134,20 @@ class BoltzmannGenerator(LightningModule):
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         step = self.trainer.fit_loop.epoch_loop.total_batch_idx
         self.loss.at_step(step)
-        x = self.data.train_batch(self.rng("data", step), self.device) if self.loss.needs_data else None
+        source = self.data.frames if self.loss.needs_data else None
         self._size = self.data.local_batch_size
-        drawn = Batch(x, self.data.local_batch_size, differentiable=self.loss.follows_proposals)
+        drawn = Batch(
+            self.generator,
+            self.energy,
+            self._size,
+            None if source is None else source.to(self.device),
+            seed=self.seed,
+            rank=self.global_rank,
+            step=step,
+            device=self.device,
+            differentiable=self.loss.follows_proposals,
+            per_condition=self.loss.per_condition,
+        )
         loss = self._learned(drawn, step)
         parts = {f"train/{name}": value for name, value in self.loss.parts().items()}
         self.log_dict({"train/loss": loss.detach(), **parts}, prog_bar=False, sync_dist=True)
@@ -148,15 +161,15 @@ class BoltzmannGenerator(LightningModule):
         """
         problem: FloatingPointError | None = None
         try:
-            loss = self.loss(self.generator, self.energy, drawn, self.rng("train", step))
+            loss = self.loss(drawn)
         except FloatingPointError as error:
             problem = error
             # Nothing is learned, by every parameter, so that all ranks reduce the same gradients.
             loss = 0.0 * torch.stack([p.sum() for p in self.generator.parameters()]).sum()
         before = self.drought.finite > 0
-        dry = isinstance(problem, NothingFinite)
-        if dry or drawn.finite is not None:
-            self.drought.note(drawn.size, drawn.finite or 0)
+        dry, finite = isinstance(problem, NothingFinite), drawn.proposals.n_finite
+        if dry or finite is not None:
+            self.drought.note(drawn.size, finite or 0)
         wrong, hopeless = problem is not None and not dry, dry and self.drought.hopeless
         ranks = self.trainer.world_size
         if ranks > 1:
@@ -195,9 +208,12 @@ class BoltzmannGenerator(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["model"] = describe(self)
+        checkpoint["sources"] = self.data.save_sources()
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.check_checkpoint(checkpoint)
+        if self.trainer.training:  # the best state, which a test reads, says nothing of how training goes on
+            self.data.load_sources(checkpoint.get("sources", {}))
         self.loaded_step = int(checkpoint["global_step"])
 
     def check_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
 from lit_bg.rng import stream
 from lit_bg.run_folder import RunFolder
-from lit_bg.samples import Samples, draw
+from lit_bg.samples import Samples, draw, usual_context
 
 
 @dataclass
@@ -35,12 +35,15 @@ class Run:
     step: int
 
     @torch.no_grad()
-    def sample(self, n: int, seed: int = 0, batch_size: int = 10_000) -> Samples:
-        """`n` proposals with log q and u; the same seed gives the same samples."""
-        return Samples.cat(list(self.stream(n, seed, batch_size)))
+    def sample(self, n: int, seed: int = 0, batch_size: int = 10_000, context: Tensor | None = None) -> Samples:
+        """`n` proposals with log q and u; the same seed gives the same samples.
+
+        Conditions (C,) are by default those that the run was judged under.
+        """
+        return Samples.cat(list(self.stream(n, seed, batch_size, context)))
 
     @torch.no_grad()
-    def stream(self, n: int, seed: int = 0, batch_size: int = 10_000) -> Iterator[Samples]:
+    def stream(self, n: int, seed: int = 0, batch_size: int = 10_000, context: Tensor | None = None) -> Iterator[Samples]:
         """The same in batches, for more samples than fit into memory."""
         if n < 1:
             raise ValueError(f"the number of samples must be at least 1, got {n}.")
@@ -49,12 +52,12 @@ class Run:
         device = next((p.device for p in self.generator.parameters()), torch.device("cpu"))
         for i, start in enumerate(range(0, n, batch_size)):
             rng = stream(seed, "sample", step=i, device=device)
-            yield draw(self.generator, self.energy, min(batch_size, n - start), rng)
+            yield draw(self.generator, self.energy, min(batch_size, n - start), rng, context)
 
     @torch.no_grad()
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log q(x), (B,) [nats]."""
-        return self.generator.log_prob(x)
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log q(x), (B,) [nats], under conditions (C,) or (B, C), by default those that the run was judged under."""
+        return self.generator.log_prob(x, usual_context(self.generator, self.energy) if context is None else context)
 
 
 def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -29,6 +30,9 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
     parser.add_argument("--batch_size", type=int, default=10_000, help="samples in memory of the model at a time")
+    parser.add_argument(
+        "--context", nargs="+", default=[], metavar="NAME=VALUE", help="conditions, such as kT=0.7; default: the usual ones"
+    )
     parser.add_argument("--checkpoint", default="best", help="best (default) or last")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
     parser.add_argument("--force", action="store_true", help="overwrite files that exist")
@@ -56,6 +60,7 @@ def sample(
     checkpoint: str = "best",
     device: str = "cpu",
     force: bool = False,
+    context: Sequence[str] = (),
 ) -> str:
     """Draw and save; returns a line that says what was written.
 
@@ -66,7 +71,8 @@ def sample(
         FileExistsError: one of the files is there, and `force` is not given.
         FileNotFoundError: there is no such run or checkpoint.
         OSError: the files cannot be written, or do not fit on the disk.
-        ValueError: a number below one, an unknown suffix or device, or structures of something that is not a molecule.
+        ValueError: a number below one, an unknown suffix or device, structures of something that is not a molecule, or
+            conditions that the run does not have or that are out of range.
     """
     files = _files(out)
     _check(run, n, seed, files, batch_size, checkpoint, force)
@@ -74,16 +80,21 @@ def sample(
     import numpy as np
 
     from lit_bg import estimators, load
+    from lit_bg.energies.condition import describe_context, read_context
     from lit_bg.molecules import save_structures, save_topology
     from lit_bg.report.notation import with_error
 
     _check_device(device)
     trained = load(run, checkpoint, device)
-    energy, suffix = trained.energy, Path(out).suffix
+    conditions = read_context(trained.energy.conditions, trained.energy.default_context, context)
+    energy, suffix = trained.energy.given(conditions), Path(out).suffix
     if suffix in STRUCTURES and energy.structure is None:
         raise ValueError(f"'{out}' holds structures and {type(energy).__name__} is no molecule: write .npz.")
-    s = trained.sample(n, seed, batch_size)
+    s = trained.sample(n, seed, batch_size, conditions)
     arrays = {"log_q": s.log_q.cpu().numpy(), "u": s.u.cpu().numpy(), "log_w": s.log_w.cpu().numpy()}
+    under = ""
+    if conditions is not None:
+        arrays["context"], under = conditions.numpy(), f" at {describe_context(trained.energy.conditions, conditions)}"
     try:
         with ExitStack() as stack:  # every file is written before the first gets its name
             temporaries = [stack.enter_context(atomic(file)) for file in files]
@@ -101,7 +112,7 @@ def sample(
     value, deviation = estimators.log_z(s.log_w)
     beside = f" (beside it: {', '.join(file.name for file in files[1:])})" if files[1:] else ""
     return (
-        f"{n} samples in {out}{beside}: ESS {estimators.ess(s.log_w):.3f}, k-hat {estimators.pareto_k(s.log_w):.2f}, "
+        f"{n} samples{under} in {out}{beside}: ESS {estimators.ess(s.log_w):.3f}, k-hat {estimators.pareto_k(s.log_w):.2f}, "
         f"log Z {with_error(value, deviation)}"
     )
 

@@ -49,22 +49,30 @@ class Samples(NamedTuple):
         return cls(*(torch.cat(p) for p in zip(*parts, strict=True)))
 
 
-def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator) -> Samples:
+def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator, context: Tensor | None = None) -> Samples:
     """Draw `n` proposals with their log density and reduced energy: one generation, one energy evaluation.
+
+    Both are given the conditions `context`, (C,) or (n, C), by default the usual ones of the energy, where there are any.
 
     Outside the region that the target covers the energy is +inf, so that the weight is zero.
 
     Raises:
         FloatingPointError: an energy is -inf. A bounded system has none, so it is a bug in the energy.
     """
-    x, log_q = generator.sample(n, rng)
-    samples = Samples(x, log_q, torch.where(energy.in_region(x), energy(x), torch.inf))
+    context = usual_context(generator, energy) if context is None else context
+    x, log_q = generator.sample(n, rng, context)
+    samples = Samples(x, log_q, torch.where(energy.in_region(x), energy.conditioned(x, context), torch.inf))
     if torch.isneginf(samples.u).any():
         raise FloatingPointError(
             f"{type(energy).__name__} gave u = -inf for {int(torch.isneginf(samples.u).sum())} of {n} proposals: "
             "an energy must be bounded from below, so mend the energy (weights cannot repair it)."
         )
     return samples
+
+
+def usual_context(generator: Generator, energy: Energy) -> Tensor | None:
+    """Return the conditions under which a generator is judged where none are given, (C,); None where it follows none."""
+    return energy.default_context if generator.context else None
 
 
 class Evaluation(NamedTuple):
@@ -92,6 +100,8 @@ def evaluate(
 ) -> Evaluation:
     """Draw proposals and look at reference frames: everything that a generator is judged by, detached.
 
+    All of it under the usual conditions of the energy, where there are any: those of the reference frames.
+
     Args:
         generator: it is judged.
         energy: the system it was built for.
@@ -103,17 +113,18 @@ def evaluate(
     Raises:
         FloatingPointError: an energy is -inf.
     """
+    context = usual_context(generator, energy)
     with torch.no_grad():
-        proposals = draw(generator, energy, n, rng)
+        proposals = draw(generator, energy, n, rng, context)
         evaluation = Evaluation(proposals, field_evaluations=generator.evaluations)  # before `log_prob` counts its own
         if not generator.has_log_prob:
             return evaluation
         if twice:
             few = FEW_THROUGH_A_SOLVER if generator.evaluations is not None else FEW
             pick = torch.linspace(0, n - 1, min(n, few), device=proposals.x.device).long()
-            again = generator.log_prob(proposals.x[pick])
+            again = generator.log_prob(proposals.x[pick], context)
             evaluation = evaluation._replace(densities=torch.stack([proposals.log_q[pick], again], -1).double())
         if held is None:
             return evaluation
-        reference = Samples(held.x, generator.log_prob(held.x), held.u)
+        reference = Samples(held.x, generator.log_prob(held.x, context), held.u)
     return evaluation._replace(reference=reference, frame=held.frame, walker=held.walker)

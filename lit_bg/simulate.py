@@ -51,7 +51,7 @@ def _simulate(args: list[str]) -> None:
     if config.data.path is None:
         complain("data.path is not set: it names the file to write.")
     try:
-        energy, simulator = build(Energy, config.model.energy), build(Simulator, config.simulate)
+        energy, simulator = build(Energy, config.model.energy).given(), build(Simulator, config.simulate)
         if torch.cuda.is_available() and config.trainer.accelerator in ("auto", "gpu", "cuda"):
             energy = energy.to("cuda")  # walkers live where the energy has its tensors
         signals.set_mode("raise")

@@ -10,13 +10,14 @@ import pytest
 import small_experiment as experiment
 import torch
 import yaml
+from given_frames import value_of
 from lightning.pytorch import Callback
 
 from lit_bg import fit
 from lit_bg.energies import DoubleWell, Energy
 from lit_bg.energies.trial import try_energy
 from lit_bg.generators import CouplingFlow
-from lit_bg.losses import Batch, ForwardKL, ReactionCoordinate, ReverseKL, WeightedSum
+from lit_bg.losses import ForwardKL, ReactionCoordinate, ReverseKL, WeightedSum
 from lit_bg.losses.drought import Drought, NothingFinite
 from lit_bg.optimizer_trial import try_optimizer
 from lit_bg.spaces import Particles, Vectors
@@ -132,8 +133,8 @@ class TestEnergiesOfAUser:
         energy = Returns("no gradient")
         try_energy(energy)
         with pytest.raises(ValueError, match=r"Returns.potential loses it .*ReweightedKL"):
-            ReverseKL().check(DummyGenerator(), energy)
-        ReverseKL().check(DummyGenerator(), Returns("double"))
+            ReverseKL().build(DummyGenerator(), energy)
+        ReverseKL().build(DummyGenerator(), Returns("double"))
 
     @pytest.mark.parametrize(
         ("cls", "said"),
@@ -234,7 +235,7 @@ class TestNothingFinite:
             for p in flow.parameters():
                 p.fill_(torch.nan)
         with pytest.raises(NothingFinite, match="none of 8 proposals has a finite configuration: CouplingFlow has diverged"):
-            ReverseKL()(flow, DoubleWell(), Batch(None, 8), torch.Generator().manual_seed(0))
+            value_of(ReverseKL(), flow, DoubleWell(), 8)
 
     @pytest.mark.parametrize(
         "loss", [ReactionCoordinate("x1"), WeightedSum([ReactionCoordinate("x1"), ReverseKL()], [1.0, 1.0])]
@@ -247,7 +248,7 @@ class TestNothingFinite:
                 p.fill_(torch.nan)
         loss = ReactionCoordinate("x1", estimate=estimate) if isinstance(loss, ReactionCoordinate) else loss
         with pytest.raises(NothingFinite, match="diverged"):
-            loss(flow, DoubleWell(), Batch(None, 8), torch.Generator().manual_seed(0))
+            value_of(loss, flow, DoubleWell(), 8)
 
     @pytest.mark.parametrize("lr", [1e5, 1e6])
     def test_a_loss_that_explodes_is_told(self, lr):
@@ -261,16 +262,16 @@ class TestNothingFinite:
         assert "lower the learning rate" in said
 
     def test_data_teach_where_no_proposal_has_an_energy(self):
-        energy, rng = NaNs(), torch.Generator().manual_seed(0)
-        data = DoubleWell().exact_samples(20, rng)
+        energy = NaNs()
+        data = DoubleWell().exact_samples(20, torch.Generator().manual_seed(0))
         flow = CouplingFlow(blocks=1, hidden=(8,)).build(DoubleWell())
         both = WeightedSum([ForwardKL(), ReverseKL()], [1.0, 0.5])
-        loss = both(flow, energy, Batch(data, 8), rng)
-        torch.testing.assert_close(loss, ForwardKL()(flow, energy, Batch(data, 8), rng))
+        loss = value_of(both, flow, energy, 8, data)
+        torch.testing.assert_close(loss, value_of(ForwardKL(), flow, energy, 8, data))
         assert both.parts()["ReverseKL"].isnan()
         assert both.parts()["ReverseKL_dropped"] == 8
         with pytest.raises(NothingFinite):  # a coordinate is no substitute
-            WeightedSum([ReactionCoordinate("x1"), ReverseKL()], [1.0, 0.5])(flow, energy, Batch(None, 8), rng)
+            value_of(WeightedSum([ReactionCoordinate("x1"), ReverseKL()], [1.0, 0.5]), flow, energy, 8)
 
 
 class TestDrought:

@@ -24,9 +24,9 @@ class TestExperiment:
         config = CLI(["-c", str(path)]).config
         energy = build(Energy, config.model.energy)
         generator = build(Generator, config.model.generator).build(energy)
-        build(Loss, config.model.loss).check(generator, energy)
+        build(Loss, config.model.loss).build(generator, energy)
         if config.simulate is not None:
-            build(Simulator, config.simulate).check(energy)
+            build(Simulator, config.simulate).check(energy.given())
             assert config.data.path == f"data/{path.stem}.npz"
 
     def test_its_header_says_how_it_went(self, path):

@@ -1,6 +1,7 @@
 """Who watches while it trains: callbacks that turn evaluations into numbers, pictures and a verdict."""
 
 from lit_bg.callbacks.checkpoints import Checkpoints
+from lit_bg.callbacks.conditions import Conditions
 from lit_bg.callbacks.diagnose import Diagnose
 from lit_bg.callbacks.ema import EMA
 from lit_bg.callbacks.figures import Figures
@@ -14,6 +15,7 @@ from lit_bg.callbacks.structures import Structures
 __all__ = [
     "EMA",
     "Checkpoints",
+    "Conditions",
     "Diagnose",
     "Figures",
     "NonFiniteGuard",

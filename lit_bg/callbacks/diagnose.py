@@ -22,7 +22,7 @@ from lit_bg.module import BoltzmannGenerator
 from lit_bg.report.summary import summarise
 from lit_bg.report.verdict import judge
 from lit_bg.rng import stream
-from lit_bg.samples import Evaluation, Samples
+from lit_bg.samples import Evaluation, Samples, usual_context
 
 ESTIMATED = 100  # proposals of a batch whose log q is estimated again, where it is an estimate
 
@@ -90,7 +90,8 @@ class Diagnose(Observer):
             self._frames.update(log_q=reference.log_q, u=reference.u, frame=evaluation.frame, walker=evaluation.walker)
         if evaluation.field_evaluations is not None:
             self.field_evaluations.update(evaluation.field_evaluations, weight=len(proposals.x))
-        variance = module.proposer.log_prob_variance(proposals.x[proposals.finite][:ESTIMATED], self._rng)
+        few, context = proposals.x[proposals.finite][:ESTIMATED], usual_context(module.proposer, module.energy)
+        variance = module.proposer.log_prob_variance(few, self._rng, context)
         if variance is not None:
             self.log_q_variance.update(variance)
 

@@ -47,8 +47,12 @@ class NonFiniteGuard(Callback):
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        loss_bad = self._loss_is_finite is not None and not bool(self._loss_is_finite)
-        grad_bad = bool(grads) and not bool(torch.isfinite(torch.stack(torch._foreach_norm(grads, torch.inf))).all())
+        fine = [] if self._loss_is_finite is None else [self._loss_is_finite]
+        if grads:
+            fine.append(torch.isfinite(torch.stack(torch._foreach_norm(grads, torch.inf))).all())
+        read = torch.stack(fine).tolist() if fine else []  # one host read a step: whether to step depends on it
+        loss_bad = self._loss_is_finite is not None and not read[0]
+        grad_bad = bool(grads) and not read[-1]
         self._loss_is_finite = None
         # The gradients are the same on all ranks, a loss is not.
         if trainer.strategy.reduce_boolean_decision(loss_bad or grad_bad, all=False):

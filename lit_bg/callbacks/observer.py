@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
+from lit_bg.energies.base import Energy
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.samples import Evaluation
 
@@ -23,6 +24,13 @@ class Observer(Callback):
 
     def __init__(self) -> None:
         self.summary: dict[str, Any] = {}
+
+    def check(self, energy: Energy) -> None:
+        """Refuse what this system cannot be asked, before a run begins; by default nothing.
+
+        Raises:
+            ValueError: what does not fit, with the way out.
+        """
 
     def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         """Forget the last evaluation."""

@@ -39,7 +39,7 @@ class Structures(Observer):
 
     def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         self._best = {}
-        self._wanted = stage == "test" and module.energy.structure is not None
+        self._wanted = stage == "test" and module.energy.given().structure is not None
 
     def observe(self, trainer: Trainer, module: BoltzmannGenerator, evaluation: Evaluation) -> None:
         if self._wanted:
@@ -57,7 +57,7 @@ class Structures(Observer):
             return
         from lit_bg.molecules import pdb_text, save_structures
 
-        energy: Any = module.energy
+        energy: Any = module.energy.given()
         media = {}
         for kind, samples in best.items():
             if len(samples.x) == 0:

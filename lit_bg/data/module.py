@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -12,8 +14,11 @@ from torch.utils.data import DataLoader
 
 from lit_bg.config_numbers import memory
 from lit_bg.data.dataset import Dataset
+from lit_bg.data.sources import ReferenceData, Source
 from lit_bg.energies.base import Energy
 from lit_bg.samples import Frames
+
+LOOK = 10_000  # frames of a source that a generator takes its units from
 
 
 @dataclass
@@ -56,6 +61,7 @@ class Data(LightningDataModule):
         held_out: fraction of walkers (or of the time, for few walkers) kept from training.
         force: use data that failed its own checks.
         log_Z: an independent log Z with its error and source, for systems whose exact one is not known.
+        source: where training frames come from; by default the reference data.
 
     Raises:
         ValueError: a size that is not positive, a loss that needs data without data, or data that do not fit.
@@ -72,6 +78,7 @@ class Data(LightningDataModule):
         held_out: float = 0.1,
         force: bool = False,
         log_Z: IndependentLogZ | None = None,
+        source: Source | None = None,
     ) -> None:
         super().__init__()
         sizes = {
@@ -94,24 +101,66 @@ class Data(LightningDataModule):
         self.held_out = held_out
         self.force = force
         self.log_Z = log_Z
+        self.source = source
         self.dataset: Dataset | None = None  # all of it
         self.train: Dataset | None = None
         self.held: Dataset | None = None
+        self._energy: Energy | None = None  # of `prepare`
+        self._reference: ReferenceData | None = None
 
     def prepare(self, energy: Energy, needs_data: bool = False) -> None:
         """Read, check and split the data; called before anything expensive, again harmlessly."""
-        if self.dataset is not None:
+        if self.dataset is not None or self._energy is not None:
             return
         self._check_memory(energy)
+        if self.source is not None:
+            self.source.build(energy)
         if self.path is None:
-            if needs_data:
+            if needs_data and self.source is None:
                 raise ValueError(
                     "the loss needs data and data.path is not set: make some with `python -m lit_bg.simulate -c <this yaml>` "
                     "after setting data.path, or train from the energy alone (ReverseKL)."
                 )
+        else:
+            self.dataset = Dataset.load(self.path, energy.given(), force=self.force)
+            self.train, self.held = self.dataset.split(self.held_out)
+        self._energy = energy
+
+    @property
+    def frames(self) -> Source | None:
+        """Where training frames come from; None: nowhere."""
+        if self.source is not None or self.train is None:
+            return self.source
+        if self._reference is None:
+            self._reference = ReferenceData(self.train, None if self._energy is None else self._energy.default_context)
+        return self._reference
+
+    def look(self, rng: torch.Generator) -> Tensor | None:
+        """Return frames from which a generator takes location and scale, on the device of `rng`; None without any."""
+        if self.source is not None:
+            return self.source.to(rng.device).draw(LOOK, rng).x
+        return None if self.train is None else self.train.x.to(rng.device)
+
+    def save_sources(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold of the source of training frames."""
+        return {} if self.frames is None else {"class": type(self.frames).__name__, "state": self.frames.state_dict()}
+
+    def load_sources(self, saved: Mapping[str, Any]) -> None:
+        """Take what `save_sources` returned.
+
+        Raises:
+            ValueError: it is of another source, or of other data.
+        """
+        mine = self.save_sources()
+        if not saved or not mine:
             return
-        self.dataset = Dataset.load(self.path, energy, force=self.force)
-        self.train, self.held = self.dataset.split(self.held_out)
+        assert self.frames is not None
+        if saved["class"] != mine["class"]:
+            raise ValueError(
+                f"the checkpoint was trained on frames of {saved['class']}, and this run has {mine['class']}: give the same "
+                "data.source, or start afresh."
+            )
+        self.frames.load_state_dict(saved["state"])
 
     def _check_memory(self, energy: Energy) -> None:
         """Refuse sizes of which not even the configurations fit into the memory of this machine.
@@ -148,14 +197,6 @@ class Data(LightningDataModule):
     @property
     def local_batch_size(self) -> int:
         return max(1, self._share(self.batch_size))
-
-    def train_batch(self, rng: torch.Generator, device: torch.device) -> Tensor:
-        """Frames of one training step."""
-        if self.train is None:
-            raise ValueError("no training data: set data.path.")
-        if self.train.x.device != device:
-            self.train.x = self.train.x.to(device)  # once: the data set is small against any model's activations
-        return self.train.batch(self.local_batch_size, rng)
 
     def chunks(self, stage: str) -> list[int]:
         """Sizes of this rank's evaluation batches; equally many on all ranks, so that collective calls match."""

@@ -16,6 +16,7 @@ from lit_bg.generators.base import Generator
 from lit_bg.generators.continuous_flow import ContinuousFlow
 from lit_bg.generators.folded_flow import FoldedFlow
 from lit_bg.generators.transport import Transport
+from lit_bg.samples import usual_context
 from lit_bg.spaces import Particles
 
 MOST_COORDINATES = 250
@@ -71,17 +72,18 @@ def density_defect(generator: Generator, energy: Energy, rng: torch.Generator, s
 
 def _differences(own: Transport | ContinuousFlow, energy: Energy, rng: torch.Generator, samples: int) -> Tensor | None:
     """log q minus what it should be, of every sample; None where it would take too long."""
+    context = usual_context(own, energy)
     with torch.no_grad():
-        x, log_q = own.sample(samples, rng)
+        x, log_q = own.sample(samples, rng, context)
         finite = torch.isfinite(log_q) & torch.isfinite(x).flatten(1).all(1)
         x, log_q = x[finite], log_q[finite]
         if len(x) == 0:
             return None
-        z = own.inverse(x)[0]
+        z = own.inverse(x, context)[0]
         log_p = own.prior.log_prob(z)
     if isinstance(own, FoldedFlow):
         log_q = log_q - own.folding.log_order  # q is the same in every copy of a sample
-    found = _jacobian(own, z)
+    found = _jacobian(own, z, context)
     if found is None:
         return None
     image, jacobian = found
@@ -100,12 +102,12 @@ def _differences(own: Transport | ContinuousFlow, energy: Energy, rng: torch.Gen
     return torch.where(back < 1e-3, log_q - expected, torch.inf).nan_to_num(torch.inf, torch.inf, torch.inf)
 
 
-def _jacobian(own: Transport | ContinuousFlow, z: Tensor) -> tuple[Tensor, Tensor] | None:
+def _jacobian(own: Transport | ContinuousFlow, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor] | None:
     """The image of z, and d x / d z of flat configurations, (B, D_x, D_z)."""
     fastest = math.inf  # of all rows so far: a busy machine must not decide what can be said of log Z
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        x, _ = own(z)
+        x, _ = own(z, context)
         flat, rows = x.flatten(1), []
         for k in range(flat.shape[1]):
             began = time.monotonic()

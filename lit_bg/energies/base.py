@@ -6,14 +6,15 @@ import copy
 import inspect
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from lit_bg.energies.condition import Condition, check_context
 from lit_bg.energies.meter import Meter
-from lit_bg.spaces import Domain, Space, Symmetry, Vectors
+from lit_bg.spaces import Space, Symmetry, Vectors
 
 if TYPE_CHECKING:
     from lit_bg.molecules.rotatable import RotatableBonds
@@ -85,6 +86,7 @@ class Energy(nn.Module, ABC):
     unit: str = "kT"  # of `potential`
     structure: Structure | None = None  # of a molecule: its atoms, bonds and starting positions
     symmetries: frozenset[Symmetry] = frozenset()  # moves of all particles at once that leave U as it is
+    conditions: tuple[Condition, ...] = ()  # what u depends on besides x
 
     def __init__(self, kT: float = 1.0) -> None:
         super().__init__()
@@ -98,8 +100,11 @@ class Energy(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reduced energy u(x) = U(x) / kT, (B,); counted, because energy calls are the currency of the field."""
+        return self._reduced(x, self.kT)
+
+    def _reduced(self, x: Tensor, kT: float | Tensor) -> Tensor:
         self.space.check(x, type(self).__name__)
-        u = self.check_values(self.potential(x), x) / self.kT
+        u = self.check_values(self.potential(x), x) / kT
         self.meter.values += len(x)
         if u.requires_grad:
             u.register_hook(self._count_gradients)
@@ -186,6 +191,31 @@ class Energy(nn.Module, ABC):
         tensor = next(itertools.chain(self.parameters(), self.buffers()), None)
         return torch.device("cpu") if tensor is None else tensor.device
 
+    @property
+    def default_context(self) -> Tensor | None:
+        """Return the conditions that hold where none are given, (C,) float64; None: this system has none."""
+        return None
+
+    def given(self, context: Tensor | Sequence[float] | None = None) -> Energy:
+        """Return the system under fixed conditions, (C,), by default the usual ones: a view without any, on the same bill.
+
+        What is known exactly it knows under these conditions.
+
+        Raises:
+            ValueError: another number of conditions, or one out of its range.
+        """
+        check_context(self.conditions, None if context is None else torch.as_tensor(context), type(self).__name__)
+        return self
+
+    def conditioned(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return reduced energies with conditions for each row, (B, C), or for all, (C,): (B,) [kT]; counted as any others.
+
+        It does not look whether conditions are in range: that would be a host read in every step of training.
+        """
+        if context is not None:
+            check_context(self.conditions, context, type(self).__name__)
+        return self(x)
+
     def get_extra_state(self) -> dict[str, int]:
         return {"n_values": self.meter.values, "n_gradients": self.meter.gradients}
 
@@ -198,18 +228,6 @@ class Energy(nn.Module, ABC):
     def dim(self) -> int:
         """Return the number of coordinates."""
         return self.space.dim
-
-    @property
-    def degrees_of_freedom(self) -> int:
-        return self.space.dof
-
-    @property
-    def translation_invariant(self) -> bool:
-        return self.space.centred
-
-    @property
-    def types(self) -> Tensor | None:
-        return None if self.space.types is None else torch.tensor(self.space.types)
 
     @property
     def masses(self) -> Tensor | None:
@@ -262,10 +280,6 @@ class Energy(nn.Module, ABC):
         A key is a phrase that ends the sentence "3 of 100 frames have ...", such as "a bond longer than 0.4 nm".
         """
         return {}
-
-    @property
-    def domain(self) -> Domain:
-        return self.space.domain
 
     @property
     def box(self) -> Tensor | None:

@@ -29,6 +29,9 @@ def try_energy(energy: Energy) -> None:
             returns something else than one number per configuration; the message names the class and the fault.
         ValueError: a kT that is out of all proportion to the energy.
     """
+    if energy.conditions:
+        try_energy(energy.given())
+        return
     name = type(energy).__name__
     if "kT" not in vars(energy):
         raise TypeError(f"{name} does not call the constructor of Energy: begin its __init__ with super().__init__(kT).")
@@ -44,6 +47,8 @@ def try_energy(energy: Energy) -> None:
 
 def loses_gradient(energy: Energy) -> bool:
     """Return whether energies from elsewhere depend on x and know no gradient: computed by numpy, or detached."""
+    if energy.conditions:
+        return loses_gradient(energy.given())
     if type(energy).__module__.startswith("lit_bg."):
         return False
     u = _potential(energy, _configurations(energy, noise=True).requires_grad_())

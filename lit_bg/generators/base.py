@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_bg.energies.base import Energy
+from lit_bg.energies.condition import Condition, check_context
 
 
 class Generator(nn.Module, ABC):
@@ -20,9 +21,13 @@ class Generator(nn.Module, ABC):
 
     A generator is described by its constructor and gets its shapes from `build(energy)`; anything it
     takes from data (`adapt`) is kept in buffers, so a checkpoint is complete without the data.
+
+    Where the energy has conditions (a temperature, say), every density is one given them: `context`, (C,) for all samples or
+    (B, C). A generator that can follow them sets `conditions` in `build`, from the energy.
     """
 
     event_shape: tuple[int, ...]
+    conditions: tuple[Condition, ...] = ()  # that it follows, taken from the energy
     evaluations: int | None = None  # of its vector field per sample in the last pass, for generators that have one
 
     @abstractmethod
@@ -37,10 +42,10 @@ class Generator(nn.Module, ABC):
         """Take location and scale from training data, (B, *event_shape), before training. By default nothing."""
 
     @abstractmethod
-    def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`n` configurations `(n, *event_shape)` and their log q `(n,)` in one pass, differentiable in the parameters."""
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """log q(x), (B,) [nats].
 
         Raises:
@@ -55,14 +60,37 @@ class Generator(nn.Module, ABC):
         """Whether log q is exact (to the accuracy of its arithmetic) and not a random estimate."""
         return True
 
-    def log_prob_variance(self, x: Tensor, rng: torch.Generator) -> Tensor | None:
+    def log_prob_variance(self, x: Tensor, rng: torch.Generator, context: Tensor | None = None) -> Tensor | None:
         """Where log q is a random estimate, its variance at x, (B,), itself estimated from two; None where it is exact."""
         return None
 
     @property
     def context(self) -> int:
         """Number of conditions (temperature, say) that `sample` and `log_prob` need as `context`."""
-        return 0
+        return len(self.conditions)
+
+    def scaled(self, context: Tensor | None, like: Tensor) -> Tensor | None:
+        """Return conditions as networks see them, (B, C) in [-1, 1], for samples (B, ...); None where there are none.
+
+        Whether they are in range is looked at where that costs no host read: on a CPU, and of one set for all samples. A row
+        of its own elsewhere that is out of range gives NaN, a proposal without weight.
+
+        Raises:
+            ValueError: another number of conditions than the energy has, or one out of its range.
+        """
+        far = context is not None and context.ndim == 2 and context.device.type != "cpu"
+        if not far:
+            check_context(self.conditions, context, type(self).__name__)
+        if context is None:
+            return None
+        if context.ndim == 2 and len(context) != len(like):
+            raise ValueError(f"{len(like)} samples need as many rows of conditions, got {len(context)}.")
+        columns = []
+        for k, condition in enumerate(self.conditions):
+            value = context[..., k]
+            column = condition.scale(value)
+            columns.append(torch.where(condition.contains(value), column, torch.nan) if far else column)
+        return torch.stack(columns, -1).to(like).expand(len(like), len(columns))
 
     @property
     def has_log_prob(self) -> bool:

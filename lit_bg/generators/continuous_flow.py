@@ -24,7 +24,7 @@ class ContinuousFlow(FieldGenerator, Transport):
     $\frac{d}{dt} \log q = -\nabla \cdot v$, with coordinates y in `Units` of the data. On translation-invariant systems
     neither base nor field moves the centre of mass, and density and divergence are those of the centre-of-mass-free subspace.
 
-    A field that expects conditions (temperature, say) gets them as `context`, (C,) for all samples or (B, C), in every method.
+    The field gets the conditions of the energy (temperature, say), scaled to [-1, 1].
 
     The map of a finite number of steps is not quite the flow whose density is written down; weights are as good as log q,
     so check that more steps change nothing that matters. Maximum likelihood through few steps makes it matter: it finds
@@ -74,7 +74,7 @@ class ContinuousFlow(FieldGenerator, Transport):
         self, y: Tensor, start: float, end: float, noise: Tensor | None, context: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """y at the end and the integral of the divergence on the way."""
-        conditions = self.field.conditions_of(y, context)
+        conditions = self.scaled(context, y)
         evaluations = 0
 
         def rate(t: Tensor, state: State) -> State:
@@ -112,9 +112,9 @@ class ContinuousFlow(FieldGenerator, Transport):
         z, ladj = self.inverse(x, context)
         return self.prior.log_prob(z) + ladj
 
-    def log_prob_variance(self, x: Tensor, rng: torch.Generator) -> Tensor | None:
+    def log_prob_variance(self, x: Tensor, rng: torch.Generator, context: Tensor | None = None) -> Tensor | None:
         if self.exact_density:
             return None
         y = self.units.inward(x)
-        first, second = (self._integrate(y, 1.0, 0.0, self._noise(y, rng), None)[1] for _ in range(2))
+        first, second = (self._integrate(y, 1.0, 0.0, self._noise(y, rng), context)[1] for _ in range(2))
         return 0.5 * (first - second).square()

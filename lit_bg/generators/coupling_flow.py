@@ -14,7 +14,7 @@ from lit_bg.bases.through_chart import ThroughChart
 from lit_bg.energies.base import Energy
 from lit_bg.generators.transport import Transport
 from lit_bg.transforms.affine import Affine
-from lit_bg.transforms.base import Chart, Transform
+from lit_bg.transforms.base import Chart, Layer
 from lit_bg.transforms.chain import Chain
 from lit_bg.transforms.compiled import pull, push
 from lit_bg.transforms.conditional import ConditionalMap
@@ -31,7 +31,8 @@ class CouplingFlow(Transport):
 
     One block is two layers: the coordinates are split at random into halves, each half is moved once as
     the other says, so a block moves every coordinate once. The flow starts as the prior seen through the
-    chart. A system of one coordinate has nothing to depend on; its blocks are free elementwise maps.
+    chart. A system of one coordinate has nothing to depend on; its blocks are free elementwise maps. Conditions of the energy
+    are further inputs of every network.
 
     Args:
         blocks: number of blocks.
@@ -82,9 +83,10 @@ class CouplingFlow(Transport):
     def build(self, energy: Energy) -> Self:
         if self.coordinates is None:
             self.coordinates = Standardize() if energy.space.cell is None else PeriodicCell()
-        chart = self.coordinates.build(energy)
-        self.event_shape = energy.space.shape
-        self.prior.build(energy, chart.space)
+        usual = energy.given()  # the system itself, at the conditions that hold where none are given
+        chart = self.coordinates.build(usual)
+        self.event_shape, self.conditions = energy.space.shape, energy.conditions
+        self.prior.build(usual, chart.space)
         if self.prior.space != chart.space:  # a density of configurations
             self.prior = ThroughChart(self.prior, chart)
         self.stack = Chain(self._layers(chart.domain.kinds))
@@ -99,10 +101,10 @@ class CouplingFlow(Transport):
     def _map(self, kinds: Tensor) -> ConditionalMap:
         return Affine(kinds) if self.transform == "affine" else Spline(kinds, self.bins)
 
-    def _layers(self, kinds: Tensor) -> Iterator[Transform]:
+    def _layers(self, kinds: Tensor) -> Iterator[Layer]:
         D = len(kinds)
         if D == 1:
-            yield from (Elementwise(self._map(kinds)) for _ in range(self.blocks))
+            yield from (Elementwise(self._map(kinds), self.context, self.hidden) for _ in range(self.blocks))
             return
         at = torch.arange(D)  # which coordinate stands where, so that one permutation per block is enough
         for block in range(self.blocks):
@@ -110,8 +112,8 @@ class CouplingFlow(Transport):
             yield Permutation(at.argsort()[order])
             at = order
             a, b = kinds[order].tensor_split(2)
-            yield Coupling(self._map(b), a, self.hidden)
-            yield Coupling(self._map(a), b, self.hidden, first=False)
+            yield Coupling(self._map(b), a, self.hidden, conditions=self.context)
+            yield Coupling(self._map(a), b, self.hidden, first=False, conditions=self.context)
         yield Permutation(at.argsort())
 
     def adapt(self, x: Tensor) -> None:
@@ -120,12 +122,14 @@ class CouplingFlow(Transport):
     def complete(self, x: Tensor, rng: torch.Generator) -> Tensor:
         return self.chart.complete(x, rng)
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        y, ladj = push(self.stack, z) if self.compile_stack else self.stack(z)
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        scaled = self.scaled(context, z)
+        y, ladj = push(self.stack, z, scaled) if self.compile_stack else self.stack(z, scaled)
         x, chart_ladj = self.chart(y)
         return x, ladj + chart_ladj
 
-    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        scaled = self.scaled(context, x)
         y, chart_ladj = self.chart.inverse(x)
-        z, ladj = pull(self.stack, y) if self.compile_stack else self.stack.inverse(y)
+        z, ladj = pull(self.stack, y, scaled) if self.compile_stack else self.stack.inverse(y, scaled)
         return z, ladj + chart_ladj

@@ -32,7 +32,8 @@ class FieldGenerator(Generator):
         """Build field and base on what they see of the system.
 
         Raises:
-            ValueError: coordinates on circles or intervals, or a field that moves a centre of mass that has no density.
+            ValueError: coordinates on circles or intervals, a field that moves a centre of mass that has no density, or one
+                that does not follow the conditions of the energy.
         """
         name, system = type(self).__name__, type(energy).__name__
         if not energy.space.unbounded:
@@ -45,6 +46,13 @@ class FieldGenerator(Generator):
                 f"{system} does not see translations and {type(self.field).__name__} does: its flow would move the centre of "
                 "mass, which has no density; use a field that is translation-invariant (EGNN)."
             )
+        if self.field.context != len(energy.conditions):
+            known = ", ".join(map(str, energy.conditions)) or "none"
+            raise ValueError(
+                f"{system} has {len(energy.conditions)} conditions ({known}) and {type(self.field).__name__} takes "
+                f"{self.field.context}: a field takes those of `energy.conditions` in its `build`."
+            )
+        self.conditions = energy.conditions
         self.prior.build(seen)
         self.event_shape, self.units = energy.space.shape, Units(energy, self.start_scale)
         return self
@@ -56,10 +64,6 @@ class FieldGenerator(Generator):
             ValueError: a system that cannot be folded.
         """
         return energy
-
-    @property
-    def context(self) -> int:
-        return self.field.context
 
     def adapt(self, x: Tensor) -> None:
         self.units.adapt(x)

@@ -36,18 +36,22 @@ class FoldedFlow(ContinuousFlow):
     """
 
     def seen(self, energy: Energy) -> Energy:
-        if energy.structure is None:
+        molecule = energy.given()
+        if molecule.structure is None:
             raise ValueError(
-                f"FoldedFlow folds arrangements of molecules, and {type(energy).__name__} is none: use ContinuousFlow."
+                f"FoldedFlow folds arrangements of molecules, and {type(molecule).__name__} is none: use ContinuousFlow."
             )
-        if "rotation" not in energy.symmetries:
-            raise ValueError(f"an external field tells mirror images of {energy.name} apart: use CouplingFlow.")
-        return _Unfolded(energy, Folding(energy.structure))
+        if "rotation" not in molecule.symmetries:
+            raise ValueError(f"an external field tells mirror images of {molecule.name} apart: use CouplingFlow.")
+        seen = _Unfolded(molecule, Folding(molecule.structure))
+        seen.conditions = energy.conditions
+        return seen
 
     def build(self, energy: Energy) -> Self:
         super().build(energy)
-        assert energy.structure is not None  # seen has refused
-        self.folding = Folding(energy.structure)
+        structure = energy.given().structure
+        assert structure is not None  # seen has refused
+        self.folding = Folding(structure)
         for part in (self.field, self.prior):
             lacks = [] if part.exchangeable or not self.folding.free else ["exchanges of equivalent hydrogens"]
             lacks += ["mirror images"] if self.folding.mirrors and "reflection" not in part.symmetries else []

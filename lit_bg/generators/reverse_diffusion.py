@@ -68,7 +68,7 @@ class ReverseDiffusion(FieldGenerator):
 
     def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, log_q = self.prior.sample(n, rng)
-        conditions = self.field.conditions_of(y, context)
+        conditions = self.scaled(context, y)
         times = torch.linspace(0, 1, self.steps + 1, device=y.device, dtype=y.dtype)
         for k in range(self.steps):
             y, gained = self._step(y, times[k].expand(n), times[k + 1].expand(n), conditions, rng)

@@ -20,22 +20,22 @@ class Transport(Generator):
     prior: BaseDensity
 
     @abstractmethod
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """z of the prior -> x (B, *event_shape) with log|det dx/dz|, (B,), in the system's reference measure."""
 
     @abstractmethod
-    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (B, *event_shape) -> z with log|det dz/dx|, (B,)."""
 
     def complete(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Draw what the coordinates leave open (an orientation, say); its density is part of ladj already."""
         return x
 
-    def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, log_p = self.prior.sample(n, rng)
-        x, ladj = self(z)
+        x, ladj = self(z, context)
         return self.complete(x, rng), log_p - ladj
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        z, ladj = self.inverse(x)
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        z, ladj = self.inverse(x, context)
         return self.prior.log_prob(z) + ladj

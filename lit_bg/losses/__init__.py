@@ -1,9 +1,11 @@
 """Losses: how the proposal learns."""
 
-from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.base import Loss
+from lit_bg.losses.batch import Batch
 from lit_bg.losses.denoising_score_matching import DenoisingScoreMatching
 from lit_bg.losses.flow_matching import FlowMatching
 from lit_bg.losses.forward_kl import ForwardKL
+from lit_bg.losses.proposals import Proposals
 from lit_bg.losses.reaction_coordinate import ReactionCoordinate
 from lit_bg.losses.reverse_kl import ReverseKL
 from lit_bg.losses.reweighted_kl import ReweightedKL
@@ -16,6 +18,7 @@ __all__ = [
     "FlowMatching",
     "ForwardKL",
     "Loss",
+    "Proposals",
     "ReactionCoordinate",
     "ReverseKL",
     "ReweightedKL",

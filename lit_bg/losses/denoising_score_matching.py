@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -10,7 +10,8 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
 from lit_bg.generators.field_generator import FieldGenerator
-from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.base import Loss
+from lit_bg.losses.batch import Batch
 from lit_bg.losses.times import even_times
 from lit_bg.nets.denoiser import Denoiser, Level
 
@@ -27,13 +28,13 @@ class DenoisingScoreMatching(Loss):
     * "likelihood": $\alpha (\dot\alpha \sigma - \dot\sigma \alpha) / (\sigma V^2)$, which is
       $\frac{g^2}{2}$ times the error of the score and bounds the log likelihood of the reverse process (Song et al.).
 
-    Times are uniform in t, one in every interval of 1/B.
+    Times are uniform in t, one in every interval of 1/B. Frames count by their weights.
 
     Args:
         weighting: as above.
 
     Raises:
-        ValueError: from `check`, a generator that is no diffusion.
+        ValueError: from `build`, a generator that is no diffusion.
 
     References:
         Vincent, Neural Comput. 23, 1661 (2011), doi:10.1162/NECO_a_00142.
@@ -48,13 +49,13 @@ class DenoisingScoreMatching(Loss):
         super().__init__()
         self.weighting = weighting
 
-    def check(self, generator: Generator, energy: Energy) -> None:
-        super().check(generator, energy)
+    def build(self, generator: Generator, energy: Energy) -> Self:
         if not (isinstance(generator, FieldGenerator) and isinstance(generator.field, Denoiser)):
             raise ValueError(
                 f"DenoisingScoreMatching trains the denoiser of a Diffusion, and {type(generator).__name__} has none: use "
                 "ForwardKL or FlowMatching."
             )
+        return super().build(generator, energy)
 
     def weight(self, at: Level) -> Tensor:
         """lambda, in the shape of the level."""
@@ -67,16 +68,17 @@ class DenoisingScoreMatching(Loss):
             return at.signal * turn / (at.noise * at.width**2)
         return torch.ones_like(at.noise)
 
-    def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
+        generator, frames = self.generator, batch.frames
         assert isinstance(generator, FieldGenerator)
         field = generator.field
-        assert isinstance(field, Denoiser)  # check has refused
-        x1 = generator.units.inward(batch.required(self))
+        assert isinstance(field, Denoiser)  # build has refused
+        x1 = generator.units.inward(frames.x)
         with torch.no_grad():
-            noise = generator.units.noise(x1, rng)
-            t = even_times(x1, rng)
+            noise = generator.units.noise(x1, batch.rng("noise"))
+            t = even_times(x1, batch.rng("times"))
             at = field.level(t)
             x, target = at.signal * x1 + at.noise * noise, field.target(at, x1, noise)
-        context = field.conditions_of(x, batch.context)
-        error = field.correction(t, x, context) - target
-        return (self.weight(at) * error.square()).sum() / (len(x) * generator.units.space.dof)
+        error = field.correction(t, x, generator.scaled(frames.context, x)) - target
+        each = (self.weight(at) * error.square()).flatten(1).sum(-1)
+        return (frames.weight * each).mean() / generator.units.space.dof

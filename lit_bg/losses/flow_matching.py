@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,8 @@ from lit_bg.generators.base import Generator
 from lit_bg.generators.continuous_flow import ContinuousFlow
 from lit_bg.interpolants.base import Interpolant
 from lit_bg.interpolants.linear import Linear
-from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.base import Loss
+from lit_bg.losses.batch import Batch
 from lit_bg.losses.times import even_times
 from lit_bg.pairings.base import Independent, Pairing
 
@@ -22,15 +25,15 @@ class FlowMatching(Loss):
 
     Its minimum over v is the velocity that carries the base to the data, and is not zero: what remains is the variance of
     $\dot x_t$ given $x_t$. No equation is solved, and no energy is needed. Times are uniform, one in every interval of 1/B,
-    which spreads them evenly over the batch.
+    which spreads them evenly over the batch. Frames count by their weights.
 
     Args:
         interpolant: between base and data; by default straight lines.
         pairing: of base samples and data; by default as drawn.
 
     Raises:
-        ValueError: from `check`, a generator that is no ContinuousFlow, an interpolant that does not start at the base, or a
-            system that the pairing cannot treat; from the call, conditions with a pairing that is not Independent.
+        ValueError: from `build`, a generator that is no ContinuousFlow, an interpolant that does not start at the base, or a
+            system that the pairing cannot treat; from the call, conditions or weights with a pairing that is not Independent.
 
     References:
         Lipman, Chen, Ben-Hamu, Nickel, Le, ICLR 2023, arXiv:2210.02747.
@@ -45,8 +48,7 @@ class FlowMatching(Loss):
         self.interpolant: Interpolant = Linear() if interpolant is None else interpolant
         self.pairing: Pairing = Independent() if pairing is None else pairing
 
-    def check(self, generator: Generator, energy: Energy) -> None:
-        super().check(generator, energy)
+    def build(self, generator: Generator, energy: Energy) -> Self:
         if not isinstance(generator, ContinuousFlow):
             raise ValueError(
                 f"FlowMatching trains the velocity of a ContinuousFlow, and {type(generator).__name__} has none: use ForwardKL."
@@ -57,23 +59,30 @@ class FlowMatching(Loss):
                 f"{type(self.interpolant).__name__} starts at {at_base:.3g} x0 + {at_data:.3g} x1, the flow at x0: use it in a "
                 "Diffusion, or take another interpolant (Linear)."
             )
-        self.pairing.build(generator.seen(energy))
-        self.pairing.check(generator.prior, generator.field)
-
-    def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
-        assert isinstance(generator, ContinuousFlow)  # check has refused
-        if batch.context is not None and not isinstance(self.pairing, Independent):
+        if generator.context and not isinstance(self.pairing, Independent):
             raise ValueError(
                 f"data under conditions must meet base samples as drawn: {type(self.pairing).__name__} would make the base "
                 "depend on them; use Independent."
             )
+        self.pairing.build(generator.seen(energy))
+        self.pairing.check(generator.prior, generator.field)
+        return super().build(generator, energy)
+
+    def forward(self, batch: Batch) -> Tensor:
+        generator, frames = self.generator, batch.frames
+        assert isinstance(generator, ContinuousFlow)  # build has refused
+        if not frames.even and not isinstance(self.pairing, Independent):
+            raise ValueError(
+                f"frames with weights must meet base samples as drawn: {type(self.pairing).__name__} would give the base the "
+                "weights of its partners; use Independent."
+            )
         units = generator.units
-        x1 = units.inward(batch.required(self))
+        x1 = units.inward(frames.x)
         with torch.no_grad():
-            x0, _ = generator.prior.sample(len(x1), rng)
+            x0, _ = generator.prior.sample(len(x1), batch.rng("base"))
             x0, x1 = self.pairing(x0, x1)
-            t = even_times(x1, rng)
-            noise = units.noise(x1, rng) if self.interpolant.latent else None
+            t = even_times(x1, batch.rng("times"))
+            noise = units.noise(x1, batch.rng("noise")) if self.interpolant.latent else None
             x, rate = self.interpolant.at(t, x0, x1, noise)
-        context = generator.field.conditions_of(x, batch.context)
-        return (generator.field(t, x, context) - rate).square().sum() / (len(x) * units.space.dof)
+        error = generator.field(t, x, generator.scaled(frames.context, x)) - rate
+        return (frames.weight * error.square().flatten(1).sum(-1)).mean() / units.space.dof

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy
-from lit_bg.generators.base import Generator
-from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.base import Loss
+from lit_bg.losses.batch import Batch
 
 
 class ForwardKL(Loss):
-    r"""$J_{ML} = -\langle \log q(x) \rangle_{data}$ [nats], KL(data || q) up to the entropy of the data.
+    r"""$J_{ML} = -\langle w \log q(x) \rangle_{data}$ [nats], KL(data || q) up to the entropy of the data.
 
-    It covers every mode the data hold, and learns the populations of the data, right or wrong.
+    It covers every mode the data hold, and learns the populations of the data, right or wrong. Weights w have mean one; under
+    conditions q is that of the conditions of each frame.
 
     Raises:
         ValueError: the generator has no log_prob, or there are no data.
@@ -23,5 +22,6 @@ class ForwardKL(Loss):
     needs_log_prob = True
     follows_proposals = False
 
-    def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
-        return -generator.log_prob(batch.required(self)).mean()
+    def forward(self, batch: Batch) -> Tensor:
+        frames = batch.frames
+        return -(frames.weight * self.generator.log_prob(frames.x, frames.context)).mean()

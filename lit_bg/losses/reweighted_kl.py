@@ -7,10 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from lit_bg.energies.base import Energy
-from lit_bg.estimators import ess
-from lit_bg.generators.base import Generator
-from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.base import Loss
+from lit_bg.losses.batch import Batch
 
 
 class ReweightedKL(Loss):
@@ -26,6 +24,9 @@ class ReweightedKL(Loss):
     Weights are truncated so that none has more than $1 / \sqrt{n}$ of their sum, which bounds the noise that a single
     proposal makes. Proposals without a finite energy have weight zero.
 
+    Weights of different conditions hold different partition functions and are never compared: 64 proposals or more are drawn
+    under each set of conditions, weighed among themselves, and J is the mean over sets. So n is 64 there.
+
     Raises:
         ValueError: the generator has no log_prob.
         FloatingPointError: no proposal has a finite energy (NothingFinite), or one of -inf.
@@ -38,40 +39,47 @@ class ReweightedKL(Loss):
 
     needs_log_prob = True
     follows_proposals = False
+    per_condition = 64
 
     def __init__(self) -> None:
         super().__init__()
         self.ess = torch.zeros(())
 
-    def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
-        x, log_q = (value.detach() for value in batch.proposals(generator, rng))
+    def forward(self, batch: Batch) -> Tensor:
+        proposals, tiny = batch.proposals, torch.finfo(torch.float64).tiny
+        x, log_q = proposals.x.detach(), proposals.log_q.detach()
         self.ess = torch.zeros((), device=x.device)
-        log_w = (-batch.u(generator, energy, rng).detach() - log_q).double()
-        log_w = torch.where(torch.isfinite(log_w), log_w, -torch.inf)
-        self.ess = torch.as_tensor(ess(log_w), dtype=torch.get_default_dtype())
-        w = truncated((log_w - log_w.max()).exp())
-        # The best stands in for what has no weight: the batch keeps its size, and compiled code its shape.
-        best = x[log_w.argmax()]
-        x = torch.where((w > 0).reshape(-1, *[1] * (x.ndim - 1)), x, best)
-        return -(w.to(log_q) * generator.log_prob(x)).sum()
+        log_w = (-proposals.u.detach() - log_q).double()
+        log_w = torch.where(torch.isfinite(log_w), log_w, -torch.inf).reshape(batch.groups, -1)
+        best = log_w.amax(1, keepdim=True)
+        taught = torch.isfinite(best)  # groups with a proposal of finite energy
+        w = (log_w - torch.where(taught, best, 0.0)).exp()
+        kish = w.sum(1).square() / (w.shape[1] * w.square().sum(1)).clamp_min(tiny)
+        self.ess = kish.mean().to(torch.get_default_dtype())
+        w = truncated(w).flatten()
+        # The best of all stands in for what has no weight: the batch keeps its size, and compiled code its shape.
+        stand_in = x.index_select(0, log_w.flatten().argmax().reshape(1))
+        x = torch.where((w > 0).reshape(-1, *[1] * (x.ndim - 1)), x, stand_in)
+        return -(w.to(log_q) * self.generator.log_prob(x, batch.context)).sum() / taught.sum()
 
     def parts(self) -> dict[str, Tensor]:
         return {"ess": self.ess}
 
 
 def truncated(w: Tensor) -> Tensor:
-    r"""Weights (n,), the largest cut down to a common value so that none has more than $1 / \sqrt n$ of their sum; of sum one.
+    r"""Cut the largest of weights (..., n) down to a common value, so that none has more than $1 / \sqrt n$ of their sum, one.
 
     With the k largest at c and R_k the sum of the others, $c = R_k / (\sqrt n - k)$; k is the smallest for which the next
-    weight is below c.
+    weight is below c. Weights that are all zero stay so.
 
     >>> truncated(torch.tensor([1.0, 1.0, 1.0, 97.0]))
     tensor([0.1667, 0.1667, 0.1667, 0.5000])
     """
-    n = len(w)
+    n = w.shape[-1]
     k = torch.arange(math.ceil(math.sqrt(n)), dtype=w.dtype, device=w.device)
-    descending = w.sort(descending=True).values
-    rest = descending.flip(0).cumsum(0).flip(0)[: len(k)]  # R_k
+    descending = w.sort(-1, descending=True).values
+    rest = descending.flip(-1).cumsum(-1).flip(-1)[..., : len(k)]  # R_k
     most = rest / (math.sqrt(n) - k)
-    w = w.clamp_max(most[(descending[: len(k)] <= most).long().argmax()])
-    return w / w.sum()
+    first = (descending[..., : len(k)] <= most).long().argmax(-1, keepdim=True)
+    w = torch.minimum(w, most.gather(-1, first))
+    return w / w.sum(-1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)

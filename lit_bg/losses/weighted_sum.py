@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
-from lit_bg.losses.base import Batch, Loss
+from lit_bg.losses.base import Loss
+from lit_bg.losses.batch import Batch
 from lit_bg.losses.drought import NothingFinite
 from lit_bg.losses.schedule import Points, Schedule
 
@@ -15,8 +18,9 @@ from lit_bg.losses.schedule import Points, Schedule
 class WeightedSum(Loss):
     r"""$J = \sum_i w_i J_i$, such as Noe's $w_{ML} J_{ML} + w_{KL} J_{KL} + w_{RC} J_{RC}$.
 
-    All terms see the same proposals and share one evaluation of the energy. A term whose weight is zero
-    at this step is not evaluated. A batch without one finite energy is left to the terms that learn from data.
+    All terms see the same proposals and frames and share one evaluation of the energy; other random numbers are each term's
+    own. A term whose weight is zero at this step is not evaluated. A batch without one finite energy is left to the terms that
+    learn from data.
 
     Args:
         losses: the terms.
@@ -57,16 +61,22 @@ class WeightedSum(Loss):
         """Whether a term with weight at this step does."""
         return any(loss.follows_proposals for loss, weight in zip(self.losses, self.now, strict=True) if weight > 0)
 
-    def check(self, generator: Generator, energy: Energy) -> None:
+    @property
+    def per_condition(self) -> int:  # type: ignore[override]
+        """Return the most that any term needs, with weight or without: what is drawn must not depend on weights."""
+        return max(loss.per_condition for loss in self.losses)
+
+    def build(self, generator: Generator, energy: Energy) -> Self:
         for loss in self.losses:
-            loss.check(generator, energy)
+            loss.build(generator, energy)
+        return super().build(generator, energy)
 
     def at_step(self, step: int) -> None:
         self.now = [weight(step) for weight in self.weights]
         for loss in self.losses:
             loss.at_step(step)
 
-    def forward(self, generator: Generator, energy: Energy, batch: Batch, rng: torch.Generator) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         self.last = {}
         terms: list[Tensor] = []
         nothing, taught = None, False
@@ -74,9 +84,9 @@ class WeightedSum(Loss):
             if weight == 0:
                 continue
             try:
-                value = loss(generator, energy, batch, rng)
+                value = loss(batch.of(name))
             except NothingFinite as error:  # at the start, data teach where no proposal has a finite energy
-                nothing, self.last[name] = error, torch.tensor(torch.nan, device=rng.device)
+                nothing, self.last[name] = error, torch.full((), torch.nan, device=batch.device)
                 self.last |= {f"{name}_{part}": number for part, number in loss.parts().items()}
                 continue
             taught |= loss.needs_data

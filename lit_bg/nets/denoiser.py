@@ -58,11 +58,11 @@ class Denoiser(VectorField):
                 f"a diffusion has one source of noise, its base, and {type(schedule).__name__} has latent noise: leave it out."
             )
         self.network, self.schedule = network, schedule
-        self.context = network.context
 
     def build(self, energy: Energy) -> Self:
         self.network.build(energy)
         self.event_shape, self.dof = energy.space.shape, energy.space.dof
+        self.context = self.network.context
         self.symmetries, self.exchangeable = self.network.symmetries, self.network.exchangeable
         return self
 

@@ -34,7 +34,6 @@ class EGNN(ParticleField):
     Args:
         layers: number of layers.
         width: features of particles and messages.
-        context: number of conditions C.
 
     Raises:
         ValueError: a number below one; from `build`, a system that is not of particles or lacks the symmetries.
@@ -43,11 +42,11 @@ class EGNN(ParticleField):
         Satorras, Hoogeboom, Fuchs, Posner, Welling, NeurIPS 2021, arXiv:2105.09016.
     """
 
-    def __init__(self, layers: int = 4, width: int = 64, context: int = 0) -> None:
+    def __init__(self, layers: int = 4, width: int = 64) -> None:
         super().__init__()
-        if min(layers, width) < 1 or context < 0:
-            raise ValueError(f"EGNN needs layers, width >= 1 and context >= 0, got {layers=}, {width=}, {context=}.")
-        self.depth, self.width, self.context = layers, width, context
+        if min(layers, width) < 1:
+            raise ValueError(f"EGNN needs layers, width >= 1, got {layers=}, {width=}.")
+        self.depth, self.width = layers, width
 
     def build(self, energy: Energy) -> Self:
         super().build(energy)

@@ -26,7 +26,7 @@ class VectorField(nn.Module, ABC):
     event_shape: tuple[int, ...]
     symmetries: frozenset[Symmetry] = frozenset()
     exchangeable: bool = False
-    context: int = 0  # number of conditions C
+    context: int = 0  # number of conditions C of the energy, set in `build` by fields that follow them
 
     @abstractmethod
     def build(self, energy: Energy) -> Self:
@@ -38,21 +38,7 @@ class VectorField(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """v: times (B,), configurations (B, *event_shape), conditions (B, C) or None -> (B, *event_shape)."""
-
-    def conditions_of(self, x: Tensor, context: Tensor | None) -> Tensor | None:
-        """Conditions (C,) or (B, C) as `forward` takes them for configurations (B, *event_shape).
-
-        Raises:
-            ValueError: another number of conditions than the field expects.
-        """
-        given = 0 if context is None else context.shape[-1]
-        if given != self.context:
-            raise ValueError(
-                f"{type(self).__name__} expects {self.context} conditions and got {given}: pass context=tensor of shape "
-                "(C,) or (samples, C), or change the field's own `context`."
-            )
-        return None if context is None else context.to(x).expand(len(x), given)
+        """v: times (B,), configurations (B, *event_shape), conditions (B, C) in [-1, 1] or None -> (B, *event_shape)."""
 
     def check_symmetries(self, energy: Energy) -> None:
         """Refuse a system of particles that lacks a symmetry which this field would impose.

@@ -36,11 +36,11 @@ class GradientField(VectorField):
 
     def __init__(self, field: VectorField) -> None:
         super().__init__()
-        self.field, self.context = field, field.context
+        self.field = field
 
     def build(self, energy: Energy) -> Self:
         self.field.build(energy)
-        self.event_shape = energy.space.shape
+        self.event_shape, self.context = energy.space.shape, self.field.context
         self.symmetries, self.exchangeable = self.field.symmetries, self.field.exchangeable
         return self
 

@@ -32,7 +32,6 @@ class KernelField(ParticleField):
         basis: number of functions of the distance.
         width: of the hidden layers of the network of time.
         nearest, farthest: range of distances [length] that is resolved, see `RadialBasis`.
-        context: number of conditions C.
 
     Raises:
         ValueError: a number below one; from `build`, a system that is not of particles or lacks the symmetries.
@@ -46,14 +45,12 @@ class KernelField(ParticleField):
     kinds: Tensor
     movers: Tensor
 
-    def __init__(
-        self, basis: int = 32, width: int = 64, nearest: float = 0.1, farthest: float = 10.0, context: int = 0
-    ) -> None:
+    def __init__(self, basis: int = 32, width: int = 64, nearest: float = 0.1, farthest: float = 10.0) -> None:
         super().__init__()
-        if width < 1 or context < 0:
-            raise ValueError(f"KernelField needs width >= 1 and context >= 0, got {width=}, {context=}.")
+        if width < 1:
+            raise ValueError(f"KernelField needs width >= 1, got {width=}.")
         self.basis, self.n_basis = RadialBasis(basis, nearest, farthest), basis
-        self.width, self.context = width, context
+        self.width = width
 
     def build(self, energy: Energy) -> Self:
         super().build(energy)

@@ -18,30 +18,29 @@ if TYPE_CHECKING:
 
 
 class MLPField(VectorField):
-    """A fully connected network of configuration, time and context, for systems of shape (D,); it starts as v = 0.
+    """A fully connected network of configuration, time and conditions, for systems of shape (D,); it starts as v = 0.
 
     The divergence is propagated forward with the values: D tangents at the cost of D passes, without a graph of its own.
 
     Args:
         hidden: widths of the hidden layers.
-        context: number of conditions C.
 
     Raises:
         ValueError: no hidden layer; from `build`, a system of particles.
     """
 
-    def __init__(self, hidden: Sequence[int] = (64, 64, 64), context: int = 0) -> None:
+    def __init__(self, hidden: Sequence[int] = (64, 64, 64)) -> None:
         super().__init__()
-        self.hidden, self.context = tuple(hidden), context
-        if not self.hidden or min(self.hidden) < 1 or context < 0:
-            raise ValueError(f"MLPField needs one hidden layer or more and context >= 0, got {self.hidden} and {context}.")
+        self.hidden = tuple(hidden)
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"MLPField needs one hidden layer or more, of one unit or more, got {self.hidden}.")
 
     def build(self, energy: Energy) -> Self:
         if energy.space.shape != (energy.space.dim,):
             raise ValueError(
                 f"MLPField takes vectors, and {type(energy).__name__} has {energy.space}: use a field for particles (EGNN)."
             )
-        self.event_shape = energy.space.shape
+        self.event_shape, self.context = energy.space.shape, len(energy.conditions)
         n = energy.space.dim
         widths = [n + TIMES + self.context, *self.hidden]
         linear = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]

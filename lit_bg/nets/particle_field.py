@@ -36,7 +36,7 @@ class ParticleField(VectorField):
         """
         self.symmetries = (self.symmetries - TRANSLATION) | (energy.symmetries & TRANSLATION)
         self.check_symmetries(energy)
-        self.event_shape = energy.space.shape
+        self.event_shape, self.context = energy.space.shape, len(energy.conditions)
         types = torch.tensor(energy.space.types)
         if self.trapped:
             types = torch.cat([types, types.max()[None] + 1])

@@ -34,7 +34,6 @@ class TensorProductField(ParticleField):
         reflection: leave the cross products out, so that it follows reflections as well.
         basis: number of functions of the distance.
         nearest, farthest: range of distances [length] that is resolved, see `RadialBasis`.
-        context: number of conditions C.
 
     Raises:
         ValueError: a number that is too small; from `build`, a system that is not of particles in three dimensions or lacks
@@ -53,14 +52,11 @@ class TensorProductField(ParticleField):
         basis: int = 16,
         nearest: float = 0.1,
         farthest: float = 10.0,
-        context: int = 0,
     ) -> None:
         super().__init__()
-        if min(layers, width) < 2 or context < 0:
-            raise ValueError(
-                f"TensorProductField needs layers, width >= 2 and context >= 0, got {layers=}, {width=}, {context=}."
-            )
-        self.depth, self.width, self.reflection, self.context = layers, width, reflection, context
+        if min(layers, width) < 2:
+            raise ValueError(f"TensorProductField needs layers, width >= 2, got {layers=}, {width=}.")
+        self.depth, self.width, self.reflection = layers, width, reflection
         self.basis, self.n_basis = RadialBasis(basis, nearest, farthest), basis
         if not reflection:
             self.symmetries = frozenset({"translation", "rotation"})

@@ -13,7 +13,7 @@ from lit_bg.diagnostics.knowledge import Knowledge, Value, collect_knowledge
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
 from lit_bg.report.verdict import Verdict, judge
-from lit_bg.samples import Evaluation, Frames, evaluate
+from lit_bg.samples import Evaluation, Frames, evaluate, usual_context
 
 
 class Assessment(NamedTuple):
@@ -56,7 +56,7 @@ def assess(
     variance = None
     if not exact:
         few = evaluation.proposals.x[evaluation.proposals.finite][:100]
-        estimated = generator.log_prob_variance(few, rng)
+        estimated = generator.log_prob_variance(few, rng, usual_context(generator, energy))
         variance = None if estimated is None else estimated.mean().item()
     findings = diagnose(energy, evaluation, knowledge, compare_densities(evaluation, defect, exact, variance))
     return Assessment(evaluation, knowledge, findings, judge(findings, knowledge))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from lit_bg.estimators import Tail
+from lit_bg.estimators import Tail, ess_is_known
 from lit_bg.report.notation import count, with_error
 from lit_bg.report.tails import describe_tail
 
@@ -127,6 +127,7 @@ def _numbers(s: dict[str, Any]) -> list[tuple[str, str]]:
         ("ESS", f"{ess} ({forward}), largest weight {s['max_weight']:.2g} of all"),
         ("k-hat", k),
         ("log Z", _log_z(s)),
+        *[(f"at {row['name']}", _at_conditions(row)) for row in s.get("conditions") or []],
         *_distances(s.get("wasserstein") or {}),
         ("cost", f"{count(s['energy_calls'])} energies, {field}{s['seconds']:.0f} s"),
     ]
@@ -146,6 +147,14 @@ def _log_z(s: dict[str, Any]) -> str:
         text += f", {known['source']} {with_error(known['value'], known['error'])}"
     claim = next(c for c in s["claims"] if c["name"] == "log Z")
     return f"{text}: {claim['word']}" + (f" ({claim['reason'].rstrip('.')})" if claim["word"] == "unchecked" else "")
+
+
+def _at_conditions(row: dict[str, Any]) -> str:
+    """What a run is worth under further conditions."""
+    exact = "" if row["log_Z_exact"] is None else f" (exact {row['log_Z_exact']:.5f})"
+    ess = _fraction(row["ess"], row["ess_err"], not ess_is_known(row["ess"], row["n"]))
+    value = with_error(row["log_Z"], row["log_Z_err"])
+    return f"log Z {value}{exact}, ESS {ess} of {count(row['n'])}, k-hat {row['pareto_k']:.2f}"
 
 
 def _distances(wasserstein: dict[str, Any]) -> list[tuple[str, str]]:

@@ -30,6 +30,18 @@ class Transform(nn.Module, ABC):
         """x -> z with log|det dz/dx|."""
 
 
+class Layer(Transform):
+    """A transform of a flow, which may depend on conditions (B, C); without any it gets None."""
+
+    @abstractmethod
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """z -> x with log|det dx/dz|."""
+
+    @abstractmethod
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x -> z with log|det dz/dx|."""
+
+
 class Chart(Transform):
     """Coordinates of a system: maps the canonical space of a flow, `(B, D)`, to configurations `(B, *event_shape)`.
 

@@ -8,33 +8,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_bg.transforms.base import Transform
+from lit_bg.transforms.base import Layer
 from lit_bg.transforms.products import ProductsByOneDNN
 
 LARGEST_THRESHOLD = 32 * 2**20  # of glibc: a block above it never stays with the process [bytes]
 
 
-def push(transform: Transform, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return `transform(z)`, compiled at first use for this kind of transform, batch size and dtype."""
-    x, ladj = _compiled()[0](transform, z.T.contiguous())
+def push(transform: Layer, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return `transform(z, context)`, compiled at first use for this kind of transform, batch size and dtype."""
+    x, ladj = _compiled()[0](transform, z.T.contiguous(), _rows(context))
     return x.T, ladj
 
 
-def pull(transform: Transform, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return `transform.inverse(x)`, likewise."""
-    z, ladj = _compiled()[1](transform, x.T.contiguous())
+def pull(transform: Layer, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return `transform.inverse(x, context)`, likewise."""
+    z, ladj = _compiled()[1](transform, x.T.contiguous(), _rows(context))
     return z.T, ladj
+
+
+def _rows(context: Tensor | None) -> Tensor | None:
+    """Conditions (B, C) as (C, B) in memory: the batch is the fast axis, as of the coordinates."""
+    return None if context is None else context.T.contiguous()
 
 
 # The functions, not the modules, are compiled: a transform, its copies and its averages share one piece of code, and
 # nothing is attached to the module that a copy, a pickle or a state dict would have to leave out.
-def _push(transform: Transform, z: Tensor) -> tuple[Tensor, Tensor]:
-    x, ladj = transform(z.T)
+def _push(transform: Layer, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    x, ladj = transform(z.T, None if context is None else context.T)
     return x.T, ladj
 
 
-def _pull(transform: Transform, x: Tensor) -> tuple[Tensor, Tensor]:
-    z, ladj = transform.inverse(x.T)
+def _pull(transform: Layer, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    z, ladj = transform.inverse(x.T, None if context is None else context.T)
     return z.T, ladj
 
 

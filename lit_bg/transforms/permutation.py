@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lit_bg.transforms.base import Transform
+from lit_bg.transforms.base import Layer
 
 
-class Permutation(Transform):
+class Permutation(Layer):
     """$x_i = z_{order(i)}$, kept in a buffer so that a state dict restores it.
 
     Args:
@@ -29,8 +29,8 @@ class Permutation(Transform):
             raise ValueError(f"a permutation of {len(order)} coordinates holds each of 0..{len(order) - 1} once.")
         self.register_buffer("order", order.clone())
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return z.T[self.order].T, z.new_zeros(len(z))  # rows, not columns: the batch stays the fast axis
 
-    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return x.T[self.order.argsort()].T, x.new_zeros(len(x))

@@ -33,12 +33,12 @@ class GaussianProposal(Generator):
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         return self
 
-    def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self.calls += 1
         x = self.loc + self.log_scale.exp() * torch.randn(n, *self.event_shape, generator=rng)
         return x, self.log_prob(x)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         z = (x - self.loc) / self.log_scale.exp()
         return (-0.5 * z**2 - 0.5 * math.log(2 * math.pi) - self.log_scale).flatten(1).sum(-1)
 
@@ -82,9 +82,8 @@ class Reverse(Loss):
     def at_step(self, step: int) -> None:
         self.step = step
 
-    def forward(self, generator: Any, energy: Any, batch: Any, rng: torch.Generator) -> Tensor:
-        x, log_q = batch.proposals(generator, rng)
-        loss = (log_q + energy(x)).mean()
+    def forward(self, batch: Any) -> Tensor:
+        loss = (batch.proposals.log_q + self.energy(batch.proposals.x)).mean()
         return loss * torch.nan if self.step in self.broken else loss
 
 

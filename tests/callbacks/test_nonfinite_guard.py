@@ -45,9 +45,9 @@ def test_a_bad_step_leaves_no_trace(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_a_bad_gradient_of_a_good_loss_counts(tmp_path):
     class Spike(Reverse):
-        def forward(self, generator, energy, batch, rng):
-            loss = super().forward(generator, energy, batch, rng)
-            return loss + torch.sqrt((generator.loc.sum() * 0).abs()) if self.step == 2 else loss
+        def forward(self, batch):
+            loss = super().forward(batch)
+            return loss + torch.sqrt((self.generator.loc.sum() * 0).abs()) if self.step == 2 else loss
 
     guard = NonFiniteGuard()
     module, loaders, trainer = assemble(tmp_path, TwoWells(3.0), GaussianProposal(), [guard], Spike(), data=data())

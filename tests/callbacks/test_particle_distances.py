@@ -38,14 +38,14 @@ class Alike(Springs):
 class Integrated(GaussianProposal):
     """Claims to integrate a field: 80 evaluations per sample, more for a density."""
 
-    def sample(self, n, rng):
-        found = super().sample(n, rng)
+    def sample(self, n, rng, context=None):
+        found = super().sample(n, rng, context)
         self.evaluations = 80
         return found
 
-    def log_prob(self, x):
+    def log_prob(self, x, context=None):
         self.evaluations = 90
-        return super().log_prob(x)
+        return super().log_prob(x, context)
 
 
 def springs_data(walkers=4, frames=1000):

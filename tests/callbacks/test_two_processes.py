@@ -42,8 +42,8 @@ def test_the_logged_ess_is_that_of_the_gathered_samples(tmp_path):
 class OneRankBreaks(Reverse):
     """A loss that is infinite on one rank alone, with a finite gradient."""
 
-    def forward(self, generator, energy, batch, rng):
-        loss = super().forward(generator, energy, batch, rng)
+    def forward(self, batch):
+        loss = super().forward(batch)
         broken = self.step >= 1 and torch.distributed.get_rank() == 1
         return loss + torch.inf if broken else loss
 

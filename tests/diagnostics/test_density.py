@@ -49,7 +49,7 @@ def test_a_shape_with_a_drawn_orientation():
 class Forgetful(CouplingFlow):
     """Leaves its Jacobian out, in `sample` and where asked in `log_prob`."""
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, context=None):
         z, log_p = self.prior.sample(n, rng)
         return self(z)[0], log_p
 
@@ -57,20 +57,20 @@ class Forgetful(CouplingFlow):
 class Constant(CouplingFlow):
     """Has lost a constant of its norm."""
 
-    def forward(self, z):
-        x, ladj = super().forward(z)
+    def forward(self, z, context=None):
+        x, ladj = super().forward(z, context)
         return x, ladj - 0.2
 
-    def inverse(self, x):
-        z, ladj = super().inverse(x)
+    def inverse(self, x, context=None):
+        z, ladj = super().inverse(x, context)
         return z, ladj + 0.2
 
 
 class Elsewhere(CouplingFlow):
     """Its inverse leads to another place, with the density of that."""
 
-    def inverse(self, x):
-        return super().inverse(x + 0.1)
+    def inverse(self, x, context=None):
+        return super().inverse(x + 0.1, context)
 
 
 @pytest.mark.parametrize("kind", [Forgetful, Constant, Elsewhere])

@@ -97,7 +97,7 @@ def test_adapts_to_data_and_keeps_it():
     [
         (
             lambda: CouplingFlow().build(Cluster(22, 3)),
-            "takes 66 coordinates on their own, and Cluster has 22 particles in 3 dimensions, of which 63 are degrees of freedom",
+            "takes 66 coordinates on their own, and Cluster has 22 particles in 3 dimensions, of which 63 are degrees",
         ),
         (lambda: CouplingFlow().build(Cluster(4, 2)), "and Cluster has 4 particles in 2 dimensions, of which 6 are"),
         (lambda: CouplingFlow(transform="affine").build(Torus()), "use 'transform: spline'"),

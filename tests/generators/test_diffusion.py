@@ -5,8 +5,9 @@ import math
 
 import pytest
 import torch
+from given_frames import Given
 
-from lit_bg.energies import DW4, DoubleWell, Energy, Gaussian
+from lit_bg.energies import DW4, Condition, DoubleWell, Energy, Gaussian
 from lit_bg.estimators import ess, log_z
 from lit_bg.generators import ContinuousFlow, Diffusion, ReverseDiffusion
 from lit_bg.interpolants import Linear, Trigonometric, VarianceExploding, VariancePreserving
@@ -202,15 +203,17 @@ def test_divergence_of_a_denoiser():
 def test_one_interface_for_conditions():
     """Normal densities about a condition, learned by both regressions to a KL divergence of 0.05 (of 1 without it)."""
     energy = Gaussian(2)
+    energy.conditions = (Condition("centre", -2.0, 2.0),)
     for make, loss in ((ContinuousFlow, FlowMatching()), (Diffusion, DenoisingScoreMatching())):
         torch.manual_seed(0)
-        flow = make(MLPField((32,), context=1), solver=RungeKutta4(15)).build(energy)
+        flow = make(MLPField((32,)), solver=RungeKutta4(15)).build(energy)
         optimizer = torch.optim.Adam(flow.parameters(), 5e-3)
+        loss.build(flow, energy)
         for step in range(400):
             centre = 2 * torch.rand(256, 1, generator=rng(step)) - 1
             data = centre + torch.randn(256, 2, generator=rng(1000 + step))
             optimizer.zero_grad()
-            loss(flow, energy, Batch(data, 256, context=centre), rng(2000 + step)).backward()
+            loss(Batch(flow, energy, 256, Given(data, centre), step=step)).backward()
             optimizer.step()
         for centre in (torch.tensor([-1.0]), torch.tensor([1.0])):
             with torch.no_grad():
@@ -218,19 +221,19 @@ def test_one_interface_for_conditions():
                 torch.testing.assert_close(flow.log_prob(x, context=centre), log_q, rtol=0, atol=1e-3)
             exact = -0.5 * (x - centre).square().sum(-1) - math.log(2 * math.pi)
             assert (log_q - exact).mean() < 0.05
-        with pytest.raises(ValueError, match="expects 1 conditions and got 0"):
+        with pytest.raises(ValueError, match=r"needs conditions \(centre from -2 to 2\) and got none"):
             flow.sample(3, rng())
     with pytest.raises(ValueError, match="MinibatchOT would make the base depend on them"):
-        FlowMatching(pairing=MinibatchOT())(flow, energy, Batch(data, 256, context=data), rng())
+        FlowMatching(pairing=MinibatchOT()).build(ContinuousFlow(MLPField((8,))).build(energy), energy)
 
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="one source of noise, its base, and Linear has latent noise"):
         Diffusion(MLPField(), Linear(noise=0.1))
     with pytest.raises(ValueError, match="starts at 80 x0 \\+ 1 x1, the flow at x0: use it in a Diffusion"):
-        FlowMatching(VarianceExploding()).check(ContinuousFlow(MLPField((8,))).build(DoubleWell()), DoubleWell())
+        FlowMatching(VarianceExploding()).build(ContinuousFlow(MLPField((8,))).build(DoubleWell()), DoubleWell())
     with pytest.raises(ValueError, match="trains the denoiser of a Diffusion, and ContinuousFlow has none"):
-        DenoisingScoreMatching().check(ContinuousFlow(MLPField((8,))).build(DoubleWell()), DoubleWell())
+        DenoisingScoreMatching().build(ContinuousFlow(MLPField((8,))).build(DoubleWell()), DoubleWell())
     bad = [
         lambda: ReverseDiffusion(MLPField(), steps=0),
         lambda: ReverseDiffusion(MLPField(), correction_size=0.0),

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from given_frames import value_of
 
 from lit_bg.bases import Harmonic, Normal
 from lit_bg.energies import DW4, Molecule
@@ -11,7 +12,6 @@ from lit_bg.estimators import log_z
 from lit_bg.estimators.alignment import Moves
 from lit_bg.generators import ContinuousFlow, FoldedFlow
 from lit_bg.losses import FlowMatching
-from lit_bg.losses.base import Batch
 from lit_bg.nets import EGNN, TensorProductField
 from lit_bg.pairings import EquivariantOT
 from lit_bg.solvers import RungeKutta4
@@ -101,9 +101,8 @@ def test_pairings_use_what_is_folded(cloud):
     assert torch.equal(pairing.moves.types, flow.folding.types)
     pairing.check(flow.prior, flow.field)
     loss = FlowMatching(pairing=EquivariantOT(2, sweeps=2))
-    loss.check(flow, cloud)
     x = cloud.initial.float().expand(4, -1, -1)
-    assert loss(flow, cloud, Batch(x, 4), rng()).isfinite()
+    assert value_of(loss, flow, cloud, 4, x).isfinite()
 
 
 def test_what_it_cannot_fold_is_refused(cloud):

@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+from given_frames import value_of
 
 from lit_bg.energies.base import Energy
 from lit_bg.generators import CouplingFlow, Generator
 from lit_bg.losses import Batch, ForwardKL, ReverseKL, ReweightedKL
 from lit_bg.losses.drought import NothingFinite
+from lit_bg.rng import stream
 from lit_bg.spaces import Vectors
 
 
@@ -46,6 +48,11 @@ def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def proposed(flow, n, seed=0):
+    """The proposals of a batch."""
+    return flow.sample(n, stream(seed, "train/proposals"))
+
+
 def test_reverse_kl_of_gaussians():
     """<u + log q> = -log Z + KL(q || p): value and gradient within 4 standard errors."""
     t, r, m, s = 0.7, -0.3, -0.5, 1.5
@@ -54,7 +61,7 @@ def test_reverse_kl_of_gaussians():
     kl = math.log(s) - r + (math.exp(2 * r) + (t - m) ** 2) / (2 * s**2) - 0.5
     values, slopes = [], []
     for seed in range(40):
-        loss = ReverseKL()(flow, energy, Batch(None, 500), rng(seed))
+        loss = value_of(ReverseKL(), flow, energy, 500, seed=seed)
         params = flow.stack.transforms[0].params
         (grad,) = torch.autograd.grad(loss, params)
         values.append(loss.item())
@@ -67,23 +74,23 @@ def test_reverse_kl_of_gaussians():
 
 
 def test_reverse_kl_at_the_target_has_no_variance():
-    loss = ReverseKL()(gaussian_flow(0.3, 0.2), Harmonic(0.3, math.exp(0.2)), Batch(None, 3), rng())
+    loss = value_of(ReverseKL(), gaussian_flow(0.3, 0.2), Harmonic(0.3, math.exp(0.2)), 3)
     assert loss.item() == pytest.approx(-0.2 - 0.5 * math.log(2 * math.pi), abs=1e-6)
 
 
 def test_forward_kl_is_the_negative_log_likelihood():
     x = torch.tensor([[0.0], [1.0], [-2.5]])
     exact = -torch.distributions.Normal(0.7, math.exp(-0.3)).log_prob(x).mean()
-    loss = ForwardKL()(gaussian_flow(0.7, -0.3), Harmonic(), Batch(x, 0), rng())
+    loss = value_of(ForwardKL(), gaussian_flow(0.7, -0.3), Harmonic(), 0, x)
     torch.testing.assert_close(loss, exact)
 
 
 @pytest.mark.parametrize("singular", ["nan", "inf"])
 def test_proposals_without_energy_are_dropped_counted_and_leave_no_gradient(singular):
     flow, loss = gaussian_flow(0.5), ReverseKL()
-    result = loss(flow, Harmonic(singular=singular), Batch(None, 400), rng())
+    result = value_of(loss, flow, Harmonic(singular=singular), 400)
     (grad,) = torch.autograd.grad(result, flow.stack.transforms[0].params)
-    x, log_q = flow.sample(400, rng())
+    x, log_q = proposed(flow, 400)
     kept = x[:, 0] <= 1
     assert loss.parts()["dropped"] == (~kept).sum() > 50
     expected = (Harmonic()(x) + log_q)[kept].mean()
@@ -93,30 +100,31 @@ def test_proposals_without_energy_are_dropped_counted_and_leave_no_gradient(sing
 
 
 def test_a_batch_without_a_finite_energy_says_so():
-    loss, batch = ReverseKL(), Batch(None, 5)
+    flow, energy = gaussian_flow(50.0), Harmonic(singular="inf")
+    loss, batch = ReverseKL().build(flow, energy), Batch(flow, energy, 5)
     with pytest.raises(NothingFinite, match=r"none of 5 proposals has a finite energy under Harmonic \(0 NaN, 5 \+inf\)"):
-        loss(gaussian_flow(50.0), Harmonic(singular="inf"), batch, rng())
+        loss(batch)
     assert loss.parts()["dropped"] == 5
-    assert batch.finite == 0
+    assert batch.proposals.n_finite == 0
 
 
 def test_minus_infinity_is_a_bug_of_the_energy():
     with pytest.raises(FloatingPointError, match=r"Harmonic gave u = -inf for \d+ of 100 proposals"):
-        ReverseKL()(gaussian_flow(), Harmonic(singular="-inf"), Batch(None, 100), rng())
+        value_of(ReverseKL(), gaussian_flow(), Harmonic(singular="-inf"), 100)
 
 
 def test_cut_tames_walls_and_leaves_the_rest():
     flow, wall = gaussian_flow(0.5), Harmonic(singular="wall")
-    x, log_q = flow.sample(400, rng())
+    x, log_q = proposed(flow, 400)
     u = wall(x)
     cut = torch.where(u > 4, 4 + torch.log(1 + u - 4), u)
     assert (u > 1e29).any()
-    result = ReverseKL(cut=4.0)(flow, wall, Batch(None, 400), rng())
+    result = value_of(ReverseKL(cut=4.0), flow, wall, 400)
     torch.testing.assert_close(result, (cut + log_q).mean())
     (grad,) = torch.autograd.grad(result, flow.stack.transforms[0].params)
     assert torch.isfinite(grad).all()
-    below = ReverseKL(cut=1e3)(flow, Harmonic(), Batch(None, 400), rng())
-    torch.testing.assert_close(below, ReverseKL()(flow, Harmonic(), Batch(None, 400), rng()))
+    below = value_of(ReverseKL(cut=1e3), flow, Harmonic(), 400)
+    torch.testing.assert_close(below, value_of(ReverseKL(), flow, Harmonic(), 400))
 
 
 def test_cut_may_follow_a_schedule():
@@ -131,13 +139,13 @@ def test_forward_kl_refuses_what_cannot_work():
         def build(self, energy):
             return self
 
-        def sample(self, n, rng):
+        def sample(self, n, rng, context=None):
             return torch.zeros(n, 1), torch.zeros(n)
 
     with pytest.raises(ValueError, match="Blind has no log_prob: train it from the energy"):
-        ForwardKL().check(Blind(), Harmonic())
-    with pytest.raises(ValueError, match=r"got no data: set data\.path"):
-        ForwardKL()(gaussian_flow(), Harmonic(), Batch(None, 3), rng())
+        ForwardKL().build(Blind(), Harmonic())
+    with pytest.raises(ValueError, match=r"there are no data: set data\.path"):
+        value_of(ForwardKL(), gaussian_flow(), Harmonic(), 3)
 
 
 def test_reweighted_kl_has_the_gradient_of_the_forward_kl():
@@ -147,7 +155,7 @@ def test_reweighted_kl_has_the_gradient_of_the_forward_kl():
     slopes, ess = [], []
     for seed in range(40):
         loss = ReweightedKL()
-        value = loss(flow, energy, Batch(None, 5000), rng(seed))
+        value = value_of(loss, flow, energy, 5000, seed=seed)
         slopes.append(torch.autograd.grad(value, flow.stack.transforms[0].params)[0].flatten())
         ess.append(loss.parts()["ess"].item())
     slopes = torch.stack(slopes)
@@ -167,7 +175,7 @@ def test_reweighted_kl_leaves_out_what_has_no_energy_and_bounds_single_weights()
     flow = gaussian_flow()
     for singular in ("nan", "inf"):
         loss = ReweightedKL()
-        value = loss(flow, Harmonic(singular=singular), Batch(None, 2000), rng())
+        value = value_of(loss, flow, Harmonic(singular=singular), 2000)
         (grad,) = torch.autograd.grad(value, flow.stack.transforms[0].params)
         assert torch.isfinite(value)
         assert torch.isfinite(grad).all()
@@ -178,14 +186,14 @@ def test_reweighted_kl_leaves_out_what_has_no_energy_and_bounds_single_weights()
             return torch.full((len(x),), torch.inf)
 
     with pytest.raises(FloatingPointError, match="none of 10 proposals has a finite energy"):
-        ReweightedKL()(flow, Nowhere(), Batch(None, 10), rng())
+        value_of(ReweightedKL(), flow, Nowhere(), 10)
 
     class Trap(Harmonic):
         def potential(self, x):
             return -100.0 * (x[:, 0] == x[:, 0].max())
 
-    _, log_q = flow.sample(10_000, rng(3))
-    value = ReweightedKL()(flow, Trap(), Batch(None, 10_000), rng(3))
+    _, log_q = proposed(flow, 10_000, 3)
+    value = value_of(ReweightedKL(), flow, Trap(), 10_000, seed=3)
     assert value.item() < -log_q.min().item() / 2  # the proposal in the trap has 1 % of the weight
 
 

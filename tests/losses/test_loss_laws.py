@@ -5,13 +5,13 @@ import inspect
 
 import pytest
 import torch
+from given_frames import value_of
 
 from lit_bg import losses
 from lit_bg.energies import DoubleWell
 from lit_bg.generators import ContinuousFlow, CouplingFlow, Diffusion
 from lit_bg.interpolants import Linear
 from lit_bg.losses import (
-    Batch,
     DenoisingScoreMatching,
     FlowMatching,
     ForwardKL,
@@ -60,9 +60,8 @@ def generator_for(case):
 
 
 def value(loss, generator, seed=0):
-    loss.check(generator, ENERGY)
     data = ENERGY.exact_samples(50, rng(7)) if loss.needs_data else None
-    return loss(generator, ENERGY, Batch(data, 40, differentiable=loss.follows_proposals), rng(seed))
+    return value_of(loss, generator, ENERGY, 40, data, seed)
 
 
 def test_every_exported_loss_is_under_law():
@@ -111,6 +110,18 @@ def test_gradient_is_the_derivative(case):
 
 def test_flow_matching_asks_for_a_velocity_and_data():
     with pytest.raises(ValueError, match="trains the velocity of a ContinuousFlow, and CouplingFlow has none"):
-        FlowMatching().check(generator_for("ForwardKL"), ENERGY)
-    with pytest.raises(ValueError, match="FlowMatching got no data"):
-        FlowMatching()(generator_for("FlowMatching"), ENERGY, Batch(None, 8), rng())
+        FlowMatching().build(generator_for("ForwardKL"), ENERGY)
+    with pytest.raises(ValueError, match=r"there are no data: set data\.path or data\.source"):
+        value_of(FlowMatching(), generator_for("FlowMatching"), ENERGY, 8)
+
+
+@every
+def test_neither_generator_nor_energy_become_its_own(case):
+    generator, loss = generator_for(case), CASES[case]()
+    with pytest.raises(RuntimeError, match="was not built: call build"):
+        _ = loss.generator
+    value(loss, generator)
+    assert loss.generator is generator
+    assert loss.energy is ENERGY
+    assert not list(loss.parameters())
+    assert not loss.state_dict()

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from given_frames import value_of
 
 from lit_bg.energies import DoubleWell
 from lit_bg.energies.base import Energy, Observable
@@ -41,13 +42,13 @@ class Fixed(Generator):
     def build(self, energy):
         return self
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, context=None):
         return self.x, torch.zeros(len(self.x))
 
 
 def loss_of(r, observable="r", **options):
     generator = Fixed(r)
-    loss = ReactionCoordinate(observable, **options)(generator, Line(), Batch(None, len(r)), torch.Generator())
+    loss = value_of(ReactionCoordinate(observable, **options), generator, Line(), len(r))
     loss.backward()
     return loss.item(), generator.x.grad[:, 0]
 
@@ -102,9 +103,10 @@ def test_training_on_it_alone_makes_the_coordinate_uniform(energy):
         torch.nn.init.normal_(flow.stack.transforms[0].params, std=1.0)
     loss = ReactionCoordinate("angle" if isinstance(energy, Ring) else "r", bins=11)
     optimizer, rng = torch.optim.Adam(flow.parameters(), 0.03), torch.Generator().manual_seed(0)
-    for _ in range(300):
+    loss.build(flow, energy)
+    for step in range(300):
         optimizer.zero_grad()
-        loss(flow, energy, Batch(None, 256), rng).backward()
+        loss(Batch(flow, energy, 256, step=step)).backward()
         optimizer.step()
     lower, upper = energy.observables[loss.name].range
     x, _ = flow.sample(10_000, rng)
@@ -118,10 +120,10 @@ def test_training_on_it_alone_makes_the_coordinate_uniform(energy):
     ("act", "message"),
     [
         (
-            lambda: ReactionCoordinate("phi").check(None, DoubleWell()),
+            lambda: ReactionCoordinate("phi").build(None, DoubleWell()),
             r"DoubleWell has no observable 'phi' for ReactionCoordinate: it has x1, P\(x1<0\)",
         ),
-        (lambda: ReactionCoordinate("bare").check(None, Line()), "'bare' of Line has no range"),
+        (lambda: ReactionCoordinate("bare").build(None, Line()), "'bare' of Line has no range"),
         (lambda: ReactionCoordinate("r", range=(1.0, 1.0)), r"lower < upper, got \[1.0, 1.0\]"),
         (lambda: ReactionCoordinate("r", bins=1), "at least two bins, got bins=1"),
     ],

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from given_frames import value_of
 from jsonargparse import ArgumentParser
 
 from lit_bg.energies import DoubleWell
 from lit_bg.generators import CouplingFlow
-from lit_bg.losses import Batch, ForwardKL, Loss, ReactionCoordinate, ReverseKL, Schedule, WeightedSum
+from lit_bg.losses import ForwardKL, Loss, ReactionCoordinate, ReverseKL, Schedule, WeightedSum
 
 
 def rng():
@@ -20,11 +21,10 @@ def test_is_the_sum_over_the_same_proposals_with_one_energy_evaluation():
     data = energy.exact_samples(30, rng())
     terms = [ForwardKL(), ReverseKL(), ReactionCoordinate("x1"), ReverseKL(cut=3.0)]
     total = WeightedSum(terms, [1.0, 0.5, 2.0, 0.25])
-    total.check(flow, energy)
     before = energy.n_values
-    result = total(flow, energy, Batch(data, 40), rng())
+    result = value_of(total, flow, energy, 40, data)
     assert energy.n_values - before == 40
-    alone = [term(flow, energy, Batch(data, 40), rng()) for term in terms]
+    alone = [value_of(term, flow, energy, 40, data) for term in terms]
     torch.testing.assert_close(result, alone[0] + 0.5 * alone[1] + 2 * alone[2] + 0.25 * alone[3])
     parts = total.parts()
     assert set(parts) == {
@@ -43,10 +43,10 @@ def test_a_term_without_weight_costs_nothing():
     flow = CouplingFlow(blocks=1, hidden=(8,)).build(energy)
     total = WeightedSum([ForwardKL(), ReverseKL()], [[(0, 1.0), (10, 1.0)], [(5, 0.0), (10, 1.0)]])
     total.at_step(5)
-    total(flow, energy, Batch(energy.exact_samples(5, rng()), 40), rng())
+    value_of(total, flow, energy, 40, energy.exact_samples(5, rng()))
     assert energy.n_values == 0
     total.at_step(6)
-    total(flow, energy, Batch(energy.exact_samples(5, rng()), 40), rng())
+    value_of(total, flow, energy, 40, energy.exact_samples(5, rng()))
     assert energy.n_values == 40
     assert total.now == [1.0, pytest.approx(0.2)]
 
@@ -102,6 +102,7 @@ def test_what_cannot_work_is_refused(act, message):
 
 
 def test_schedules_that_leave_a_gap_stop_with_a_sentence():
-    total = WeightedSum([ReverseKL()], [[(0, 0.0), (10, 1.0)]])
+    total, energy = WeightedSum([ReverseKL()], [[(0, 0.0), (10, 1.0)]]), DoubleWell()
+    flow = CouplingFlow(blocks=1, hidden=(8,)).build(energy)
     with pytest.raises(ValueError, match="zero at this step: let the schedules overlap"):
-        total(None, None, Batch(None, 1), rng())
+        value_of(total, flow, energy, 1)

@@ -128,7 +128,7 @@ def test_mirrored_proposals_are_not_trusted_without_any_data():
         def build(self, energy):
             return self
 
-        def sample(self, n, rng):
+        def sample(self, n, rng, context=None):
             x = energy.initial + 0.001 * torch.randn(n, *energy.event_shape, generator=rng)
             return -x, -energy(x)
 

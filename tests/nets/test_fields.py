@@ -10,6 +10,7 @@ from e3nn import o3
 
 from lit_bg import nets
 from lit_bg.energies import DW4, BistableDimer, CoulombGas, DoubleWell, Molecule
+from lit_bg.energies.condition import Condition
 from lit_bg.energies.pair_energy import PairEnergy
 from lit_bg.generators import ContinuousFlow, Diffusion
 from lit_bg.nets import EGNN, Exact, GradientField, Hutchinson, KernelField, MLPField, TensorProductField, VectorField
@@ -49,6 +50,8 @@ ON = {
     "MLPField": ("DoubleWell",),
     "TensorProductField": ("two kinds", "trap"),
 }
+
+CONDITIONS = (Condition("kT", 0.5, 2.0, log=True), Condition("field", -1.0, 1.0))
 
 
 def concrete():
@@ -201,7 +204,8 @@ class TestEveryField:
 def test_parts_make_no_difference(system, monkeypatch):
     """A few samples and a few directions at a time, the last part smaller."""
     energy = SYSTEMS[system]()
-    field, (t, x) = wild(lambda: EGNN(4, 8, context=1), energy), states(energy, 7)
+    energy.conditions = CONDITIONS[:1]
+    field, (t, x) = wild(lambda: EGNN(4, 8), energy), states(energy, 7)
     context = torch.randn(7, 1, generator=rng(3), dtype=torch.float64)
     whole = Exact()(field, t, x, None, context)
     n = len(field.types)
@@ -248,13 +252,15 @@ def test_a_divergence_by_autograd_is_not_compiled():
 
 def test_context_changes_the_field():
     for field, energy in (
-        (EGNN(2, 8, context=2), DW4()),
-        (MLPField((8,), context=2), DoubleWell()),
-        (KernelField(8, 4, context=2), DW4()),
-        (GradientField(EGNN(2, 4, context=2)), DW4()),
-        (TensorProductField(2, 4, context=2), TwoKinds()),
+        (EGNN(2, 8), DW4()),
+        (MLPField((8,)), DoubleWell()),
+        (KernelField(8, 4), DW4()),
+        (GradientField(EGNN(2, 4)), DW4()),
+        (TensorProductField(2, 4), TwoKinds()),
     ):
+        energy.conditions = CONDITIONS
         field = wild(lambda field=field: field, energy)
+        assert field.context == 2
         t, x = states(energy)
         context = torch.randn(4, 2, generator=rng(3), dtype=torch.float64)
         v = field(t, x, context)
@@ -327,7 +333,6 @@ def test_what_does_not_fit_is_refused():
         lambda: EGNN(layers=0),
         lambda: MLPField(()),
         lambda: Hutchinson(0),
-        lambda: EGNN(context=-1),
         lambda: KernelField(basis=1),
         lambda: KernelField(nearest=3.0, farthest=2.0),
         lambda: TensorProductField(layers=1),

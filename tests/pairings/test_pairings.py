@@ -52,7 +52,7 @@ def test_a_base_or_a_field_without_the_symmetries_is_refused():
         pairing.check(Crystal().build(energy), field)
     loss, flow = FlowMatching(pairing=pairing), ContinuousFlow(EGNN(1, 4), Crystal()).build(energy)
     with pytest.raises(ValueError, match="Crystal does not follow them: use MinibatchOT"):
-        loss.check(flow, energy)
+        loss.build(flow, energy)
     MinibatchOT().check(Crystal().build(energy), field)
 
 

@@ -52,11 +52,11 @@ class Mixture(Generator):
         noise = torch.randn(n, self.means.shape[1], 1, generator=rng, dtype=torch.float64)
         return self.means[k] + (self.roots[k] @ noise)[..., 0]
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, context=None):
         x = self.draw(n, rng)
         return x, self.log_density(x)
 
-    def log_prob(self, x):
+    def log_prob(self, x, context=None):
         return self.log_density(x.double())
 
     def log_density(self, y: Tensor) -> Tensor:
@@ -161,11 +161,11 @@ class Angles(Generator):
         self.dummy = nn.Parameter(torch.zeros(()))
         return self
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, context=None):
         x = draw_wrapped(n, self.loc, self.width, self.right, rng)
         return x, self.log_prob(x)
 
-    def log_prob(self, x):
+    def log_prob(self, x, context=None):
         return log_wrapped(x, self.loc, self.width, self.right)
 
 
@@ -232,7 +232,7 @@ class Turned(Generator):
         rest = torch.view_as_real(pairs[:, 1:] * (pairs[:, :1].conj() / r[:, None])).flatten(1)
         return torch.cat([r.log()[:, None], rest], 1), math.log(2 * math.pi) + 2 * r.log()
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, context=None):
         z = self.mixture.draw(n, rng)
         turn = torch.polar(torch.ones(n).double(), 2 * math.pi * torch.rand(n, generator=rng).double())
         r = z[:, 0].exp()
@@ -241,7 +241,7 @@ class Turned(Generator):
         x = torch.view_as_real(pairs).flatten(1) @ self.basis
         return x.reshape(n, *self.event_shape), self.mixture.log_density(z) - math.log(2 * math.pi) - 2 * z[:, 0]
 
-    def log_prob(self, x):
+    def log_prob(self, x, context=None):
         z, log_volume = self.turned_back(x.flatten(1).double() @ self.basis.T)
         return self.mixture.log_density(z) - log_volume
 

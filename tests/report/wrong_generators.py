@@ -196,7 +196,7 @@ class Faulty(Generator):
         centre.view(-1)[0] = self.at * side
         return centre
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, context=None):
         right, scale = self.drawn
         side = 2.0 * (torch.rand(n, generator=rng) < right) - 1
         x = scale * torch.randn(n, *self.event_shape, generator=rng)
@@ -212,7 +212,7 @@ class Faulty(Generator):
         logs = [log_normal(x, self._centre(side).to(x), scale) + math.log(w) for w, side in parts if w > 0]
         return torch.logsumexp(torch.stack(logs), 0)
 
-    def log_prob(self, x):
+    def log_prob(self, x, context=None):
         log_q = self._log_q(x) + self.in_log_prob
         return log_q if self.tell is None else self.tell(x, log_q)
 
@@ -229,12 +229,12 @@ class MeanFree(Generator):
         self.weight = nn.Parameter(torch.zeros(()))
         return self
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, context=None):
         x = torch.randn(n, *self.event_shape, generator=rng)
         x = x - x.mean(1, keepdim=True)
         return x, self.log_prob(x)
 
-    def log_prob(self, x):
+    def log_prob(self, x, context=None):
         n, d = self.event_shape
         return -0.5 * x.square().flatten(1).sum(1) - 0.5 * (n - 1) * d * LOG_2PI + self.extra
 
@@ -246,12 +246,12 @@ class ForgetfulFlow(CouplingFlow):
         super().__init__(**arguments)
         self.only_sample = only_sample
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, context=None):
         z, log_p = self.prior.sample(n, rng)
         return self(z)[0], log_p
 
-    def log_prob(self, x):
-        return super().log_prob(x) if self.only_sample else self.prior.log_prob(self.inverse(x)[0])
+    def log_prob(self, x, context=None):
+        return super().log_prob(x, context) if self.only_sample else self.prior.log_prob(self.inverse(x)[0])
 
 
 class LooseBase(Canonical):
@@ -599,8 +599,8 @@ CASES = [
 class HalfBlind(Faulty):
     """`log_prob` knows one of two wells that are proposed."""
 
-    def log_prob(self, x):
-        return torch.where(x[:, 0] > 0, super().log_prob(x), -torch.inf)
+    def log_prob(self, x, context=None):
+        return torch.where(x[:, 0] > 0, super().log_prob(x, context), -torch.inf)
 
 
 def main() -> None:

@@ -8,15 +8,13 @@ import torch
 
 from lit_bg import transforms
 from lit_bg.energies.base import Energy
-from lit_bg.spaces import Vectors
+from lit_bg.spaces import Domain, Kind, Vectors
 from lit_bg.transforms import (
     Affine,
     Chain,
     CircularMarginals,
     Coupling,
-    Domain,
     Elementwise,
-    Kind,
     Permutation,
     Spline,
     Standardize,

@@ -1,0 +1,130 @@
+"""Where training frames come from."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from lit_bg.data.dataset import Dataset
+from lit_bg.energies.base import Energy
+from lit_bg.energies.condition import draw_context
+
+CONDITIONS = 8  # sets of conditions in one draw of exact samples: each costs the system a quadrature
+
+
+class WeightedFrames(NamedTuple):
+    """Configurations that represent the target when each counts by its weight."""
+
+    x: Tensor  # (B, *event_shape)
+    weight: Tensor  # (B,) of mean one
+    context: Tensor | None = None  # (B, C) conditions that each belongs to
+    even: bool = False  # whether all weights are known to be one
+
+
+class Source(ABC):
+    """Hands out training frames, and remembers in checkpoints what a resumed run needs to go on with the same ones."""
+
+    def build(self, energy: Energy) -> Self:
+        """Learn the system; by default nothing is needed.
+
+        Raises:
+            ValueError: the source has no frames of this system, with the way out.
+        """
+        return self
+
+    @abstractmethod
+    def draw(self, n: int, rng: torch.Generator) -> WeightedFrames:
+        """Draw n frames on the device of `rng`; the same stream gives the same frames."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move what is kept to a device; by default nothing is."""
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold: plain numbers, strings and tensors."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` returned.
+
+        Raises:
+            ValueError: it belongs to another source, with what differs.
+        """
+
+
+class ReferenceData(Source):
+    """Frames of a data set, drawn independently with replacement, all of one weight.
+
+    Args:
+        dataset: frames of the target.
+        context: conditions that they were sampled under, (C,); None where the system has none.
+    """
+
+    def __init__(self, dataset: Dataset, context: Tensor | None = None) -> None:
+        self.dataset, self.context = dataset, context
+        self._checksum: str | None = None
+
+    def draw(self, n: int, rng: torch.Generator) -> WeightedFrames:
+        x = self.dataset.batch(n, rng)
+        context = None if self.context is None else self.context.to(x).expand(n, -1)
+        return WeightedFrames(x, torch.ones(n, device=x.device, dtype=x.dtype), context, even=True)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the frames, once: a data set is small against any model's activations."""
+        self.state_dict()  # the checksum is taken where they were read
+        if self.dataset.x.device != torch.device(device):
+            self.dataset.x = self.dataset.x.to(device)
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        if self._checksum is None:
+            self._checksum = f"{zlib.crc32(self.dataset.x.cpu().contiguous().numpy().tobytes()):08x}"
+        return {"frames": len(self.dataset), "checksum": self._checksum}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        mine = self.state_dict()
+        if dict(state) != mine:
+            raise ValueError(
+                f"the checkpoint was trained on {state.get('frames')} frames with checksum {state.get('checksum')}, and the "
+                f"reference data give {mine['frames']} with {mine['checksum']}: give the same data.path and data.held_out, or "
+                "start afresh."
+            )
+
+
+class ExactSamples(Source):
+    """Independent exact samples of the system, new ones in every step; under conditions, evenly over their ranges.
+
+    For systems that are known exactly: to see what a generator can learn, apart from how its data were made. The conditions
+    are continuous, so that any single one is trained on with probability zero.
+
+    Raises:
+        ValueError: from `build`, a system without exact samples.
+    """
+
+    def __init__(self) -> None:
+        self.energy: Energy | None = None
+
+    def build(self, energy: Energy) -> Self:
+        if not energy.has_exact_samples:
+            raise ValueError(f"{type(energy).__name__} has no exact samples: simulate it and give data.path.")
+        self.energy = energy
+        return self
+
+    def draw(self, n: int, rng: torch.Generator) -> WeightedFrames:
+        energy = self.energy
+        if energy is None:
+            raise RuntimeError("ExactSamples does not know the system yet: call build(energy) first.")
+        if not energy.conditions:
+            x, context = energy.exact_samples(n, rng), None
+        else:
+            sets = draw_context(energy.conditions, min(CONDITIONS, n), rng)
+            sizes = [n // len(sets) + (i < n % len(sets)) for i in range(len(sets))]
+            parts = [energy.given(c).exact_samples(size, rng) for c, size in zip(sets.cpu().double(), sizes, strict=True)]
+            x = torch.cat(parts)
+            context = sets.repeat_interleave(torch.tensor(sizes, device=sets.device), 0, output_size=n).to(x)
+        return WeightedFrames(x, torch.ones(n, device=x.device, dtype=x.dtype), context, even=True)

@@ -1,0 +1,81 @@
+"""Sources of training frames: what they draw, and what checkpoints hold of them."""
+
+import math
+
+import pytest
+import torch
+from lit_bg.samplers.base import Trajectory
+
+from lit_bg.data import Dataset, ExactSamples, ReferenceData
+from lit_bg.data.module import Data
+from lit_bg.energies import DW4, DoubleWell, Tempered
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def dataset(seed=0):
+    energy = DoubleWell()
+    return Dataset.from_trajectory(energy, Trajectory(energy.exact_samples(200, rng(seed)).reshape(50, 4, 2)))
+
+
+def test_reference_data_draw_frames_of_the_data_with_weight_one():
+    data = dataset()
+    frames = ReferenceData(data).draw(30, rng(3))
+    assert torch.equal(frames.x, data.batch(30, rng(3)))
+    assert torch.equal(frames.weight, torch.ones(30))
+    assert frames.even
+    assert frames.context is None
+    under = ReferenceData(data, torch.tensor([0.7], dtype=torch.float64)).draw(30, rng(3))
+    torch.testing.assert_close(under.context, torch.full((30, 1), 0.7))
+
+
+def test_other_reference_data_are_refused():
+    saved = ReferenceData(dataset()).state_dict()
+    assert saved["frames"] == 200
+    ReferenceData(dataset()).to("cpu").load_state_dict(saved)
+    with pytest.raises(ValueError, match=r"trained on 200 frames with checksum \w+, and the reference data give 200 with"):
+        ReferenceData(dataset(1)).load_state_dict(saved)
+    data = Data()
+    data.train = dataset()
+    saved = data.save_sources()
+    assert saved["class"] == "ReferenceData"
+    with pytest.raises(ValueError, match="frames of ReferenceData, and this run has ExactSamples"):
+        Data(source=ExactSamples()).load_sources(saved)
+    Data().load_sources(saved)  # without training frames there is nothing to go on with
+    data.load_sources({})
+
+
+def test_exact_samples_under_conditions_are_those_of_each():
+    energy = Tempered(DoubleWell(), 0.5, 4.0)
+    source = ExactSamples().build(energy)
+    frames = source.draw(4000, rng())
+    assert torch.equal(frames.x, source.draw(4000, rng()).x)
+    kT = frames.context[:, 0]
+    assert len(kT.unique()) == 8
+    assert (kT.min() >= 0.5) & (kT.max() <= 4.0)
+    # x2 is normal with variance kT, and P(x1 > 0) is known at every kT
+    chi = (frames.x[:, 1] ** 2 / kT).mean().item()
+    assert abs(chi - 1) < 4 * math.sqrt(2 / 4000)
+    right = (frames.x[:, 0] > 0).double()
+    p = torch.tensor([1 - energy.given([k]).p_left for k in kT.double().tolist()])
+    assert abs((right - p).mean()) < 4 * math.sqrt((p * (1 - p)).sum()) / 4000
+    assert source.draw(3, rng()).x.shape == (3, 2)
+
+
+def test_exact_samples_of_a_system_without_conditions():
+    frames = ExactSamples().build(DoubleWell()).draw(7, rng(2))
+    assert torch.equal(frames.x, DoubleWell().exact_samples(7, rng(2)))
+    assert frames.context is None
+    with pytest.raises(ValueError, match=r"DW4 has no exact samples: simulate it and give data\.path"):
+        ExactSamples().build(DW4())
+
+
+def test_a_source_stands_in_for_a_path():
+    data = Data(source=ExactSamples())
+    data.prepare(DoubleWell(), needs_data=True)
+    assert data.frames is data.source
+    assert data.look(rng()).shape == (10_000, 2)
+    with pytest.raises(ValueError, match=r"data\.path is not set"):
+        Data().prepare(DoubleWell(), needs_data=True)
