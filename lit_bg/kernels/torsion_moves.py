@@ -22,9 +22,9 @@ class TorsionMoves(Kernel[State]):
 
     Velocities, where there are any, turn with their atoms. In $e^{-H / kT}$ they are independent of positions and could as well
     stay; but after a finite step those along stiff bonds are a little too cold (`Langevin`), and where a bond turns without its
-    velocities, it gets those of other directions, and every move heats the molecule a little. The molecule is given a thermal
-    velocity as a whole before the turn, and none after it, which keeps the Maxwellian without drift. Where the whole is, is not
-    kept: the measure is that of the shape.
+    velocities, it gets those of other directions, and every move heats the molecule a little. A molecule that is measured
+    without its centre of mass is given a thermal velocity as a whole before the turn, and none after it, which keeps the
+    Maxwellian without drift; where the whole is, is not kept there, the measure being that of the shape.
 
     Args:
         moves: how many bonds are turned in one move.
@@ -83,10 +83,10 @@ class TorsionMoves(Kernel[State]):
         accepted, probability = accept(state.u.double() - u.double(), rng)
         rows = accepted.nonzero().flatten()
         if state.velocity is not None:
-            mass = self._masses.of(energy, x)
-            whole = torch.randn(walkers, 1, x.shape[-1], generator=rng, device=rng.device, dtype=x.dtype)
-            spread = (temperatures(energy, x)[rows] / mass[:, 0].sum()).sqrt().to(x)
-            v = state.velocity[rows] + whole[rows] * spread[:, None, None]
+            mass, v = self._masses.of(energy, x), state.velocity[rows]
+            if energy.space.centred:
+                whole = torch.randn(walkers, 1, x.shape[-1], generator=rng, device=rng.device, dtype=x.dtype)
+                v = v + whole[rows] * (temperatures(energy, x)[rows] / mass[:, 0].sum()).sqrt().to(x)[:, None, None]
             v = turned_velocities(v, x[rows], axis[rows], side[rows], angle[rows])
             state.velocity[rows] = energy.space.project(v, mass)
         state.x[rows], state.u[rows] = new[rows], u[rows]

@@ -40,6 +40,7 @@ class Walk:
     stride: int  # steps between frames
     frames: int
     seed: int
+    centred: bool  # whether the centre of mass is none of the degrees of freedom
 
 
 class OpenMMLangevin(Simulator):
@@ -129,7 +130,7 @@ class OpenMMLangevin(Simulator):
         walks = [
             Walk(
                 w, system, energy.evaluator.platform, x.numpy(), energy.temperature, self.time_step, self.friction,
-                burn_in, self.stride, self.frames, seeds[w],
+                burn_in, self.stride, self.frames, seeds[w], energy.space.centred,
             )
             for w, x in enumerate(self._starts(energy, seed))
         ]  # fmt: skip
@@ -226,7 +227,7 @@ def walk(task: Walk, advance: Callable[[int], None]) -> tuple[np.ndarray, float]
         step(task.stride)
         state = context.getState(getPositions=True, getEnergy=True)
         x = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-        frames[t] = x - x.mean(0)
+        frames[t] = x - x.mean(0) if task.centred else x
         kinetic += state.getKineticEnergy().value_in_unit(unit.kilojoule_per_mole)
         if not np.isfinite(frames[t]).all():
             raise FloatingPointError(f"walker {task.index} blew up: use a shorter time step than {task.time_step} ps.")
