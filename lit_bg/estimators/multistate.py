@@ -96,7 +96,7 @@ def _refuse_apart(p: Tensor, counts: Tensor) -> None:
     """
     shared = p @ p.T / counts.sqrt()[:, None] / counts.sqrt()
     joined = shared > FEWEST_SHARED / counts.min()
-    reached = torch.zeros(len(counts), dtype=torch.bool)
+    reached = torch.zeros(len(counts), dtype=torch.bool, device=counts.device)
     reached[0] = True
     for _ in range(len(counts)):
         reached = reached | joined[reached].any(0)
@@ -128,7 +128,7 @@ def mbar_covariance(u: Tensor, counts: Tensor, f: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(w @ w.T)
     root = values.clamp_min(0).sqrt()
     v = vectors * root  # W = U S V^T, W^T W = V S^2 V^T
-    inner = torch.eye(len(f), dtype=torch.float64) - v.T @ torch.diag(counts) @ v
+    inner = torch.eye(len(f), dtype=torch.float64, device=f.device) - v.T @ torch.diag(counts) @ v
     theta = v @ torch.linalg.pinv(inner, rtol=1e-10, hermitian=True) @ v.T
     return theta - theta[:1] - theta[:, :1] + theta[0, 0]
 
@@ -178,9 +178,10 @@ def ladder_populations(u: Tensor, beta: Tensor, label: Tensor, states: int) -> t
         raise ValueError(f"{frames} frames of {ladders} ladders are too few for an error bar.")
     every = max(1, frames * ladders * rungs // MOST_SAMPLES)
     u, label, beta = u[::every].double(), label[::every].long(), beta.double()
-    group = torch.arange(len(u))[:, None] * blocks // len(u) * ladders + torch.arange(ladders)  # (T, W)
+    time, ladder, rung = (torch.arange(n, device=u.device) for n in u.shape)
+    group = time[:, None] * blocks // len(u) * ladders + ladder  # (T, W)
     group = group[..., None].expand_as(u).flatten()
-    rung = torch.arange(rungs).expand_as(u).flatten()
+    rung = rung.expand_as(u).flatten()
     mean = u.mean((0, 1))
     f = torch.cat([mean.new_zeros(1), (beta.diff() * (mean[1:] + mean[:-1]) / 2).cumsum(0)])  # thermodynamic integration
     u, label = u.flatten(), label.flatten()
@@ -189,7 +190,7 @@ def ladder_populations(u: Tensor, beta: Tensor, label: Tensor, states: int) -> t
         e, counts = u[keep] - mean[0], torch.bincount(rung[keep], minlength=rungs)
         f = mbar(beta[:, None] * e, counts, f)
         w = mbar_log_weights(beta[:, None] * e, e, counts, f).softmax(0)
-        return torch.zeros(states, dtype=torch.float64).index_add_(0, label[keep], w), f
+        return w.new_zeros(states).index_add_(0, label[keep], w), f
 
     p, f = populations(torch.ones_like(group, dtype=torch.bool), f - beta * mean[0])
     groups = int(group.max()) + 1
