@@ -47,19 +47,19 @@ class NonFiniteGuard(Callback):
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        fine = [] if self._loss_is_finite is None else [self._loss_is_finite]
+        finite = {} if self._loss_is_finite is None else {"loss": self._loss_is_finite}
         if grads:
-            fine.append(torch.isfinite(torch.stack(torch._foreach_norm(grads, torch.inf))).all())
-        read = torch.stack(fine).tolist() if fine else []  # one host read a step: whether to step depends on it
-        loss_bad = self._loss_is_finite is not None and not read[0]
-        grad_bad = bool(grads) and not read[-1]
+            finite["gradient"] = torch.isfinite(torch.stack(torch._foreach_norm(grads, torch.inf))).all()
+        # One question for both, since the answer waits for the device.
+        fine = torch.stack(list(finite.values())).tolist() if finite else []
+        bad = [name for name, answer in zip(finite, fine, strict=True) if not answer]
         self._loss_is_finite = None
         # The gradients are the same on all ranks, a loss is not.
-        if trainer.strategy.reduce_boolean_decision(loss_bad or grad_bad, all=False):
+        if trainer.strategy.reduce_boolean_decision(bool(bad), all=False):
             optimizer.zero_grad(set_to_none=True)
             self.count += 1
             self.in_a_row += 1
-            self._last = "loss" if loss_bad else "gradient"
+            self._last = bad[0] if bad else "gradient"
         else:
             self.in_a_row = 0
 

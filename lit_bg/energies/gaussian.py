@@ -62,7 +62,7 @@ class Gaussian(Energy):
         self.register_buffer("whiten", torch.linalg.solve_triangular(chol, identity, upper=False), persistent=False)
 
     def potential(self, x: Tensor) -> Tensor:
-        z = (x - self.mean.to(x)) @ self.whiten.to(x).T
+        z = (x - self.mean.to(x.dtype)) @ self.whiten.to(x.dtype).T
         return 0.5 * (z**2).sum(-1)
 
     @property

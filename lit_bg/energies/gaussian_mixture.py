@@ -78,9 +78,9 @@ class GaussianMixture(Energy):
         return cls(kT=kT)
 
     def potential(self, x: Tensor) -> Tensor:
-        mu, std = self.mu.to(x), self.std.to(x)
+        mu, std = self.mu.to(x.dtype), self.std.to(x.dtype)
         r2 = ((x[..., None, :] - mu) ** 2).sum(-1)
-        log_norm = self.log_weight.to(x) - self.dim * (std.log() + 0.5 * math.log(2 * math.pi))
+        log_norm = self.log_weight.to(x.dtype) - self.dim * (std.log() + 0.5 * math.log(2 * math.pi))
         return -torch.logsumexp(log_norm - 0.5 * r2 / std**2, -1)
 
     @property

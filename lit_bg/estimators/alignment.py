@@ -105,9 +105,9 @@ def matched(f: Tensor, g: Tensor, types: Tensor) -> Tensor:
     """
     from scipy.optimize import linear_sum_assignment
 
-    order = torch.arange(f.shape[1]).repeat(len(f), 1)
+    order, types = torch.arange(f.shape[1]).repeat(len(f), 1), types.cpu()
     for kind in types.unique():
-        own = torch.nonzero(types.cpu() == kind).flatten()
+        own = torch.nonzero(types == kind).flatten()
         if len(own) < 2:
             continue
         near = (f[:, own] @ g[:, own].mT).cpu().numpy()  # the squares of the features are the same for every exchange

@@ -96,7 +96,7 @@ def _refuse_apart(p: Tensor, counts: Tensor) -> None:
     """
     shared = p @ p.T / counts.sqrt()[:, None] / counts.sqrt()
     joined = shared > FEWEST_SHARED / counts.min()
-    reached = torch.zeros(len(counts), dtype=torch.bool)
+    reached = torch.zeros(len(counts), dtype=torch.bool, device=counts.device)
     reached[0] = True
     for _ in range(len(counts)):
         reached = reached | joined[reached].any(0)
@@ -128,7 +128,7 @@ def mbar_covariance(u: Tensor, counts: Tensor, f: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(w @ w.T)
     root = values.clamp_min(0).sqrt()
     v = vectors * root  # W = U S V^T, W^T W = V S^2 V^T
-    inner = torch.eye(len(f), dtype=torch.float64) - v.T @ torch.diag(counts) @ v
+    inner = torch.eye(len(f), dtype=torch.float64, device=f.device) - v.T @ torch.diag(counts) @ v
     theta = v @ torch.linalg.pinv(inner, rtol=1e-10, hermitian=True) @ v.T
     return theta - theta[:1] - theta[:, :1] + theta[0, 0]
 
@@ -180,9 +180,10 @@ def ladder_populations(u: Tensor, label: Tensor, states: int) -> tuple[Tensor, T
         raise ValueError(f"{frames} frames of {ladders} ladders are too few for an error bar.")
     every = max(1, frames * ladders * rungs // MOST_SAMPLES)
     u, label = u[:, ::every].double(), label[::every].long()
-    group = torch.arange(len(label))[:, None] * blocks // len(label) * ladders + torch.arange(ladders)  # (T, W)
+    time, ladder, rung = (torch.arange(n, device=u.device) for n in label.shape)
+    group = time[:, None] * blocks // len(label) * ladders + ladder  # (T, W)
     group = group[..., None].expand_as(label).flatten()
-    rung = torch.arange(rungs).expand_as(label).flatten()
+    rung = rung.expand_as(label).flatten()
     u = u - u[..., 0].mean((1, 2))[:, None, None, None]  # large constants of a state cost digits
     guess = _integrate(u)
     u, label = u.flatten(1), label.flatten()
@@ -191,7 +192,7 @@ def ladder_populations(u: Tensor, label: Tensor, states: int) -> tuple[Tensor, T
         own, counts = u[:, keep], torch.bincount(rung[keep], minlength=rungs)
         f = mbar(own, counts, f)
         w = mbar_log_weights(own, own[0], counts, f).softmax(0)
-        return torch.zeros(states, dtype=torch.float64).index_add_(0, label[keep], w), f
+        return torch.zeros(states, dtype=torch.float64, device=u.device).index_add_(0, label[keep], w), f
 
     p, f = populations(torch.ones_like(group, dtype=torch.bool), guess)
     groups = int(group.max()) + 1

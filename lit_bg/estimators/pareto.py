@@ -148,7 +148,7 @@ def _is_one_tail(top: Tensor, size: int) -> bool:
     if _misfit(excess, *_shape(excess)) > REJECTED:
         return False
     if k > 0.5:  # i log(x_i / x_(i+1)) of ordered Pareto values are exponential of mean k (Renyi)
-        spacing = torch.arange(1, size) * (top[: size - 1] / top[1:size]).log() / min(k, 1.5)
+        spacing = torch.arange(1, size, device=top.device) * (top[: size - 1] / top[1:size]).log() / min(k, 1.5)
         if (spacing[2:] > math.log(size) + GAP).any():
             return False
     part = size // 2
@@ -180,6 +180,6 @@ def _misfit(x: Tensor, k: float, scale: float) -> float:
     z = x / scale
     survival = torch.exp(-z) if abs(k) < 1e-8 else torch.clamp(1 + k * z, min=0.0) ** (-1 / k)
     survival = survival.clamp(1e-12, 1 - 1e-12)
-    i = torch.arange(1, m + 1, dtype=x.dtype)
+    i = torch.arange(1, m + 1, dtype=x.dtype, device=x.device)
     # both ends count: of the smallest the distribution, of the largest the survival
     return (-m - ((2 * i - 1) * (torch.log1p(-survival) + survival.flip(0).log())).sum() / m).item()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-import torch
 from torch import Tensor, nn
 
 from lit_bg.solvers.base import Rate, Solver, State
@@ -34,7 +33,7 @@ class FixedStep(Solver):
     def integrate(self, rate: Rate, state: State, start: float, end: float, module: nn.Module) -> State:
         h = (end - start) / self.steps
         for i in range(self.steps):
-            t = torch.as_tensor(start + i * h, dtype=state[0].dtype, device=state[0].device)
+            t = state[0].new_full((), start + i * h)  # made there: a copy from the host would wait for the device
             state = self.step(rate, t, state, h)
         return state
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -108,8 +109,9 @@ class Particles(Space):
         if self.centred:
             first = x[..., :1, :]
             return self.project(first + self._shortest(x - first))
-        fraction = x @ torch.linalg.inv(cell).to(x)
-        return (fraction - fraction.floor()) @ cell.to(x)
+        rows, inverse = self._vectors
+        fraction = x @ _there(inverse, x)
+        return (fraction - fraction.floor()) @ _there(rows, x)
 
     def difference(self, x: Tensor, y: Tensor) -> Tensor:
         d = x - y
@@ -125,20 +127,41 @@ class Particles(Space):
         return v if self.cell is None else self._shortest(v)
 
     def _shortest(self, v: Tensor) -> Tensor:
-        cell = self.cell
-        assert cell is not None
-        if torch.equal(cell, torch.diag(cell.diagonal())):
-            length = cell.diagonal().to(v)
+        rows, inverse, rectangular = self._short_vectors
+        if rectangular:
+            length = _there([[row[i] for i, row in enumerate(rows)]], v)[0]
             return v - length * torch.round(v / length)
-        cell = reduced(cell).to(v)
-        v = v - torch.round(v @ torch.linalg.inv(cell)) @ cell
-        images = torch.tensor(list(itertools.product((-1.0, 0.0, 1.0), repeat=self.d)), dtype=v.dtype, device=v.device) @ cell
+        cell = _there(rows, v)
+        v = v - torch.round(v @ _there(inverse, v)) @ cell
+        steps = torch.arange(-1, 2, dtype=v.dtype, device=v.device)
+        images = torch.cartesian_prod(*[steps] * self.d).reshape(-1, self.d) @ cell
         nearest = (v.detach()[..., None, :] + images).square().sum(-1).argmin(-1)
         return v + images[nearest]
+
+    @cached_property
+    def _vectors(self) -> tuple[list[list[float]], list[list[float]]]:
+        """Vectors of the cell, and their inverse."""
+        cell = self.cell
+        assert cell is not None
+        return cell.tolist(), torch.linalg.inv(cell).tolist()
+
+    @cached_property
+    def _short_vectors(self) -> tuple[list[list[float]], list[list[float]], bool]:
+        """Short vectors of the lattice, their inverse, and whether the cell is a rectangle along the axes."""
+        cell = self.cell
+        assert cell is not None
+        rectangular = torch.equal(cell, torch.diag(cell.diagonal()))
+        cell = cell if rectangular else reduced(cell)
+        return cell.tolist(), torch.linalg.inv(cell).tolist(), rectangular
 
     def __str__(self) -> str:
         where = "" if self.box is None else ", in a periodic cell"
         return f"{self.n} particles in {self.d} dimension{'s' if self.d > 1 else ''}{where}"
+
+
+def _there(rows: list[list[float]], like: Tensor) -> Tensor:
+    """Return a matrix in the dtype and on the device of another tensor, made there: a copy from the host would wait."""
+    return torch.stack([torch.stack([like.new_full((), number) for number in row]) for row in rows])
 
 
 def reduced(cell: Tensor) -> Tensor:
