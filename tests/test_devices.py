@@ -406,8 +406,7 @@ PAIRED = torch.randn(2, 6, 4, 3, generator=RANDOM)
 OFFSETS = torch.tensor([0.0, 0.5, 1.0])
 ENERGIES = OFFSETS[:, None] * SERIES[:, :3].T.reshape(-1)[None] ** 2  # of three states
 COUNTS = torch.tensor([64, 64, 64])
-LADDER = SERIES[:, :, None].expand(-1, -1, 3) ** 2 / (0.5 + OFFSETS)
-WARM = 1 / (1 + OFFSETS)
+LADDER = torch.stack([SERIES[:, :, None].expand(-1, -1, 3) ** 2 / (0.5 + a) for a in OFFSETS])  # (K, T, W, K)
 LABEL = (SERIES[:, :, None].expand(-1, -1, 3) > 0).long()
 FREE = torch.zeros(3, dtype=torch.float64)
 TYPES = torch.tensor([0, 0, 1, 1])
@@ -427,7 +426,7 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "forward_log_z": (estimators.forward_log_z, SERIES),
     "geometric_w2": (lambda x, y, types: estimators.geometric_w2(x, y, Moves(types, True, True)), *PAIRED, TYPES),
     "geometric_w2, of vectors": (estimators.geometric_w2, SERIES[:8], SERIES[8:20]),
-    "ladder_populations": (lambda u, beta, label: estimators.ladder_populations(u, beta, label, 2), LADDER, WARM, LABEL),
+    "ladder_populations": (lambda u, label: estimators.ladder_populations(u, label, 2), LADDER, LABEL),
     "log_z": (estimators.log_z, LOG_W),
     "mbar": (estimators.mbar, ENERGIES, COUNTS),
     "mbar_covariance": (estimators.mbar_covariance, ENERGIES, COUNTS, FREE),
@@ -508,9 +507,9 @@ class NoiseAtHome(ForwardKL):
         super().__init__()
         self.stream = stream
 
-    def forward(self, generator, energy, batch, rng):
-        x = batch.required(self)
-        return -generator.log_prob(x + torch.randn(x.shape, generator=rng if self.stream else None)).mean()
+    def forward(self, batch):
+        x = batch.frames.x
+        return -self.generator.log_prob(x + torch.randn(x.shape, generator=batch.rng("noise") if self.stream else None)).mean()
 
 
 WRONG = {
