@@ -241,7 +241,7 @@ class TestEveryKernel:
     def test_it_works_inside_of_others(self, make):
         case = make()
         if isinstance(case.kernel, Exchange):
-            with pytest.raises(ValueError, match="replicas|Exchange"):
+            with pytest.raises(ValueError, match=r"replicas|Exchange"):
                 Cycle([case.kernel])
             with pytest.raises(ValueError, match="replicas"):
                 Exchange(case.kernel, [case.energy])
