@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lit_bg.samplers import Exact, Metropolis, Trajectory
 
 from lit_bg.data import Dataset
 from lit_bg.data.card import describe
 from lit_bg.data.simulation import simulate
 from lit_bg.energies import DoubleWell, Gaussian, GaussianMixture, ManyWell, Molecule, MuellerBrown
+from lit_bg.samplers import Exact, Metropolis, Trajectory
 
 PDB = Path(__file__).parents[2] / "experiments" / "alanine_dipeptide.pdb"
 

@@ -12,13 +12,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from lit_bg.samplers import Exact, Interrupted, Metropolis, Recorder, ReplicaExchange, Trajectory
 
 from lit_bg.data import Dataset, make_card
 from lit_bg.data.simulation import simulate
 from lit_bg.energies import DoubleWell, Gaussian
 from lit_bg.energies.base import Energy
 from lit_bg.energies.meter import Meter
+from lit_bg.samplers import Exact, Interrupted, Metropolis, Recorder, ReplicaExchange, Trajectory
 from lit_bg.spaces import Particles
 
 

@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from lit_bg.samplers import HMC
 from scipy.optimize import minimize
 
 from lit_bg.energies import DW4, BistableDimer, CoulombGas, LennardJones
 from lit_bg.energies.bond_order import bond_order
 from lit_bg.energies.clusters import cluster
 from lit_bg.estimators import mean_with_error
+from lit_bg.samplers import HMC
 
 
 def relaxed(energy, start):

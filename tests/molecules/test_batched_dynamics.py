@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from lit_bg.samplers import Langevin, OpenMMLangevin, ReplicaExchange
-from lit_bg.samplers.hydrogen_mass import repartitioned_masses
-from lit_bg.samplers.start import starting_points
 
 from lit_bg.energies import Molecule
 from lit_bg.estimators import mean_with_error, r_hat, virial
+from lit_bg.samplers import Langevin, OpenMMLangevin, ReplicaExchange
+from lit_bg.samplers.hydrogen_mass import repartitioned_masses
+from lit_bg.samplers.start import starting_points
 
 
 @pytest.fixture(scope="module")

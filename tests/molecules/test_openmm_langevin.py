@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from lit_bg.samplers import OpenMMLangevin
 
 from lit_bg.energies import DoubleWell, Molecule
 from lit_bg.estimators import virial
+from lit_bg.samplers import OpenMMLangevin
 
 
 @pytest.fixture(scope="module")

@@ -36,13 +36,11 @@ STEPWISE = {
         HMC(0.1, 3), Temperatures(4.0, pilot=60, also=[2.0]), frames=5, walkers=4, stride=2, burn_in=55
     ),
 }
+ON_LINES = {
+    "Exchange": lambda: few(Exchange(Langevin(0.05, 2), [Gaussian(3), Gaussian(3, kT=2.0)])),
+}
 SMALL = {
     "Exact": lambda: Exact(frames=20),
     "ReplicaExchange": STEPWISE["ReplicaExchange"],
     "Simulation": STEPWISE["Metropolis"],
 }
-
-
-def between(energy, start):
-    """Exchange with states that are other energies, (D,) coordinates."""
-    return Simulation(Exchange(Langevin(0.05, 2), [Gaussian(3), energy.at(3.0)]), frames=5, walkers=4, stride=3, burn_in=4)
