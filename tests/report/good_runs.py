@@ -20,7 +20,7 @@ from lit_bg.energies import DW4, DoubleWell
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.generators import Generator
 from lit_bg.report.assess import assess
-from lit_bg.samplers.base import Trajectory
+from lit_bg.simulators.base import Trajectory
 from lit_bg.spaces import Vectors
 from lit_bg.spaces.domain import Domain, Kind
 

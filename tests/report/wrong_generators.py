@@ -19,7 +19,7 @@ from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.generators import CouplingFlow, Generator
 from lit_bg.generators.prior import Prior
 from lit_bg.report.assess import Assessment, assess
-from lit_bg.samplers.base import Trajectory
+from lit_bg.simulators.base import Trajectory
 from lit_bg.spaces import Particles, Vectors
 
 LOG_2PI = math.log(2 * math.pi)
