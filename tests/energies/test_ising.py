@@ -61,5 +61,5 @@ def test_bonds_are_counted_once():
 def test_what_has_no_phases_is_refused():
     with pytest.raises(ValueError, match="size >= 2 and coupling > 0, got size=1"):
         Ising(1)
-    with pytest.raises(ValueError, match="coupling=-1.0"):
+    with pytest.raises(ValueError, match=r"coupling=-1\.0"):
         Ising(4, -1.0)
