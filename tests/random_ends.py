@@ -31,8 +31,8 @@ from lit_bg.files import TEMPORARY
 
 MAIN = {"fit": fit.main, "simulate": simulate.main, "sample": sample.main}
 EXIT = {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
-LADDER = {"walkers": 10, "frames": 1500, "interval": 0.3, "time_step": 0.03, "burn_in": 5.0, "pilot": 0}
-LADDER |= {"exchange_interval": 0.3, "temperatures": [1.0, 1.5, 2.2]}
+LADDER = {"walkers": 10, "frames": 1500, "burn_in": 17, "ladder": {"temperatures": [1.0, 1.5, 2.2]}}
+LADDER |= {"kernel": {"class_path": "Langevin", "init_args": {"time_step": 0.03, "steps": 10}}}
 SIMULATED = {**SMALL, "simulate": {"class_path": "ReplicaExchange", "init_args": LADDER}}
 SIMULATED["model"] = {**SMALL["model"], "energy": {"class_path": "DW4"}}
 

@@ -17,9 +17,8 @@ class TestExperiment:
     def test_fits_together(self, path, monkeypatch):
         """Energy, generator, loss and simulator can be built and accept each other."""
         monkeypatch.chdir(ROOT)
-        from lit_bg.samplers import Simulator
-
         from lit_bg.losses import Loss
+        from lit_bg.simulators import Simulator
 
         config = CLI(["-c", str(path)]).config
         energy = build(Energy, config.model.energy)

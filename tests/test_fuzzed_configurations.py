@@ -58,8 +58,14 @@ PARTICLES["model"] |= {
     },
 }
 PARTICLES["simulate"] = {
-    "class_path": "Metropolis",
-    "init_args": {"walkers": 4, "frames": 20, "stride": 1, "burn_in": 10, "step_size": 0.3},
+    "class_path": "Simulation",
+    "init_args": {
+        "kernel": {"class_path": "Metropolis", "init_args": {"step_size": 0.3}},
+        "walkers": 4,
+        "frames": 20,
+        "stride": 1,
+        "burn_in": 10,
+    },
 }
 PARTICLES["data"] = PARTICLES["data"] | {"path": None}
 BASES = {"double well": DOUBLE_WELL, "with data": WITH_DATA, "particles": PARTICLES}

@@ -57,9 +57,9 @@ def test_data_are_not_overwritten(experiment, capsys):
 
 def test_an_interrupted_simulation_goes_on(experiment, capsys, monkeypatch):
     """Ctrl-C leaves with 130 and a sentence, and the same command makes the data of an uninterrupted run."""
-    chain = {"walkers": 3, "frames": 50, "stride": 5, "burn_in": 10}
+    chain = {"kernel": {"class_path": "Metropolis"}, "walkers": 3, "frames": 50, "stride": 5, "burn_in": 10}
     config = yaml.safe_load(Path(experiment).read_text())
-    Path(experiment).write_text(yaml.safe_dump(config | {"simulate": {"class_path": "Metropolis", "init_args": chain}}))
+    Path(experiment).write_text(yaml.safe_dump(config | {"simulate": {"class_path": "Simulation", "init_args": chain}}))
     simulate.main(["-c", experiment, "--data.path=whole.npz"])
     potential, calls = DoubleWell.potential, []
 
@@ -102,8 +102,9 @@ def test_a_molecule_from_pdb_to_structures(experiment, capsys):
     config = yaml.safe_load((ROOT / "experiments/alanine_dipeptide.yaml").read_text())
     config["model"]["energy"]["init_args"]["topology"] = str(ROOT / "experiments/alanine_dipeptide.pdb")
     config["model"]["generator"]["init_args"] |= {"blocks": 1, "hidden": [16], "compile": False}
-    few = {"walkers": 8, "frames": 10, "interval": 0.02, "exchange_interval": 0.02, "burn_in": 0.1, "pilot": 0.1}
-    few |= {"rungs": 2, "max_temperature": 400.0, "torsion_moves": 2}
+    few = {"walkers": 8, "frames": 10, "burn_in": 5, "torsion_moves": 2}
+    few["ladder"] = {"rungs": 2, "max_temperature": 400.0, "pilot": 5}
+    few["kernel"] = {"class_path": "Langevin", "init_args": {"time_step": 0.0025, "steps": 8, "hydrogen_mass": 3.0}}
     config["simulate"]["init_args"] |= few
     config["trainer"] = {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False}
     config["data"] |= {"batch_size": 64, "steps_per_epoch": 5, "val_samples": 20, "test_samples": 100}

@@ -115,6 +115,7 @@ class Simulation(Simulator):
             now = self._restored(energy, recorder.state)
         else:
             now = Running(*self.begin(energy, seed, lambda text: progress(0, total, text)), {}, 0, 0.0)
+            pack(now.state)  # so that a state that cannot be kept is refused before it is wanted
         kernel = now.kernel
         length = max(1, LONGEST_BLOCK // kernel.evaluations)
         began, before, reported = time.monotonic(), now.seconds, 0.0

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from lit_bg.samplers.base import Trajectory
 
 from lit_bg import energies
 from lit_bg.data.card import make_card, quality, refusal
 from lit_bg.data.checks import compare_gradient, find_bad_frames
 from lit_bg.data.dataset import Dataset
 from lit_bg.energies import DoubleWell, Energy, Molecule
+from lit_bg.simulators.base import Trajectory
 from lit_bg.spaces import Vectors
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lit_bg.samplers import Exact, Metropolis, Trajectory
 
 from lit_bg.data import Dataset
 from lit_bg.data.card import describe
 from lit_bg.data.simulation import simulate
 from lit_bg.energies import DoubleWell, Gaussian, GaussianMixture, ManyWell, Molecule, MuellerBrown
+from lit_bg.kernels import Metropolis
+from lit_bg.simulators import Exact, Simulation, Trajectory
 
 PDB = Path(__file__).parents[2] / "experiments" / "alanine_dipeptide.pdb"
 
@@ -210,13 +211,13 @@ class TestCard:
             assert set(describe(energy)["parameters"]) == names, type(energy)
 
     def test_one_well_is_told_apart_and_not_refused(self, tmp_path):
-        simulator = Metropolis(frames=300, walkers=20, stride=10, burn_in=200, step_size=0.1, start="right")
+        simulator = Simulation(Metropolis(0.1), frames=300, walkers=20, stride=10, burn_in=200, start="right")
         data = simulate(DoubleWell(), simulator, tmp_path / "right.npz", seed=1)
         assert "not converged: never visited left" in data.card["verdict"]
         Dataset.load(tmp_path / "right.npz", DoubleWell())
 
     def test_walkers_stuck_in_two_wells_are_told_apart_and_not_refused(self, tmp_path):
-        simulator = Metropolis(frames=300, walkers=20, stride=20, burn_in=200, step_size=0.4)
+        simulator = Simulation(Metropolis(0.4), frames=300, walkers=20, stride=20, burn_in=200)
         data = simulate(DoubleWell(), simulator, tmp_path / "both.npz", seed=0)
         assert any("do not agree" in problem for problem in data.card["verdict"])
         assert data.card["effective_samples"] < 40

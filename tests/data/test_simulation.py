@@ -12,13 +12,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from lit_bg.samplers import Exact, Interrupted, Metropolis, Recorder, ReplicaExchange, Trajectory
 
 from lit_bg.data import Dataset, make_card
 from lit_bg.data.simulation import simulate
-from lit_bg.energies import DoubleWell, Gaussian
+from lit_bg.energies import DoubleWell, Gaussian, Ising
 from lit_bg.energies.base import Energy
 from lit_bg.energies.meter import Meter
+from lit_bg.kernels import Exchange, Langevin, Metropolis, SpinFlip
+from lit_bg.simulators import Exact, Interrupted, Recorder, ReplicaExchange, Simulation, Temperatures, Trajectory
 from lit_bg.spaces import Particles
 
 
@@ -38,15 +39,16 @@ class Interrupting(DoubleWell):
         return super().potential(x)
 
 
-LADDERS = {
-    "frames": 12, "walkers": 10, "interval": 0.5, "time_step": 0.1, "burn_in": 2.0, "pilot": 0.0,
-    "max_temperature": 6.0, "also": [2.0],
-}  # fmt: skip
+LADDER = Temperatures(6.0, pilot=0, also=[2.0])
+
+
+def ladders(frames=12, ladder=LADDER):
+    return ReplicaExchange(Langevin(0.1, 1), ladder, frames=frames, walkers=10, stride=5, burn_in=20)
 
 
 class TestFiles:
     def test_other_temperatures_have_files_of_their_own(self, tmp_path, capsys):
-        data = simulate(DoubleWell(), ReplicaExchange(**LADDERS), tmp_path / "x.npz", seed=0)
+        data = simulate(DoubleWell(), ladders(), tmp_path / "x.npz", seed=0)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["x.npz", "x_kT2.npz"]
         warm = Dataset.load(tmp_path / "x_kT2.npz", DoubleWell(kT=2.0), force=True)
         assert (data.card["kT"], warm.card["kT"]) == (1.0, 2.0)
@@ -62,11 +64,11 @@ class TestFiles:
     def test_no_file_of_either_is_overwritten(self, tmp_path):
         (tmp_path / "x_kT2.npz").write_text("precious")
         with pytest.raises(FileExistsError, match=r"x_kT2.npz exists"):
-            simulate(DoubleWell(), ReplicaExchange(**LADDERS), tmp_path / "x.npz", seed=0)
+            simulate(DoubleWell(), ladders(), tmp_path / "x.npz", seed=0)
         assert [p.name for p in tmp_path.iterdir()] == ["x_kT2.npz"]
 
     def test_interrupted_data_are_those_of_an_uninterrupted_run(self, tmp_path):
-        simulator = ReplicaExchange(**LADDERS)
+        simulator = ladders()
         with pytest.raises(Interrupted, match=r"the same command goes on from the last state in .*a.npz.partial"):
             simulate(Interrupting(), simulator, tmp_path / "a.npz", seed=4)
         assert [p.name for p in tmp_path.iterdir()] == ["a.npz.partial"]
@@ -82,13 +84,13 @@ class TestFiles:
             assert np.array_equal(first["x"], second["x"])
 
     def test_an_unfinished_simulation_of_something_else_is_in_the_way(self, tmp_path):
-        simulator, path = ReplicaExchange(**LADDERS), tmp_path / "a.npz"
+        simulator, path = ladders(), tmp_path / "a.npz"
         with pytest.raises(Interrupted):
             simulate(Interrupting(), simulator, path, seed=4)
         with pytest.raises(ValueError, match=r"a.npz.partial holds an unfinished simulation with seed = 4, not 5"):
             simulate(Interrupting(), simulator, path, seed=5)
         with pytest.raises(ValueError, match=r"with frames = 12, not 11"):
-            simulate(Interrupting(), ReplicaExchange(**LADDERS | {"frames": 11}), path, seed=4)
+            simulate(Interrupting(), ladders(frames=11), path, seed=4)
         simulate(DoubleWell(), Exact(10), path, seed=5, force=True)
         assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
@@ -98,7 +100,7 @@ class TestUnfinished:
 
     @pytest.fixture
     def unfinished(self, tmp_path):
-        simulator, path = ReplicaExchange(**LADDERS), tmp_path / "a.npz"
+        simulator, path = ladders(), tmp_path / "a.npz"
         with pytest.raises(Interrupted):
             simulate(Interrupting(), simulator, path, seed=4)
         recorder = Recorder(tmp_path / "a.npz.partial", json.loads((tmp_path / "a.npz.partial/identity.json").read_text()))
@@ -114,7 +116,7 @@ class TestUnfinished:
             values[name] += 2.0 * (t == unfinished.written - 1)
             again.write(t, 12, values)
         again.save(unfinished.state)
-        simulator, energy = ReplicaExchange(**LADDERS), Interrupting()
+        simulator, energy = ladders(), Interrupting()
         words = rf"cannot go on, because a frame in its x{name[1:]}.npy has u = .* under this Interrupting: delete the folder"
         with pytest.raises(ValueError, match=words):
             simulate(energy, simulator, tmp_path / "b.npz", seed=4)
@@ -126,7 +128,7 @@ class TestUnfinished:
     def test_an_energy_that_has_changed(self, unfinished, tmp_path, monkeypatch):
         potential = DoubleWell.potential
         monkeypatch.setattr(DoubleWell, "potential", lambda self, x: 1.5 * potential(self, x))
-        simulator, path = ReplicaExchange(**LADDERS), tmp_path / "a.npz"
+        simulator, path = ladders(), tmp_path / "a.npz"
         with pytest.raises(ValueError, match=r"its state.pt has u = .*data.force=true"):
             simulate(Interrupting(), simulator, path, seed=4)
         energy = Interrupting()
@@ -134,9 +136,9 @@ class TestUnfinished:
         simulate(energy, simulator, path, seed=4, force=True)
 
     def test_what_is_damaged_is_refused_and_forced(self, unfinished, tmp_path):
-        (tmp_path / "a.npz.partial" / "label_rungs.npy").unlink()
-        simulator, energy = ReplicaExchange(**LADDERS), Interrupting()
-        with pytest.raises(ValueError, match=r"cannot go on, because its label_rungs.npy is missing"):
+        (tmp_path / "a.npz.partial" / "label_replicas.npy").unlink()
+        simulator, energy = ladders(), Interrupting()
+        with pytest.raises(ValueError, match=r"cannot go on, because its label_replicas.npy is missing"):
             simulate(energy, simulator, tmp_path / "a.npz", seed=4)
         energy.calls = 40
         simulate(energy, simulator, tmp_path / "a.npz", seed=4, force=True)
@@ -145,7 +147,7 @@ class TestUnfinished:
 class TestFullDisk:
     def test_no_file_is_left_that_stops_the_same_command(self, tmp_path, monkeypatch):
         """Of two files one fits: neither is there, and with room the same command makes both, without simulating again."""
-        save, simulator, path = Dataset.save, ReplicaExchange(**LADDERS), tmp_path / "a.npz"
+        save, simulator, path = Dataset.save, ladders(), tmp_path / "a.npz"
 
         def full(data, file):
             if file == path:
@@ -159,7 +161,7 @@ class TestFullDisk:
             ):
                 simulate(DoubleWell(), simulator, path, seed=0)
         assert [p.name for p in tmp_path.iterdir()] == ["a.npz.partial"]
-        monkeypatch.setattr(ReplicaExchange, "advance", None)
+        monkeypatch.setattr(Exchange, "step", None)
         simulate(DoubleWell(), simulator, path, seed=0)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["a.npz", "a_kT2.npz"]
 
@@ -168,7 +170,8 @@ class TestFullDisk:
         (tmp_path / "x.yaml").write_text(
             "model: {energy: {class_path: DoubleWell}, generator: {class_path: CouplingFlow}, loss: {class_path: ReverseKL}, "
             "optimizer: {class_path: torch.optim.Adam}}\ndata: {path: new/x.npz}\n"
-            "simulate: {class_path: Metropolis, init_args: {walkers: 20, frames: 1000, burn_in: 10}}\n"
+            "simulate: {class_path: Simulation, init_args: {kernel: {class_path: Metropolis}, walkers: 20, frames: 1000, "
+            "burn_in: 10}}\n"
         )
         code = (
             "import resource, signal; from lit_bg.simulate import main; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
@@ -189,10 +192,11 @@ class TestFullDisk:
 import os
 from lit_bg.data.simulation import simulate
 from lit_bg.energies import DoubleWell
-from lit_bg.samplers import Metropolis
+from lit_bg.kernels import Metropolis
+from lit_bg.simulators import Simulation
 os.chdir({str(tmp_path)!r})
 open("filler", "wb").write(bytes(620_000))
-job = DoubleWell(), Metropolis(frames=500, walkers=20, burn_in=10, stride=1), "x.npz", 0
+job = DoubleWell(), Simulation(Metropolis(), frames=500, walkers=20, burn_in=10, stride=1), "x.npz", 0
 try:
     simulate(*job)
 except OSError as error:
@@ -209,7 +213,7 @@ print(len(simulate(*job)), os.listdir())
         monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
         energy = DoubleWell()
         with pytest.raises(PermissionError, match=r"cannot write into .*give another data.path"):
-            simulate(energy, Metropolis(), tmp_path / "a.npz", seed=0)
+            simulate(energy, Simulation(Metropolis()), tmp_path / "a.npz", seed=0)
         assert energy.n_values == 0
 
 
@@ -244,7 +248,7 @@ class TestCard:
         assert verdict == ["not converged: no round trip"]
 
     def test_a_ladder_without_exchange_is_not_converged(self, tmp_path):
-        parted = ReplicaExchange(**LADDERS | {"max_temperature": None, "temperatures": [1.0, 1.05, 3.0], "also": None})
+        parted = ladders(ladder=Temperatures(temperatures=[1.0, 1.05, 3.0]))
         card = simulate(Gaussian(200), parted, tmp_path / "x.npz", seed=0).card
         assert any(p.startswith("not converged: 1.05 and 3 kT exchange in 0 %") for p in card["verdict"])
         assert "not converged: no replica went from the lowest temperature to the highest and back" in card["verdict"]
@@ -275,7 +279,42 @@ class TestCard:
 
 
 def test_metropolis_data_are_recorded_too(tmp_path):
-    simulator = Metropolis(frames=20, walkers=4, stride=2, burn_in=0, step_size=0.3)
+    simulator = Simulation(Metropolis(0.3), frames=20, walkers=4, stride=2, burn_in=0)
     data = simulate(Gaussian(), simulator, tmp_path / "x.npz", seed=0)
     torch.testing.assert_close(data.u, Gaussian()(data.x), atol=1e-5, rtol=1e-5)
     assert [p.name for p in tmp_path.iterdir()] == ["x.npz"]
+
+
+class TestSpins:
+    def test_spins_are_simulated_and_judged(self, tmp_path):
+        """From both signs to the exact averages of all 65536 states, with no virial and no gradient in the card."""
+        energy = Ising(4, kT=2.5)
+        data = simulate(energy, Simulation(SpinFlip(), 200, 100, stride=2, burn_in=50), tmp_path / "x.npz", seed=0)
+        assert data.card["verdict"] == "pass"
+        assert (data.card["virial"], data.card["gradient"], data.card["bad_frames"]) == (None, None, {})
+        for name, observable in energy.observables.items():
+            found = data.card["observables"][name]
+            assert abs(found["mean"] - observable.exact) < 4 * found["error"]
+        assert abs(data.card["modes"]["up"]["p"] - 0.5) < 4 * data.card["modes"]["up"]["error"]
+        assert set(data.x.unique().tolist()) == {-1.0, 1.0}
+        assert torch.equal(Dataset.load(tmp_path / "x.npz", energy).x, data.x)
+
+    def test_values_that_are_no_spins_are_refused(self):
+        energy = Ising(4)
+        x = energy.exact_samples(1000, rng()).reshape(100, 10, 4, 4)
+        x[3, 2, 1, 1] = 0.5
+        card = make_card(energy, Trajectory(x), energy(x.flatten(0, 1)).reshape(100, 10))
+        assert any("1 of 1000 frames have values that no configuration has" in problem for problem in card["verdict"])
+
+
+def test_states_that_are_energies_say_together_how_rare_a_mode_is(tmp_path):
+    """Exchange with a double well of a lower barrier: populations of all replicas by u_kn, exact within 4 sigma."""
+    energy = DoubleWell()
+    others = [DoubleWell(a2=5.0), DoubleWell(a2=4.0, kT=1.2), DoubleWell(a2=3.0, kT=1.5)]
+    simulation = Simulation(Exchange(Langevin(0.1, 2), others), frames=100, walkers=50, stride=5, burn_in=100)
+    card = simulate(energy, simulation, tmp_path / "x.npz", seed=0).card
+    right = card["modes"]["right"]
+    assert abs(right["p"] - (1 - energy.p_left)) < 4 * right["error"]
+    assert right["error"] < 0.02
+    assert len(card["info"]["exchange"]) == 3
+    assert card["simulator"]["parameters"]["kernel"]["parameters"]["energies"][1]["kT"] == 1.2

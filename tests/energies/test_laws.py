@@ -30,10 +30,15 @@ MAKE = {
         lambda: energies.GaussianMixture([[-2.0, 0.0], [2.0, 1.0], [0.5, 3.0]], [1.0, 0.5, 0.8], [0.2, 0.5, 0.3]),
         lambda: energies.GaussianMixture([[-6.0, 0.0, 1.0], [6.0, 0.0, 0.0]], 1.0, [1.0, 3.0]),
     ],
+    "Ising": [lambda: energies.Ising(3, kT=2.5), lambda: energies.Ising(8, coupling=0.5, kT=1.3)],
     "LennardJones": [
         lambda: energies.LennardJones(13, factor=2),
         lambda: energies.LennardJones(38, factor=1, kT=0.15),
         lambda: energies.LennardJones(7, factor=1, epsilon=0.5, r_min=1.5, trap=0.2, d=2, kT=1.3),
+    ],
+    "LennardJonesSolid": [
+        lambda: energies.LennardJonesSolid(2, density=1.0, cutoff=1.5),
+        lambda: energies.LennardJonesSolid(1, density=0.5, cutoff=0.9, kT=1.3),
     ],
     "ManyWell": [lambda: energies.ManyWell(2), lambda: energies.ManyWell(8, kT=1.5)],
     "Molecule": [lambda: energies.Molecule(str(PDB), forcefield=["amber96.xml", "implicit/obc1.xml"])],
@@ -184,7 +189,7 @@ class TestEveryEnergy:
     def test_undeclared_symmetries_do_not_hold(self, make):
         """A symmetry that holds and is not declared costs others their shortcuts."""
         energy = make()
-        if len(energy.event_shape) == 1:
+        if energy.space.types is None:
             pytest.skip("not of particles")
         x = configurations(energy, 5)
         d = energy.event_shape[1]
@@ -252,8 +257,9 @@ class TestEveryEnergy:
         x = energy.exact_samples(n, rng(7))
         assert x.shape == (n, *energy.event_shape)
         torch.testing.assert_close(energy.exact_samples(5, rng(3)), energy.exact_samples(5, rng(3)))
-        value, error = virial(energy, x)
-        assert abs(value - energy.space.dof) < 4.5 * error
+        if energy.space.unbounded:
+            value, error = virial(energy, x)
+            assert abs(value - energy.space.dof) < 4.5 * error
         for name, observable in energy.observables.items():
             if observable.exact is not None:
                 mean, error = mean_with_error(observable.function(x)[None])

@@ -4,13 +4,14 @@ import math
 
 import pytest
 import torch
-from lit_bg.samplers import HMC
 from scipy.optimize import minimize
 
 from lit_bg.energies import DW4, BistableDimer, CoulombGas, LennardJones
 from lit_bg.energies.bond_order import bond_order
 from lit_bg.energies.clusters import cluster
 from lit_bg.estimators import mean_with_error
+from lit_bg.kernels import HMC
+from lit_bg.simulators import Simulation
 
 
 def relaxed(energy, start):
@@ -135,10 +136,10 @@ def test_the_bond_of_the_dimer_and_its_box():
 @pytest.mark.parametrize(
     ("energy", "sampler", "expected", "uncertainty"),
     [
-        (DW4(), HMC(frames=100, walkers=300, stride=3, burn_in=200, step_size=0.05, steps=10), -22.54151, 0.0),
-        (CoulombGas(), HMC(frames=50, walkers=200, stride=2, burn_in=200, step_size=0.05, steps=10), 17.38638, 0.0002),
+        (DW4(), Simulation(HMC(0.05, 10), frames=100, walkers=300, stride=3, burn_in=200), -22.54151, 0.0),
+        (CoulombGas(), Simulation(HMC(0.05, 10), frames=50, walkers=200, stride=2, burn_in=200), 17.38638, 0.0002),
         pytest.param(
-            LennardJones(13, factor=2), HMC(frames=100, walkers=200, stride=5, burn_in=1000, step_size=0.02, steps=10), -42.95,
+            LennardJones(13, factor=2), Simulation(HMC(0.02, 10), frames=100, walkers=200, stride=5, burn_in=1000), -42.95,
             0.02, marks=pytest.mark.slow,
         ),
     ],

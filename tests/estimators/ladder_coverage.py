@@ -69,7 +69,7 @@ class Exchange:
         truth = {"P": self.p, "F": -math.log(self.p / (1 - self.p))}
         z: dict[str, list[float]] = {"P": [], "F": []}
         for u, label in zip(*self.simulate(repeats, seed), strict=True):
-            p, covariance = ladder_populations(u, BETA, label, 2)
+            p, covariance = ladder_populations(BETA.reshape(-1, 1, 1, 1) * u, label, 2)
             found = {"P": (p[1], covariance[1, 1]), "F": (-(p[1] / p[0]).log(), covariance[1, 1] / (p[0] * p[1]) ** 2)}
             for name, (value, variance) in found.items():
                 error = variance.sqrt().item()

@@ -25,6 +25,11 @@ def wells(frames, ladders, seed):
     return harmonic + GAP * label, label
 
 
+def in_all_states(u):
+    """u_kn, (K, T, W, R), of energies in kT of the first temperature."""
+    return BETA.reshape(-1, 1, 1, 1) * u
+
+
 def test_free_energies_are_exact():
     u, _ = wells(2000, 8, seed=0)
     counts = torch.full((4,), 16000)
@@ -59,7 +64,7 @@ def test_errors_of_populations_cover_the_truth():
     z, gain = [], []
     for seed in range(40):
         u, label = wells(75, 16, seed)
-        p, covariance = ladder_populations(u, BETA, label, 2)
+        p, covariance = ladder_populations(in_all_states(u), label, 2)
         assert p.sum().item() == pytest.approx(1)
         error = covariance[1, 1].sqrt().item()
         z.append((p[1].item() - exact) / error)
@@ -72,11 +77,24 @@ def test_errors_of_populations_cover_the_truth():
 
 def test_few_ladders_are_cut_in_time():
     u, label = wells(400, 2, seed=3)
-    p, covariance = ladder_populations(u, BETA, label, 2)
+    p, covariance = ladder_populations(in_all_states(u), label, 2)
     assert abs(p[1].item() - log_z(BETA).softmax(0)[1, 0].item()) < 4 * covariance[1, 1].sqrt().item()
 
 
+def test_states_need_not_be_temperatures():
+    """Harmonic springs of four strengths at one temperature: the same reduced energies, and constants of states cancel."""
+    u, label = wells(200, 8, seed=4)
+    u_kn = in_all_states(u)
+    p, covariance = ladder_populations(u_kn, label, 2)
+    shift = torch.tensor([3.0, -50.0, 1e4, 7.0], dtype=torch.float64).reshape(-1, 1, 1, 1)
+    other, same = ladder_populations(u_kn + shift, label, 2)
+    torch.testing.assert_close(other, p, rtol=0, atol=1e-8)
+    torch.testing.assert_close(same, covariance, rtol=1e-5, atol=1e-12)
+
+
 def test_refusals():
+    with pytest.raises(ValueError, match=r"energies \(K, T, W, K\) and labels"):
+        ladder_populations(torch.zeros(3, 2, 4), torch.zeros(3, 2, 4), 2)
     with pytest.raises(ValueError, match="do not overlap"):
         mbar(torch.tensor([[0.0, 0.0, 900.0, 900.0], [900.0, 900.0, 0.0, 0.0]]), torch.tensor([2, 2]))
     with pytest.raises(ValueError, match="add up to N"):
@@ -84,7 +102,7 @@ def test_refusals():
     with pytest.raises(ValueError, match="not finite"):
         mbar(torch.tensor([[0.0, math.nan], [0.0, 1.0]]), torch.tensor([1, 1]))
     with pytest.raises(ValueError, match="too few for an error bar"):
-        ladder_populations(torch.zeros(3, 2, 4), BETA, torch.zeros(3, 2, 4), 2)
+        ladder_populations(torch.zeros(4, 3, 2, 4), torch.zeros(3, 2, 4), 2)
 
 
 @pytest.fixture(scope="module")

@@ -286,9 +286,8 @@ def test_what_rounding_may_move_is_allowed_where_forces_cancel_and_no_more():
 
 
 def at_the_minimum() -> tuple[ForceField, torch.Tensor]:
-    from lit_bg.samplers.minimise import minimise
-
     from lit_bg.energies import Molecule
+    from lit_bg.simulators.minimise import minimise
 
     molecule = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
     return molecule.field, minimise(molecule, molecule.initial.double().repeat(4, 1, 1))

@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
-from lit_bg.samplers import Langevin, OpenMMLangevin, ReplicaExchange
-from lit_bg.samplers.hydrogen_mass import repartitioned_masses
-from lit_bg.samplers.start import starting_points
 
 from lit_bg.energies import Molecule
 from lit_bg.estimators import mean_with_error, r_hat, virial
+from lit_bg.kernels import Langevin
+from lit_bg.molecules.hydrogen_mass import repartitioned_masses
+from lit_bg.simulators import OpenMMLangevin, ReplicaExchange, Simulation, Temperatures
+from lit_bg.simulators.start import starting_points
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +49,8 @@ def test_hydrogens_take_their_mass_from_neighbours(ala2):
     [pytest.param(10, 16, 40.0, id="short"), pytest.param(300, 64, 2.0, id="long", marks=pytest.mark.slow)],
 )
 def test_virial_and_temperature(ala2, frames, walkers, most):
-    md = Langevin(
-        frames=frames,
-        walkers=walkers,
-        time_step=0.002,
-        interval=0.1,
-        burn_in=0.6,
-        friction=5.0,
-        hydrogen_mass=3.0,
-        start="torsions",
-    )
+    kernel = Langevin(time_step=0.002, steps=50, friction=5.0, hydrogen_mass=3.0)
+    md = Simulation(kernel, frames=frames, walkers=walkers, stride=1, burn_in=6, start="torsions")
     trajectory = md.run(ala2, 0, silent)
     assert trajectory.x.mean(2).abs().max() < 1e-6
     assert (trajectory.interval, trajectory.time_unit, trajectory.problems) == (0.1, "ps", [])
@@ -70,10 +63,8 @@ def test_virial_and_temperature(ala2, frames, walkers, most):
 
 
 def test_a_ladder_in_kelvin(ala2):
-    ladders = ReplicaExchange(
-        frames=2, walkers=2, interval=0.01, time_step=0.001, burn_in=0.02, exchange_interval=0.01, max_temperature=600.0,
-        pilot=0.0, also=[450.0], start="torsions",
-    )  # fmt: skip
+    ladder = Temperatures(600.0, pilot=0, also=[450.0])
+    ladders = ReplicaExchange(Langevin(0.001, 10), ladder, frames=2, walkers=2, burn_in=2, start="torsions")
     assert ladders.other_kTs(ala2) == {"450K": pytest.approx(ala2.kT * 1.5)}
     trajectory = ladders.run(ala2, 0, silent)
     temperatures = trajectory.info["temperatures"]
@@ -84,24 +75,16 @@ def test_a_ladder_in_kelvin(ala2):
     at = ala2.at(ala2.kT * 1.5)
     torch.testing.assert_close(warm.u.flatten(), at(warm.x.flatten(0, 1)).float(), atol=1e-2, rtol=1e-3)
     with pytest.raises(ValueError, match="200 K is not above the temperature of the energy, 300 K"):
-        ReplicaExchange(max_temperature=200.0).check(ala2)
+        ReplicaExchange(Langevin(), Temperatures(200.0)).check(ala2)
     with pytest.raises(ValueError, match="longer than any bond vibrates"):
-        ReplicaExchange(max_temperature=400.0, time_step=2.0, interval=2.0, pilot=0.0, exchange_interval=2.0).check(ala2)
+        ReplicaExchange(Langevin(time_step=2.0), Temperatures(400.0, pilot=0)).check(ala2)
 
 
 @pytest.mark.slow
 def test_replica_exchange_agrees_with_itself_from_both_sides_of_phi(ala2):
     """Ladders that start anywhere on the Ramachandran plane agree on phi, and on energies with another integrator."""
-    exchange = ReplicaExchange(
-        frames=1000,
-        walkers=32,
-        interval=0.2,
-        time_step=0.002,
-        burn_in=50.0,
-        hydrogen_mass=3.0,
-        max_temperature=900.0,
-        start="torsions",
-    )
+    kernel = Langevin(time_step=0.002, steps=50, hydrogen_mass=3.0)
+    exchange = ReplicaExchange(kernel, Temperatures(900.0), 4, 1000, 32, stride=2, burn_in=500, start="torsions")
     trajectory = exchange.run(ala2, 0, silent)
     assert trajectory.problems == []
     phi = ala2.observables["phi"].function(trajectory.x.flatten(0, 1)).reshape(trajectory.x.shape[:2])

@@ -6,8 +6,6 @@ import pickle
 
 import pytest
 import torch
-from lit_bg.samplers.base import Trajectory
-from lit_bg.samplers.start import starting_points
 
 from lit_bg.data.dataset import Dataset
 from lit_bg.energies import Molecule
@@ -15,6 +13,8 @@ from lit_bg.energies.molecular_modes import torsion_modes
 from lit_bg.energies.molecular_observables import torsions_of
 from lit_bg.molecules.geometry import dihedral
 from lit_bg.molecules.rotatable import side_of_bond, turned
+from lit_bg.simulators.base import Trajectory
+from lit_bg.simulators.start import starting_points
 
 ALA2 = ("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
 BORDERS = {"phi": [0.0, 2.15], "psi": [-2.0, 1.0]}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from lit_bg.samplers import OpenMMLangevin
 
 from lit_bg.energies import DoubleWell, Molecule
 from lit_bg.estimators import virial
+from lit_bg.simulators import OpenMMLangevin
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ SCRIPT = """
 import signal
 
 from lit_bg.energies import Molecule
-from lit_bg.samplers import OpenMMLangevin
+from lit_bg.simulators import OpenMMLangevin
 
 if __name__ == "__main__":
     # A shell starts what it puts in the background with interrupts ignored, and the tests may run there.

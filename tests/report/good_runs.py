@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from lit_bg.samplers.base import Trajectory
 from torch import Tensor, nn
 
 from lit_bg.data.dataset import Dataset
@@ -21,6 +20,7 @@ from lit_bg.energies import DW4, DoubleWell
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.generators import Generator
 from lit_bg.report.assess import assess
+from lit_bg.simulators.base import Trajectory
 from lit_bg.spaces import Vectors
 from lit_bg.spaces.domain import Domain, Kind
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from lit_bg.samplers.base import Trajectory
 from torch import Tensor, nn
 
 from lit_bg.bases.canonical import Canonical
@@ -20,6 +19,7 @@ from lit_bg.diagnostics.knowledge import Value
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.generators import CouplingFlow, Generator
 from lit_bg.report.assess import Assessment, assess
+from lit_bg.simulators.base import Trajectory
 from lit_bg.spaces import Particles, Vectors
 
 LOG_2PI = math.log(2 * math.pi)

@@ -3,7 +3,8 @@ import math
 
 import pytest
 import torch
-from lit_bg.samplers.ladder import equal_acceptance, expected_acceptance, with_rungs_at
+
+from lit_bg.simulators.ladder import equal_acceptance, expected_acceptance, with_rungs_at
 
 
 def test_harmonic_motion_needs_a_geometric_ladder():

@@ -10,12 +10,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from lit_bg.samplers import Interrupted, Recorder
-from sampler_cases import SMALL, STEPWISE, Springs, silent
+from simulations import ON_LINES, STEPWISE
+from springs import Springs, silent
 
-from lit_bg import samplers
-from lit_bg.energies import DoubleWell
+from lit_bg.energies import DoubleWell, Ising
 from lit_bg.energies.meter import Meter
+from lit_bg.kernels import Langevin, Metropolis, SpinFlip
+from lit_bg.simulators import Interrupted, Recorder, ReplicaExchange, Simulation, Temperatures
 
 
 class Breaking(Recorder):
@@ -35,11 +36,18 @@ class Breaking(Recorder):
         pass
 
 
-@pytest.mark.parametrize("energy", [DoubleWell(3), Springs()], ids=["DoubleWell", "Springs"])
-@pytest.mark.parametrize("name", STEPWISE)
-def test_interruptions_change_nothing(name, energy, tmp_path):
+@pytest.mark.parametrize(
+    ("make", "energy"),
+    [
+        *[pytest.param(make, energy, id=f"{name}-{type(energy).__name__}") for name, make in STEPWISE.items()
+          for energy in (DoubleWell(3), Springs())],
+        *[pytest.param(make, DoubleWell(3), id=name) for name, make in ON_LINES.items()],
+        pytest.param(lambda: Simulation(SpinFlip(), 5, 4, 3, 2), Ising(3), id="SpinFlip"),
+    ],
+)  # fmt: skip
+def test_interruptions_change_nothing(make, energy, tmp_path):
     """Broken off again and again after two blocks, until it ends; frames, energies and numbers are the same, bit for bit."""
-    simulator = SMALL[name]()
+    simulator = make()
     whole = simulator.run(energy, 3, silent)
     breaks, trajectory = 0, None
     while trajectory is None:
@@ -50,6 +58,8 @@ def test_interruptions_change_nothing(name, energy, tmp_path):
     assert breaks >= 2
     assert torch.equal(trajectory.x, whole.x)
     assert torch.equal(trajectory.u, whole.u)
+    if whole.states is not None:
+        assert torch.equal(trajectory.states.u, whole.states.u)
     for kT, other in whole.others.items():
         assert torch.equal(trajectory.others[kT].x, other.x)
         assert torch.equal(trajectory.others[kT].u, other.u)
@@ -67,7 +77,7 @@ def test_a_crash_loses_what_came_after_the_last_state(tmp_path):
             if t == 3:
                 raise MemoryError
 
-    simulator, energy = SMALL["Langevin"](), DoubleWell()
+    simulator, energy = STEPWISE["Langevin"](), DoubleWell()
     with pytest.raises(MemoryError):
         simulator.run(energy, 0, silent, Crashing(tmp_path / "p", every=0.0))
     assert Recorder(tmp_path / "p").state is not None
@@ -77,7 +87,7 @@ def test_a_crash_loses_what_came_after_the_last_state(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_the_state_and_say_how_to_go_on(number, tmp_path):
-    simulator, sent = samplers.Metropolis(frames=100, walkers=2, stride=10, burn_in=0), []
+    simulator, sent = Simulation(Metropolis(0.1), frames=100, walkers=2, stride=10, burn_in=0), []
 
     def progress(done, total, state):
         if done and not sent:
@@ -93,7 +103,7 @@ def test_signals_save_the_state_and_say_how_to_go_on(number, tmp_path):
 
 
 def test_a_finished_simulation_is_not_repeated(tmp_path):
-    simulator, energy = SMALL["Langevin"](), DoubleWell()
+    simulator, energy = STEPWISE["Langevin"](), DoubleWell()
     first = simulator.run(energy, 0, silent, Recorder(tmp_path / "p")).x.clone()
     calls, energy.meter = energy.n_values, Meter()
     again = simulator.run(energy, 0, silent, Recorder(tmp_path / "p"))
@@ -102,9 +112,8 @@ def test_a_finished_simulation_is_not_repeated(tmp_path):
 
 
 def simulator():
-    return samplers.ReplicaExchange(
-        frames=12, walkers=4, interval=0.3, time_step=0.05, burn_in=0.4, temperatures=[1.0, 2.0, 4.0], also=[2.0]
-    )
+    ladder = Temperatures(temperatures=[1.0, 2.0, 4.0], also=[2.0])
+    return ReplicaExchange(Langevin(0.05, 2), ladder, frames=12, walkers=4, stride=3, burn_in=4)
 
 
 class TestDamage:
@@ -118,7 +127,7 @@ class TestDamage:
         assert 2 <= Recorder(folder).written < 12
         return folder
 
-    NAMES = ("x", "u", "u_rungs", "label_rungs", "x_kT2", "u_kT2")
+    NAMES = ("x", "u", "u_replicas", "label_replicas", "x_kT2", "u_kT2")
 
     def test_every_array_is_known(self, folder):
         assert {file.stem for file in folder.glob("*.npy")} == set(self.NAMES)
@@ -166,8 +175,8 @@ class TestDamage:
     @pytest.mark.parametrize(
         "change",
         [
-            lambda content: content["state"].pop("velocity"),
-            lambda content: content["state"].update(velocity=torch.zeros(1)),
+            lambda content: content["state"].pop("state.rows.velocity"),
+            lambda content: content["state"].update({"state.rows.velocity": torch.zeros(1)}),
             lambda content: content["state"]["x"].mul_(2),
             lambda content: content.pop("arrays"),
             lambda content: content["arrays"].pop("x"),
@@ -209,7 +218,7 @@ def test_two_processes_do_not_record_into_one_folder(tmp_path):
     recorder = Recorder(tmp_path / "p", MINE)
     recorder.save({"step": torch.tensor(7)})
     code = (
-        "import sys; from pathlib import Path; from lit_bg.samplers import Recorder\n"
+        "import sys; from pathlib import Path; from lit_bg.simulators import Recorder\n"
         f"try: Recorder(Path({str(tmp_path / 'p')!r}), restart=True)\nexcept ValueError as error: sys.exit(str(error))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -318,7 +327,7 @@ class TestIdentity:
         assert not folder.exists()
 
     def test_parameters_hidden_from_the_identity_are_found(self, tmp_path):
-        simulator = SMALL["Langevin"]()
+        simulator = STEPWISE["Langevin"]()
         with pytest.raises(Interrupted):
             simulator.run(DoubleWell(), 0, silent, Breaking(tmp_path / "p", 1))
         with pytest.raises(ValueError, match="its parameters have changed, so start again"):
@@ -327,5 +336,5 @@ class TestIdentity:
 
 def test_memory_alone_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    SMALL["Langevin"]().run(DoubleWell(), 0, silent)
+    STEPWISE["Langevin"]().run(DoubleWell(), 0, silent)
     assert list(tmp_path.iterdir()) == []
