@@ -121,7 +121,10 @@ def test_the_source_is_in_the_checkpoint_and_the_run_goes_on():
     content = torch.load(f"{RUN}/checkpoints/last.ckpt", weights_only=True)
     assert content["sources"] == {"class": "ExactSamples", "state": {}}
     Path("longer.yaml").write_text(yaml.safe_dump(configuration()))
-    for args in (["-c", "longer.yaml", "--trainer.max_epochs=1"], ["--resume", "runs/longer/version_0", "--trainer.max_epochs=2"]):
+    for args in (
+        ["-c", "longer.yaml", "--trainer.max_epochs=1"],
+        ["--resume", "runs/longer/version_0", "--trainer.max_epochs=2"],
+    ):
         code, said = call(*args)
         assert code == 0, said
     a, b = (torch.load(f"runs/{r}/version_0/checkpoints/last.ckpt", weights_only=True) for r in ("wells", "longer"))
