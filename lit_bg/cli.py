@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 import lit_bg.bases
 
 # Importing a package makes its classes known by their short names in YAML.
+import lit_bg.callbacks
 import lit_bg.data
 import lit_bg.energies
 import lit_bg.generators
@@ -31,6 +32,7 @@ import lit_bg.pairings
 import lit_bg.simulators
 import lit_bg.solvers
 import lit_bg.transforms
+from lit_bg.callbacks.observer import Observer
 from lit_bg.config_errors import explain, reason_of
 from lit_bg.config_numbers import find_problems
 from lit_bg.data.module import Data
@@ -68,8 +70,6 @@ class Parser(LightningArgumentParser):
         with sentences():
             built = super().instantiate(*args, **kwargs)
         if isinstance(getattr(built, "model", None), BoltzmannGenerator):
-            from lit_bg.callbacks.observer import Observer
-
             settings = built.trainer
             if isinstance(settings.callbacks, Callback):  # Lightning takes one without a list
                 settings.callbacks = [settings.callbacks]
@@ -97,10 +97,8 @@ class Parser(LightningArgumentParser):
 
 def _public_classes() -> list[type]:
     """The classes a YAML can name without their module."""
-    from lit_bg import callbacks
-
-    named = "bases data energies generators interpolants kernels losses nets pairings simulators solvers transforms"
-    packages = [*(getattr(lit_bg, name) for name in named.split()), callbacks]
+    named = "bases callbacks data energies generators interpolants kernels losses nets pairings simulators solvers transforms"
+    packages = [getattr(lit_bg, name) for name in named.split()]
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 
 

@@ -236,7 +236,9 @@ def describe(module: BoltzmannGenerator) -> dict[str, str]:
     shapes = [f"{name}{tuple(p.shape)}" for name, p in module.generator.named_parameters()]
     n = sum(p.numel() for p in module.generator.parameters())
     mark = zlib.crc32(" ".join(sorted(shapes)).encode())
+    energy = module.energy
+    of = f" of {type(energy.given()).__name__}, {', '.join(map(str, energy.conditions))}," if energy.conditions else ""
     return {
-        "energy": f"{type(module.energy).__name__} {module.energy.space.shape} at kT = {module.energy.kT:.6g}",
+        "energy": f"{type(energy).__name__}{of} {energy.space.shape} at kT = {energy.kT:.6g}",
         "generator": f"{type(module.generator).__name__} of {n} parameters in {len(shapes)} tensors, layout {mark:08x}",
     }

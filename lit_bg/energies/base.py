@@ -210,10 +210,14 @@ class Energy(nn.Module, ABC):
     def conditioned(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return reduced energies with conditions for each row, (B, C), or for all, (C,): (B,) [kT]; counted as any others.
 
-        It does not look whether conditions are in range: that would be a host read in every step of training.
+        It does not look whether conditions are in range: that would be a host read in every step of training. An energy that
+        names `conditions` defines this method, `given` and `default_context`.
         """
-        if context is not None:
-            check_context(self.conditions, context, type(self).__name__)
+        if context is None:
+            return self(x)
+        if self.conditions:
+            raise NotImplementedError(f"{type(self).__name__} names conditions and does not define `conditioned(x, context)`.")
+        check_context((), context, type(self).__name__)
         return self(x)
 
     def get_extra_state(self) -> dict[str, int]:

@@ -106,6 +106,9 @@ def test_without_a_word_it_is_the_system_itself():
     assert plain.given() is plain
     assert torch.equal(plain.conditioned(torch.ones(2, 2)), plain(torch.ones(2, 2)))
     assert copy.deepcopy(energy).meter is not energy.meter
+    plain.conditions = energy.conditions
+    with pytest.raises(NotImplementedError, match="DoubleWell names conditions and does not define"):
+        plain.conditioned(torch.ones(2, 2), torch.ones(1))
 
 
 def test_the_system_inside_is_looked_at():
