@@ -37,12 +37,18 @@ class Masses:
         """Return the masses of a system, of the type of x; they broadcast against it."""
         if self._known is None or self._known[0] is not energy:
             self._known = energy, inertia(energy, self.hydrogen_mass)
-        return self._known[1].to(x)
+        mass = self._known[1]
+        if (mass.dtype, mass.device) != (x.dtype, x.device):
+            mass = inertia(energy, self.hydrogen_mass).to(x)
+            self._known = energy, mass  # sent to a device once
+        return mass
 
 
 def temperatures(energy: Energy, x: Tensor) -> Tensor:
     """Return kT of every walker in the unit of the potential, (W,) float64: rows of replicas have each their own."""
-    return torch.as_tensor(energy.kT, dtype=torch.float64, device=x.device).expand(len(x))
+    if isinstance(energy.kT, Tensor):  # of replicas
+        return energy.kT.to(x.device)
+    return torch.full((len(x),), energy.kT, dtype=torch.float64, device=x.device)
 
 
 def per_walker(values: Tensor, x: Tensor) -> Tensor:

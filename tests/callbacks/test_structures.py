@@ -11,7 +11,7 @@ from lit_bg.samples import Evaluation, Samples
 class Molecular(TwoWells):
     """Has a topology, as far as the callback can see."""
 
-    topology_path = "two_wells.pdb"
+    structure = object()
 
 
 def test_the_lowest_and_the_heaviest_are_kept(tmp_path):

@@ -173,13 +173,13 @@ class TestEveryGenerator:
             assert (make(case).log_prob(x.double()) - log_q).abs().mean() < 1e-4
 
     def test_samples_lie_in_the_domain(self, case):
-        domain = ENERGIES[case[2]].domain
+        domain = ENERGIES[case[2]].space.domain
         x, _ = make(case).sample(200, rng())
         inside = (domain.lower - 1e-9 <= x) & (x <= domain.upper + 1e-9)
         assert (inside | (domain.kinds == LINE)).all()
 
     def test_nothing_lives_outside_an_interval(self, case):
-        domain = ENERGIES[case[2]].domain
+        domain = ENERGIES[case[2]].space.domain
         generator = make(case)
         if generator.has_log_prob and (domain.kinds == BOX).any():
             x, _ = generator.sample(5, rng())
@@ -187,7 +187,7 @@ class TestEveryGenerator:
             assert torch.isneginf(generator.log_prob(x)).all()
 
     def test_circles_have_no_seam(self, case):
-        domain = ENERGIES[case[2]].domain
+        domain = ENERGIES[case[2]].space.domain
         generator = make(case)
         if generator.has_log_prob:
             x, log_q = generator.sample(5, rng())
@@ -225,7 +225,7 @@ class TestEveryGenerator:
 @pytest.mark.parametrize("case", PLANAR, ids=named)
 def test_density_integrates_to_one(case):
     """Midpoint rule, up to kinks of the splines: exact to about 2e-3. A smooth density needs fewer points."""
-    generator, domain = make(case), ENERGIES[case[2]].domain
+    generator, domain = make(case), ENERGIES[case[2]].space.domain
     reach = generator.sample(5000, rng())[0].abs().max(0).values * 1.5
     n = (20_000, 400, 400, 80)[2 * (domain.dim - 1) + isinstance(generator, ContinuousFlow)]
     lower = torch.where(domain.kinds == LINE, -reach, domain.lower.double())
@@ -243,7 +243,7 @@ def test_a_transport_is_a_bijection_with_the_ladj_of_its_jacobian(case):
     z, _ = generator.prior.sample(10, rng())
     x, ladj = generator(z)
     back, ladj_back = generator.inverse(x)
-    difference = torch.where(ENERGIES[case[2]].domain.kinds == RING, (back - z + 1) % 2 - 1, back - z)
+    difference = torch.where(ENERGIES[case[2]].space.domain.kinds == RING, (back - z + 1) % 2 - 1, back - z)
     assert difference.abs().max() < 1e-8
     torch.testing.assert_close(ladj_back, -ladj, rtol=0, atol=1e-8)
     for i in range(3):

@@ -60,7 +60,7 @@ CASES = [
     ("InternalCoordinates", "molecule"),
 ]
 REFUSED = {
-    ("TensorProductField", "plane"): "moves particles in three dimensions, and Springs has shape",
+    ("TensorProductField", "plane"): "moves particles in three dimensions, Springs has 4 particles in 2",
     ("from another system", "space"): "differ in shape",
     ("FoldedFlow", "plane"): "folds arrangements of molecules, and Springs is none",
     ("InternalCoordinates", "plane"): "needs a molecule with bonds",

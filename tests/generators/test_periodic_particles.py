@@ -85,11 +85,12 @@ def test_it_learns():
 
     energy = Waves(centred=True)
     torch.manual_seed(0)
-    flow, loss = CouplingFlow(2, hidden=(32,)).build(energy), ReverseKL()
+    flow = CouplingFlow(2, hidden=(32,)).build(energy)
+    loss = ReverseKL().build(flow, energy)
     optimizer = torch.optim.Adam(flow.parameters(), lr=1e-2)
     for step in range(200):
         optimizer.zero_grad()
-        loss(flow, energy, Batch(None, 256), rng(step)).backward()
+        loss(Batch(flow, energy, 256, step=step)).backward()
         optimizer.step()
     with torch.no_grad():
         x, log_q = flow.sample(5000, rng())

@@ -316,12 +316,12 @@ def test_products_are_those_of_e3nn():
 def test_what_does_not_fit_is_refused():
     alanine = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
     refused = [
-        (EGNN(), DoubleWell(), "EGNN moves particles, and DoubleWell has shape"),
+        (EGNN(), DoubleWell(), "EGNN moves particles, and DoubleWell has 2 coordinates: use MLPField"),
         (EGNN(), BistableDimer(), "does not change under any reflection, and BistableDimer does change: use a field without"),
         (EGNN(), alanine, "does not change under any reflection, and Molecule does change: use TensorProductField"),
         (KernelField(), alanine, "does not change under any reflection, and Molecule does change: use TensorProductField"),
         (TensorProductField(reflection=True), alanine, "does not change under any reflection"),
-        (TensorProductField(), DW4(), "moves particles in three dimensions, and DW4 has shape .* use EGNN"),
+        (TensorProductField(), DW4(), "moves particles in three dimensions, DW4 has 4 particles in 2 dimensions: use EGNN"),
         (GradientField(MLPField()), DW4(), "MLPField takes systems of shape"),
         (MLPField(), DW4(), "MLPField takes systems of shape"),
     ]

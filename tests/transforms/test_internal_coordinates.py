@@ -10,7 +10,7 @@ from torch import Tensor
 from lit_bg.energies import DoubleWell, Energy
 from lit_bg.molecules.geometry import distance
 from lit_bg.rng import stream
-from lit_bg.spaces import Kind
+from lit_bg.spaces import Kind, Particles
 from lit_bg.transforms import InternalCoordinates
 
 
@@ -23,7 +23,7 @@ class Springs(Energy):
     def __init__(self, k: float = 4.0) -> None:
         super().__init__()
         corners = torch.tensor([[0, 0, 0], [1.0, 0, 0], [0.2, 1.1, 0], [0.3, 0.4, 0.9]], dtype=torch.float64)
-        self.event_shape, self.k = (4, 3), k
+        self.space, self.k = Particles(4, 3), k
         self.structure = toy(corners.numpy(), [(0, 1), (0, 2), (0, 3)])
         self.register_buffer("pairs", torch.combinations(torch.arange(4)))
         self.register_buffer("d", distance(corners[None], self.pairs)[0])
@@ -97,7 +97,7 @@ def test_kinds_follow_from_the_graph_alone():
 @pytest.mark.parametrize(
     ("energy", "message"),
     [
-        (DoubleWell(), r"DoubleWell\(2,\) has none"),
+        (DoubleWell(), "and DoubleWell, 2 coordinates, has none"),
         (
             Bare(toy([[0, 0, 0], [1, 0, 0], [5, 0, 0], [6, 0, 0], [7, 0, 0]], [(0, 1), (2, 3), (3, 4)])),
             "2 parts of 3, 2 atoms",

@@ -70,7 +70,7 @@ CASES = {
     "whitening": (lambda: adapted(Whitening(), lines(3)), lines(3)),
     "marginals": (lambda: peaked(CircularMarginals(2, knots=12)), torch.tensor([RING, RING])),
 }
-ELSEWHERE = {"InternalCoordinates", "MixedCoordinates"}  # have law tests of their own: they need a molecule
+ELSEWHERE = {"InternalCoordinates", "MixedCoordinates", "PeriodicCell"}  # under laws of molecules and of particles
 
 
 def make(case, dtype=torch.float64):
