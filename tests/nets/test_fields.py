@@ -322,8 +322,8 @@ def test_what_does_not_fit_is_refused():
         (KernelField(), alanine, "does not change under any reflection, and Molecule does change: use TensorProductField"),
         (TensorProductField(reflection=True), alanine, "does not change under any reflection"),
         (TensorProductField(), DW4(), "moves particles in three dimensions, DW4 has 4 particles in 2 dimensions: use EGNN"),
-        (GradientField(MLPField()), DW4(), "MLPField takes systems of shape"),
-        (MLPField(), DW4(), "MLPField takes systems of shape"),
+        (GradientField(MLPField()), DW4(), "MLPField takes vectors, and DW4 has"),
+        (MLPField(), DW4(), "MLPField takes vectors, and DW4 has"),
     ]
     for field, energy, message in refused:
         with pytest.raises(ValueError, match=message):
