@@ -81,7 +81,7 @@ def read_trajectory(path: Path, energy: Energy) -> Tensor:
 
 def _unreadable(path: Path, energy: Energy, error: Exception) -> ValueError:
     return ValueError(
-        f"mdtraj cannot read {path} with the {energy.event_shape[0]} atoms of {getattr(energy, 'name', '')} ({error})."
+        f"mdtraj cannot read {path} with the {energy.space.shape[0]} atoms of {getattr(energy, 'name', '')} ({error})."
     )
 
 
@@ -115,7 +115,7 @@ def as_trajectory(x: Tensor, energy: Energy, path: Path) -> Trajectory:
     Raises:
         ValueError: configurations of another shape, no frames, or frames that are not finite.
     """
-    shape = energy.event_shape
+    shape = energy.space.shape
     extra = x.ndim - len(shape)
     if extra not in (1, 2) or tuple(x.shape[extra:]) != shape:
         raise ValueError(
