@@ -13,12 +13,12 @@ from lit_bg.simulators import Simulator
     [
         (
             {"class_path": "Metropolis", "init_args": {"walkers": 20}},
-            ["Metropolis is a move", "kernel: {class_path: Metropolis"],
+            ["is a move", "kernel: {class_path: Metropolis"],
         ),
         ({"class_path": "HMC"}, ["class_path: Simulation", "walkers, frames, stride, burn_in and start beside"]),
         (
             {"class_path": "lit_bg.samplers.Langevin", "init_args": {"interval": 0.1}},
-            ["Langevin is a move", "`steps` time steps"],
+            ["is a move", "`steps` time steps"],
         ),
         (
             {"class_path": "ReplicaExchange", "init_args": {"max_temperature": 600.0, "time_step": 0.002, "walkers": 3}},
