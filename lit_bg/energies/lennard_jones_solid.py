@@ -60,7 +60,7 @@ class LennardJonesSolid(Energy):
             return super().value_and_gradient(x)
         self.space.check(x, type(self).__name__)
         with torch.no_grad():
-            found = [self._pairs(part, forces=True) for part in x.split(max(1, 2**21 // x.shape[1] ** 2))]
+            found = [self._pairs(part, forces=True) for part in x.split(max(1, 2**16 // x.shape[1] ** 2))]
         self.meter.values += len(x)
         self.meter.gradients += len(x)
         return torch.cat([u for u, _ in found]) / self.kT, torch.cat([g for _, g in found]) / self.kT

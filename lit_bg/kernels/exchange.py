@@ -10,11 +10,9 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.kernels.base import Info, Kernel, Numbers, State, one
+from lit_bg.kernels.exchange_report import rates_of, summarise_exchange
 from lit_bg.kernels.motion import per_walker
 from lit_bg.kernels.replicas import Replicas, cross_energies, group
-from lit_bg.kernels.units import in_kelvin, to_kT
-
-FEWEST_EXCHANGES = 0.05  # a pair of neighbours that exchanges less often parts the states in two
 
 
 class Ladders(NamedTuple):
@@ -241,14 +239,10 @@ class Exchange(Kernel[Ladders]):
         beta = torch.tensor([energy.kT / e.kT for e in states], dtype=torch.float64)
         return beta.reshape(-1, *[1] * u_replicas.ndim) * u_replicas.double()
 
-    def rates(self, measured: Mapping[str, Tensor]) -> list[float]:
-        """Return how often neighbours exchange, as a share of the attempts, R - 1 of them."""
-        return (measured["exchanges"] / measured["attempts"].clamp_min(1)).tolist()
-
     def status(self, measured: Mapping[str, Tensor]) -> str:
         inner, text = self.kernel.status(_inner(measured)), f"{self.replicas} states"
         if measured and bool((measured["attempts"] > 0).all()):
-            rates = self.rates(measured)
+            rates = rates_of(measured)
             text += f", exchange {min(rates):.2f} to {max(rates):.2f}, {int(measured['trips'])} round trips"
         return f"{inner}, {text}" if inner else text
 
@@ -263,37 +257,8 @@ class Exchange(Kernel[Ladders]):
             ]
             each = [self.kernel.summarise(energy, part)[0] for part in parts]
             info |= {name: [e[name] for e in each] for name in info if "accept" in name}
-        rates, trips = self.rates(measured), int(measured["trips"])
-        names, unit = self._names(energy)
-        if unit is not None:
-            info["temperatures"] = [e.kT / to_kT(energy, 1.0) for e in self.states(energy)]
-        info |= {"exchange": rates, "round_trips": trips, **self._trips(energy, measured)}
-        for r, rate in enumerate(rates):
-            if rate < FEWEST_EXCHANGES:
-                way_out = "give more rungs or a lower max_temperature" if unit else "put a state between them"
-                what = f"{names[r]} and {names[r + 1]} {unit}" if unit else f"the states {names[r]} and {names[r + 1]}"
-                problems.append(f"not converged: {what} exchange in {100 * rate:.2g} % of the attempts, so {way_out}")
-        if trips == 0:
-            ends = ("lowest temperature", "highest") if unit else ("first state", "last")
-            problems.append(f"not converged: no replica went from the {ends[0]} to the {ends[1]} and back")
-        return info, problems
-
-    def _names(self, energy: Energy) -> tuple[list[str], str | None]:
-        """What to call the states, and the unit of temperatures if they are that."""
-        states = self.states(energy)
-        if len(set(group(states))) > 1:
-            return [str(r + 1) for r in range(len(states))], None
-        return [f"{e.kT / to_kT(energy, 1.0):.4g}" for e in states], "K" if in_kelvin(energy) else "kT"
-
-    def _trips(self, energy: Energy, measured: Mapping[str, Tensor]) -> Numbers:
-        """Round trips per replica, and per time of all replicas."""
-        trips, moves, of_all = (float(measured[name]) for name in ("trips", "moves", "replica_moves"))
-        found: Numbers = {"round_trips_per_replica": trips * moves / max(1.0, of_all)}
-        passed = self.duration(energy)
-        if passed is None or not moves:
-            return found
-        per_time = trips / (of_all * passed[0])
-        return found | ({"round_trips_per_ns": 1000 * per_time} if in_kelvin(energy) else {"round_trips_per_time": per_time})
+        more, complaints = summarise_exchange(self.states(energy), measured, self.duration(energy))
+        return info | more, problems + complaints
 
 
 def _inner(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -70,16 +70,16 @@ class Replicas(Energy):
         return self.states[0].device
 
     def in_region(self, x: Tensor) -> Tensor:
-        parts = zip(self.states, self._parts(x), strict=True)
+        self._check_rows(x)
+        parts = zip(self.states, x.split(self.walkers), strict=True)
         return torch.cat([energy.in_region(part) for energy, part in parts])
 
-    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _check_rows(self, x: Tensor) -> None:
         if len(x) != len(self.states) * self.walkers:
             raise ValueError(f"{len(self.states)} states of {self.walkers} walkers have as many rows, got {len(x)}.")
-        return x.split(self.walkers)
 
     def potential(self, x: Tensor) -> Tensor:
-        self._parts(x)
+        self._check_rows(x)
         return torch.cat([energy(x[rows]) * energy.kT for energy, rows in self._groups])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class Replicas(Energy):
         return u / self.kT.to(u)  # type: ignore[attr-defined]
 
     def potential_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        self._parts(x)
+        self._check_rows(x)
         if len(self._groups) == 1:
             return self._groups[0].energy.potential_and_gradient(x)
         found = [energy.potential_and_gradient(x[rows]) for energy, rows in self._groups]

@@ -18,7 +18,8 @@ from lit_bg.rng import stream
 from lit_bg.simulators.base import Trajectory
 from lit_bg.simulators.packing import pack
 from lit_bg.simulators.recorder import Recorder
-from lit_bg.simulators.simulation import LONGEST_BLOCK, Record, Simulation, check_finite
+from lit_bg.simulators.running import check_finite
+from lit_bg.simulators.simulation import LONGEST_BLOCK, Record, Simulation
 from lit_bg.simulators.temperatures import Temperatures
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +16,9 @@ from lit_bg.kernels.exchange import Exchange
 from lit_bg.kernels.units import in_kelvin
 from lit_bg.rng import stream
 from lit_bg.simulators.base import Numbers, Progress, Simulator, States, Trajectory
-from lit_bg.simulators.packing import of_prefix, pack, pack_extra, unpack, unpack_extra, with_prefix
+from lit_bg.simulators.packing import of_prefix, pack, unpack, unpack_extra
 from lit_bg.simulators.recorder import Recorder
+from lit_bg.simulators.running import Running, check_finite, record
 from lit_bg.simulators.start import place, starting_points
 
 LONGEST_BLOCK = 50  # evaluations between two looks at the keyboard, or a move; its random numbers are drawn from one address
@@ -25,16 +26,6 @@ MOST_SAMPLES = 100_000  # of all states; more are thinned evenly: frames close i
 AT_ONCE = 100_000  # frames
 
 Record = dict[str, Tensor]  # everything the future depends on: with it, and the seed, a simulation goes on bit for bit
-
-
-class Running(NamedTuple):
-    """A simulation as far as it is."""
-
-    kernel: Kernel[Any]
-    state: Any
-    measured: dict[str, Tensor]  # sums over production
-    move: int
-    seconds: float
 
 
 class Simulation(Simulator):
@@ -130,9 +121,9 @@ class Simulation(Simulator):
                     frame = (end - self.burn_in) // self.stride - 1
                     recorder.write(frame, self.frames, self.saved(energy, kernel, now.state))
                 if now.move == total or recorder.due:
-                    recorder.save(_record(energy, now))
+                    recorder.save(record(energy, now))
                 if recorder.interrupted and now.move < total:
-                    recorder.stop(_record(energy, now), f"at step {now.move} of {total}")
+                    recorder.stop(record(energy, now), f"at step {now.move} of {total}")
                 if now.move == total or time.monotonic() - reported > 0.2:
                     reported = time.monotonic()
                     progress(now.move, total, self._status(energy, now))
@@ -159,15 +150,15 @@ class Simulation(Simulator):
         check_finite(pack(state), kernel, move)
         return now._replace(state=state, measured=measured, move=move)
 
-    def _restored(self, energy: Energy, record: Record) -> Running:
+    def _restored(self, energy: Energy, kept: Record) -> Running:
         """Take up a recorded state.
 
         Raises:
             ValueError: its energies are not those of this system.
         """
         kernel = self.kernel_of(energy)
-        kernel.restore(of_prefix("memory", record))
-        packed = of_prefix("state", record)
+        kernel.restore(of_prefix("memory", kept))
+        packed = of_prefix("state", kept)
         x = packed["rows.x"] if "rows.x" in packed else packed["x"]
         like = kernel.init(energy, x, stream(0, "like", device=x.device))
         state = unpack(like, packed)
@@ -177,8 +168,8 @@ class Simulation(Simulator):
                 f"the unfinished simulation has u = {then[0]:.4f} kT where this {type(energy).__name__} has {now[0]:.4f}: "
                 "its parameters have changed, so start again with data.force=true."
             )
-        unpack_extra(energy, record["energy"])
-        return Running(kernel, state, of_prefix("measured", record), int(record["step"]), float(record["seconds"]))
+        unpack_extra(energy, kept["energy"])
+        return Running(kernel, state, of_prefix("measured", kept), int(kept["step"]), float(kept["seconds"]))
 
     def _status(self, energy: Energy, now: Running) -> str:
         """A short word on how it goes, for the progress bar, with the time of all replicas together."""
@@ -217,32 +208,3 @@ class Simulation(Simulator):
             return {}
         simulated = now.move * passed[0] * self.walkers * now.kernel.replicas / max(now.seconds, 1e-9)
         return {"ns_per_second": simulated / 1000} if in_kelvin(energy) else {"time_per_second": simulated}
-
-
-def _record(energy: Energy, now: Running) -> Record:
-    """Everything that a simulation needs to go on."""
-    return {
-        **with_prefix("state", pack(now.state)),
-        **with_prefix("memory", now.kernel.memory()),
-        **with_prefix("measured", now.measured),
-        "x": now.state.x,
-        "u": now.state.u,
-        "step": torch.tensor(now.move),
-        "seconds": torch.tensor(now.seconds, dtype=torch.float64),
-        "energy": pack_extra(energy),
-    }
-
-
-def check_finite(packed: Record, kernel: Kernel[Any], move: int) -> None:
-    """Refuse to go on with walkers that have blown up.
-
-    Raises:
-        ValueError: walkers whose energy is not finite.
-    """
-    u = packed["rows.u"] if "rows.u" in packed else packed["u"]
-    fine = torch.isfinite(u)
-    if not fine.all():
-        bad = torch.nonzero(~fine).flatten()
-        raise ValueError(
-            f"{len(bad)} of {len(u)} walkers blew up (walker {int(bad[0])} is the first) before step {move}: {kernel.advice}."
-        )
