@@ -19,7 +19,7 @@ from lit_bg.losses.base import Loss
 from lit_bg.losses.batch import Batch
 from lit_bg.losses.drought import Drought, NothingFinite
 from lit_bg.optimizer_trial import try_optimizer
-from lit_bg.rng import stream
+from lit_bg.rng import Place, stream
 from lit_bg.samples import Evaluation, evaluate
 
 
@@ -141,10 +141,7 @@ class BoltzmannGenerator(LightningModule):
             self.energy,
             self._size,
             None if source is None else source.to(self.device),
-            seed=self.seed,
-            rank=self.global_rank,
-            step=step,
-            device=self.device,
+            Place(self.seed, self.global_rank, step, self.device),
             differentiable=self.loss.follows_proposals,
             per_condition=self.loss.per_condition,
         )

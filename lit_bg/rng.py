@@ -8,6 +8,7 @@ the uninterrupted one would have drawn, bit for bit.
 from __future__ import annotations
 
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,3 +24,20 @@ def stream(seed: int, stage: str, rank: int = 0, step: int = 0, device: torch.de
     entropy = [seed, zlib.crc32(stage.encode()), rank, step]
     state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state))
+
+
+class Place(NamedTuple):
+    """Where in a run a step is, and on which device it draws.
+
+    >>> Place(seed=1, step=7).stream("train/noise").initial_seed() == stream(1, "train/noise", step=7).initial_seed()
+    True
+    """
+
+    seed: int = 0
+    rank: int = 0
+    step: int = 0
+    device: torch.device | str = "cpu"
+
+    def stream(self, purpose: str) -> torch.Generator:
+        """Return the stream of a purpose at this place, from its beginning."""
+        return stream(self.seed, purpose, self.rank, self.step, self.device)

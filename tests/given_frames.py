@@ -11,6 +11,7 @@ from lit_bg.data.sources import Source, WeightedFrames
 from lit_bg.energies import Energy
 from lit_bg.generators import Generator
 from lit_bg.losses import Batch, Loss
+from lit_bg.rng import Place
 
 
 class Given(Source):
@@ -31,4 +32,4 @@ def value_of(
     loss.build(generator, energy)
     source = Given(data) if isinstance(data, Tensor) else data
     arguments = {"differentiable": loss.follows_proposals, "per_condition": loss.per_condition, **more}
-    return loss(Batch(generator, energy, size, source, seed=seed, **arguments))
+    return loss(Batch(generator, energy, size, source, at=Place(seed), **arguments))

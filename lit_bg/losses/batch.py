@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
-from lit_bg.data.sources import Source, WeightedFrames
 from lit_bg.energies.base import Energy
 from lit_bg.energies.condition import draw_context
 from lit_bg.generators.base import Generator
 from lit_bg.losses.proposals import Proposals
-from lit_bg.rng import stream
+from lit_bg.rng import Place
+
+if TYPE_CHECKING:
+    from lit_bg.data.sources import Source, WeightedFrames
+
+BEGINNING = Place()
 
 
 class Batch:
@@ -28,8 +31,7 @@ class Batch:
         energy: the system.
         size: proposals, and frames, of this step and rank.
         source: of training frames; None: there are none.
-        seed, rank, step: where in the run this is.
-        device: of everything.
+        at: where in the run this is.
         differentiable: whether a loss follows gradients through the proposals; without, no graph is kept.
         per_condition: proposals that share one set of conditions, where the energy has any: as many as a loss compares.
     """
@@ -40,18 +42,14 @@ class Batch:
         energy: Energy,
         size: int,
         source: Source | None = None,
-        seed: int = 0,
-        rank: int = 0,
-        step: int = 0,
-        device: torch.device | str = "cpu",
+        at: Place = BEGINNING,
         differentiable: bool = True,
         per_condition: int = 1,
     ) -> None:
-        self.size, self.device = size, device
+        self.size = size
         self.groups = _groups(size, per_condition) if generator.context else 1
         self._generator, self._energy, self._source = generator, energy, source
-        self._address: Callable[[str], torch.Generator] = lambda purpose: stream(seed, f"train/{purpose}", rank, step, device)
-        self._term = ""
+        self._at, self._term = at, ""
         self._drawn: dict[str, Any] = {}  # shared by all views
         self.proposals = Proposals(generator, energy, size, self._draw_proposals, differentiable)
 
@@ -60,6 +58,14 @@ class Batch:
         view = copy.copy(self)
         view._term = f"{self._term}{term}/"
         return view
+
+    @property
+    def device(self) -> torch.device | str:
+        """Return where everything is drawn."""
+        return self._at.device
+
+    def _address(self, purpose: str) -> torch.Generator:
+        return self._at.stream(f"train/{purpose}")
 
     def rng(self, purpose: str) -> torch.Generator:
         """Return the stream of a purpose, from its beginning: ask once for each."""

@@ -15,6 +15,7 @@ from lit_bg.losses import Batch, DenoisingScoreMatching, FlowMatching
 from lit_bg.nets import EGNN, MLPField, VectorField
 from lit_bg.nets.denoiser import Denoiser
 from lit_bg.pairings import MinibatchOT
+from lit_bg.rng import Place
 from lit_bg.solvers import RungeKutta4
 from lit_bg.spaces import Vectors
 
@@ -213,7 +214,7 @@ def test_one_interface_for_conditions():
             centre = 2 * torch.rand(256, 1, generator=rng(step)) - 1
             data = centre + torch.randn(256, 2, generator=rng(1000 + step))
             optimizer.zero_grad()
-            loss(Batch(flow, energy, 256, Given(data, centre), step=step)).backward()
+            loss(Batch(flow, energy, 256, Given(data, centre), at=Place(step=step))).backward()
             optimizer.step()
         for centre in (torch.tensor([-1.0]), torch.tensor([1.0])):
             with torch.no_grad():

@@ -11,6 +11,7 @@ from lit_bg.estimators import ess, log_z
 from lit_bg.generators import ContinuousFlow, CouplingFlow
 from lit_bg.losses import ReverseKL
 from lit_bg.nets import MLPField
+from lit_bg.rng import Place
 from lit_bg.spaces import Lattice, Particles
 from lit_bg.transforms import PeriodicCell
 
@@ -90,7 +91,7 @@ def test_it_learns():
     optimizer = torch.optim.Adam(flow.parameters(), lr=1e-2)
     for step in range(200):
         optimizer.zero_grad()
-        loss(Batch(flow, energy, 256, step=step)).backward()
+        loss(Batch(flow, energy, 256, at=Place(step=step))).backward()
         optimizer.step()
     with torch.no_grad():
         x, log_q = flow.sample(5000, rng())

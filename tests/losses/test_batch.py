@@ -8,7 +8,7 @@ from lit_bg.energies import DoubleWell, Tempered
 from lit_bg.generators import ContinuousFlow, CouplingFlow
 from lit_bg.losses import Batch, FlowMatching, Loss, ReverseKL, WeightedSum
 from lit_bg.nets import MLPField
-from lit_bg.rng import stream
+from lit_bg.rng import Place, stream
 
 
 class Listener(Loss):
@@ -38,7 +38,7 @@ def heard(terms, weights, step=3):
     total = WeightedSum(terms, weights).build(flow, energy)
     total.at_step(step)
     source = Given(energy.exact_samples(5, torch.Generator().manual_seed(0)))
-    total(Batch(flow, energy, 6, source, seed=1, rank=2, step=step))
+    total(Batch(flow, energy, 6, source, at=Place(seed=1, rank=2, step=step)))
     return {type(term).__name__: [value.detach() for value in term.heard] for term in terms if term.heard is not None}
 
 
@@ -74,7 +74,7 @@ def test_a_regression_draws_the_same_beside_another_term():
 
 def test_addresses_are_seed_purpose_rank_and_step():
     flow = CouplingFlow(blocks=1, hidden=(8,)).build(DoubleWell())
-    batch = Batch(flow, DoubleWell(), 4, seed=5, rank=1, step=7)
+    batch = Batch(flow, DoubleWell(), 4, at=Place(seed=5, rank=1, step=7))
     for view, stage in ((batch, "train/noise"), (batch.of("A"), "train/A/noise"), (batch.of("A").of("B"), "train/A/B/noise")):
         assert view.rng("noise").initial_seed() == stream(5, stage, 1, 7).initial_seed()
     x, log_q = flow.sample(4, stream(5, "train/proposals", 1, 7))
@@ -97,7 +97,7 @@ def test_energies_are_evaluated_when_asked_for_and_once():
 def test_conditions_of_proposals_are_even_over_the_range_and_their_energies_their_own():
     energy = Tempered(DoubleWell(), 0.5, 4.0)
     flow = CouplingFlow(blocks=1, hidden=(8,)).build(energy)
-    batch = Batch(flow, energy, 64, step=2)
+    batch = Batch(flow, energy, 64, at=Place(step=2))
     context = batch.context
     assert context.shape == (64, 1)
     assert torch.equal(batch.of("A").context, context)

@@ -10,6 +10,7 @@ from lit_bg.energies import DoubleWell
 from lit_bg.energies.base import Energy, Observable
 from lit_bg.generators import CouplingFlow, Generator
 from lit_bg.losses import Batch, ReactionCoordinate
+from lit_bg.rng import Place
 from lit_bg.spaces import Domain, Kind, Vectors
 
 
@@ -106,7 +107,7 @@ def test_training_on_it_alone_makes_the_coordinate_uniform(energy):
     loss.build(flow, energy)
     for step in range(300):
         optimizer.zero_grad()
-        loss(Batch(flow, energy, 256, step=step)).backward()
+        loss(Batch(flow, energy, 256, at=Place(step=step))).backward()
         optimizer.step()
     lower, upper = energy.observables[loss.name].range
     x, _ = flow.sample(10_000, rng)
