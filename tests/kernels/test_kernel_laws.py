@@ -137,7 +137,7 @@ class Potts(Ising):
 
 def samples(energy, n, seed):
     """Independent samples, (n, *shape) float64."""
-    if hasattr(energy, "structure"):
+    if energy.structure is not None:
         return difluoroethane.torsion_samples(energy, n, rng(seed))
     return energy.exact_samples(n, rng(seed)).double()
 
@@ -148,7 +148,7 @@ def states_of(case):
 
 def statistics(energy, x):
     """Numbers of every configuration whose means tell distributions apart, (n,) each, by name."""
-    if hasattr(energy, "structure"):
+    if energy.structure is not None:
         phi = difluoroethane.phi(x)
         return {"cos": phi.cos(), "sin": phi.sin(), "cos 2": (2 * phi).cos(), "u": energy(x)}
     flat, u = x.flatten(1).double(), energy(x).double()
@@ -196,7 +196,7 @@ def test_every_exported_kernel_is_under_law():
 class TestEveryKernel:
     def test_exact_samples_stay_exact(self, make):
         case = make()
-        n = 4000 if hasattr(case.energy, "structure") else N
+        n = 4000 if case.energy.structure is not None else N
         x, state = after(case, case.moves, n)
         rows = rows_of(state)
         assert (rows.x != x).flatten(1).any(1).double().mean() > 0.2
@@ -246,7 +246,7 @@ class TestEveryKernel:
             with pytest.raises(ValueError, match="replicas"):
                 Exchange(case.kernel, [case.energy])
             return
-        n = 1000 if hasattr(case.energy, "structure") else 4000
+        n = 1000 if case.energy.structure is not None else 4000
         hot = case.energy.at(1.2 * case.energy.kT)
         for outer in (Cycle([case.kernel, case.kernel]), Mixture([case.kernel]), Exchange(case.kernel, [hot])):
             around = case._replace(kernel=outer)
