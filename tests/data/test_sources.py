@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from lit_bg.samplers.base import Trajectory
 
 from lit_bg.data import Dataset, ExactSamples, ReferenceData
 from lit_bg.data.module import Data
 from lit_bg.energies import DW4, DoubleWell, Tempered
+from lit_bg.simulators.base import Trajectory
 
 
 def rng(seed=0):
