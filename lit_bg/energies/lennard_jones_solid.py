@@ -39,6 +39,8 @@ class LennardJonesSolid(Energy):
 
     symmetries = frozenset({"translation"})
 
+    space: Particles
+
     def __init__(self, cells: int, density: float = 1.28, cutoff: float = 2.7, kT: float = 2.0) -> None:
         super().__init__(kT)
         if cells < 1 or not density > 0:
@@ -90,5 +92,5 @@ class LennardJonesSolid(Energy):
 
     @property
     def observables(self) -> dict[str, Observable]:
-        n = self.space.shape[0]
+        n = self.space.n
         return {"U / N": Observable(lambda x: self.potential(x) / n)}
