@@ -165,15 +165,24 @@ def _there(rows: list[list[float]], like: Tensor) -> Tensor:
 
 
 def reduced(cell: Tensor) -> Tensor:
-    """Return short vectors of the same lattice, (d, d): none gets shorter by adding or subtracting another.
+    """Return short vectors of the same lattice, (d, d): none gets shorter by adding or subtracting others once.
 
-    In up to three dimensions the nearest image of a point is then among the 3^d cells about it.
+    In up to three dimensions that is Minkowski's reduction, and the nearest image of a point, brought into the cell, is among
+    the 3^d cells about it.
+
+    References:
+        Nguyen, Stehle, ACM Trans. Algorithms 5, 46 (2009), doi:10.1145/1597036.1597050.
     """
     cell = cell.clone()
-    for _ in range(1000):
-        before = cell.clone()
-        for i, j in itertools.permutations(range(len(cell)), 2):
-            cell[i] -= torch.round(cell[i] @ cell[j] / (cell[j] @ cell[j])) * cell[j]
-        if torch.equal(before, cell):
-            break
+    signs = torch.tensor(list(itertools.product((0.0, 1.0, -1.0), repeat=len(cell) - 1)), dtype=cell.dtype)
+    shorter = True
+    while shorter:
+        shorter = False
+        for i in range(len(cell)):
+            others, before = torch.cat([cell[:i], cell[i + 1 :]]), cell[i] @ cell[i]
+            for other in others:  # far ones at once
+                cell[i] -= torch.round(cell[i] @ other / (other @ other)) * other
+            candidates = cell[i] + signs @ others
+            cell[i] = candidates[candidates.square().sum(1).argmin()]
+            shorter |= bool(cell[i] @ cell[i] < before * (1 - 1e-9))
     return cell

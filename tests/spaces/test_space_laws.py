@@ -7,6 +7,7 @@ import torch
 
 import lit_bg.spaces
 from lit_bg.spaces import Domain, Kind, Lattice, Particles, Product, Space, Spins, Vectors
+from lit_bg.spaces.particles import reduced
 
 TRICLINIC = torch.tensor([[3.0, 0.0, 0.0], [1.4, 2.5, 0.0], [-1.1, 0.9, 2.8]])
 MIXED = Domain(
@@ -139,6 +140,21 @@ class TestCells:
         torch.testing.assert_close(found.norm(dim=-1), nearest)
         off = (found - v) @ torch.linalg.inv(space.cell)
         torch.testing.assert_close(off, off.round(), atol=1e-9, rtol=0)
+
+    @pytest.mark.parametrize("seed", range(12))
+    @pytest.mark.parametrize("d", [1, 2, 3])
+    def test_the_nearest_image_in_any_cell(self, d, seed):
+        """Skewed cells, against all images that may come near."""
+        cell = torch.randn(d, d, generator=rng(seed), dtype=torch.float64)
+        cell = cell + 0.3 * torch.eye(d, dtype=torch.float64) * cell.diagonal().sign()
+        space = Particles(2, d, centred=False, box=cell)
+        v = 3 * torch.randn(40, d, generator=rng(seed + 100), dtype=torch.float64)
+        short = reduced(cell)
+        start = v - (v @ torch.linalg.inv(short)).round() @ short
+        shifts = torch.cartesian_prod(*[torch.arange(-6, 7, dtype=torch.float64)] * d).reshape(-1, d) @ short
+        nearest = (start[:, None] + shifts).norm(dim=-1).amin(1)
+        torch.testing.assert_close(space.separations(v).norm(dim=-1), nearest)
+        assert abs(torch.linalg.det(short)) == pytest.approx(space.volume)
 
     def test_another_basis_of_the_lattice_is_the_same_cell(self):
         skewed = TRICLINIC.clone()
