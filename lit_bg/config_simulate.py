@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-MOVES = ("Metropolis", "MALA", "HMC", "Langevin", "OverdampedLangevin")
+MOVES = (
+    "Metropolis", "MALA", "HMC", "Langevin", "OverdampedLangevin", "SpinFlip", "TorsionMoves", "Cycle", "Mixture", "Exchange"
+)  # fmt: skip
 OF_DYNAMICS = ("time_step", "friction", "hydrogen_mass", "interval", "exchange_interval")
 OF_LADDER = ("max_temperature", "rungs", "pilot", "temperatures", "also")
 RUN = "walkers, frames, stride, burn_in and start"
@@ -23,6 +25,12 @@ def find_old_spelling(section: Any) -> str | None:
             f"init_args: {{kernel: {{class_path: {name}, init_args: {{...}}}}, walkers: 100, frames: 1000}}}}, with {RUN} "
             "beside kernel; stride and burn_in count moves, and a move of dynamics is `steps` time steps."
         )
+    if isinstance(path, str) and path.startswith("lit_bg.samplers."):
+        return f"simulate: {path} is now lit_bg.simulators.{name}, or {name} for short."
+    kernel = given.get("kernel")
+    inner = kernel.get("class_path") if isinstance(kernel, dict) else kernel
+    if isinstance(inner, str) and inner.startswith("lit_bg.samplers."):
+        return f"simulate: {inner} is now lit_bg.kernels.{inner.rpartition('.')[2]}."
     old = [key for key in given if key in (*OF_DYNAMICS, *OF_LADDER)]
     if name == "ReplicaExchange" and old:
         return (

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit_bg.bases.base import BaseDensity
 from lit_bg.energies.base import Energy
-from lit_bg.spaces import Particles, Space
+from lit_bg.spaces import Space
 
 
 class Known(BaseDensity):
@@ -35,7 +35,7 @@ class Known(BaseDensity):
 
     def build(self, energy: Energy, space: Space | None = None) -> Self:
         own, theirs = self.energy.space, energy.space if space is None else space
-        if not _same_measure(own, theirs):
+        if not own.shares_measure_with(theirs):
             raise ValueError(
                 f"{type(self.energy).__name__} lives on {own} and {type(energy).__name__} on {theirs}: they differ in "
                 "shape or in what translations do; use Normal."
@@ -52,10 +52,3 @@ class Known(BaseDensity):
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -self.energy(z) - self.known_log_Z
-
-
-def _same_measure(a: Space, b: Space) -> bool:
-    """Say whether two spaces have one reference measure; which particles are alike does not matter."""
-    if isinstance(a, Particles) and isinstance(b, Particles):
-        return (a.shape, a.centred, a.box) == (b.shape, b.centred, b.box)
-    return a == b

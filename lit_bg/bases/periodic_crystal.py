@@ -14,7 +14,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.spaces import Particles, Space, Symmetry
 
 FAR = 7.0  # widths beyond which an image of a particle adds nothing that double precision resolves
-WIDEST = 1 / 16  # of the cell, where translations do not count: images are 8 widths away, e^-32
+WIDEST = 1 / 16  # of the cell, where translations do not count: images are 8 widths away, of a difference e^-16
 
 
 class PeriodicCrystal(BaseDensity):

@@ -183,7 +183,7 @@ class Energy(nn.Module, ABC):
         mine, theirs = vars(self), vars(other)
         arguments = inspect.signature(type(self).__init__).parameters.keys() & (mine.keys() | theirs.keys())
         names = {"meter", "_parameters", "_buffers", "_modules", *arguments} - {"kT"}
-        return all(mine.get(name) is theirs.get(name) for name in names)
+        return all(_same(mine.get(name), theirs.get(name)) for name in names)
 
     @property
     def device(self) -> torch.device:
@@ -336,6 +336,11 @@ class Energy(nn.Module, ABC):
             NotImplementedError: no exact sampler is known for this system.
         """
         raise NotImplementedError(f"{type(self).__name__} has no exact sampler: simulate it (lit_bg.simulate).")
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Say whether two arguments are one: plain numbers and words by their value."""
+    return a is b or (isinstance(a, (int, float, str, tuple)) and type(a) is type(b) and a == b)
 
 
 def _temperature(kT: float) -> float:

@@ -59,8 +59,8 @@ class Condition:
 
     def contains(self, value: Tensor) -> Tensor:
         """Say which values lie in the range, bool."""
-        slack = ROUNDING * max(abs(self.lowest), abs(self.highest))
-        return (value >= self.lowest - slack) & (value <= self.highest + slack)
+        low, high = (ROUNDING * (abs(end) if self.log else self.highest - self.lowest) for end in (self.lowest, self.highest))
+        return (value >= self.lowest - low) & (value <= self.highest + high)
 
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         """Draw n values, (n,), one in every interval of 1/n of the range, in no order."""

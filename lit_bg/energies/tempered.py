@@ -57,6 +57,9 @@ class Tempered(Energy):
         (condition,) = self.conditions
         return type(self)(self.energy.at(kT), condition.lowest, condition.highest)
 
+    def is_view_of(self, other: Energy) -> bool:
+        return type(self) is type(other) and self.conditions == other.conditions and self.energy.is_view_of(other.energy)
+
     @property
     def default_context(self) -> Tensor:
         return torch.tensor([self.kT], dtype=torch.float64)

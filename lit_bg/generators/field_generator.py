@@ -37,11 +37,12 @@ class FieldGenerator(Generator):
         """
         name, system = type(self).__name__, type(energy).__name__
         if not energy.space.unbounded:
-            where = "no gradient" if not energy.space.continuous else "coordinates on circles or intervals: use CouplingFlow"
+            spins = "no gradient, so that no flow applies"
+            where = spins if not energy.space.continuous else "coordinates on circles or intervals: use CouplingFlow"
             raise ValueError(f"{name} lives on lines, and {system} has {where}.")
         seen = self.seen(energy)
         self.field.build(seen)
-        if energy.space.centred and "translation" not in self.field.symmetries:
+        if energy.space.dof != energy.space.dim and "translation" not in self.field.symmetries:
             raise ValueError(
                 f"{system} does not see translations and {type(self.field).__name__} does: its flow would move the centre of "
                 "mass, which has no density; use a field that is translation-invariant (EGNN)."

@@ -46,7 +46,7 @@ class Kernel(ABC, Generic[S]):
 
     It knows neither frames nor burn-in nor files, so simulations, annealing and flows borrow the same moves. A subclass
     defines `init` and `step`; its state is a NamedTuple of tensors with the fields `x` and `u`, and if that is `State`, the
-    kernel works with others in `Cycle`, `Mixture` and `Exchange`. All other members have defaults that fit a move without a
+    kernel works with others in `Cycle` and `Mixture`. All other members have defaults that fit a move without a
     memory.
     """
 

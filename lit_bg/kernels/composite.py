@@ -50,14 +50,30 @@ class Composite(Kernel[State]):
     def check(self, energy: Energy) -> None:
         for kernel in self.kernels:
             kernel.check(energy)
-        given = {kernel.hydrogen_mass for kernel in self.kernels if hasattr(kernel, "hydrogen_mass")}
+        given = self.hydrogen_masses
         if len(given) > 1:
             raise ValueError(f"kernels that share velocities need one hydrogen_mass, got {' and '.join(map(str, given))}.")
 
+    @property
+    def hydrogen_masses(self) -> set[float | None]:
+        """Return the masses of hydrogens that the kernels reckon with, those of nested ones too."""
+        found: set[float | None] = set()
+        for kernel in self.kernels:
+            own = {kernel.hydrogen_mass} if hasattr(kernel, "hydrogen_mass") else set()
+            found |= kernel.hydrogen_masses if isinstance(kernel, Composite) else own
+        return found
+
     def init(self, energy: Energy, x: Tensor, rng: torch.Generator) -> State:
-        state = self.kernels[0].init(energy, x, rng)
-        for kernel in self.kernels[1:]:  # each fills in what it needs
-            more = kernel.init(energy, x, rng)
+        states = []
+        for kernel in self.kernels:
+            states.append(kernel.init(energy, x, rng))
+            if not isinstance(states[-1], State):
+                raise ValueError(
+                    f"kernels take turns on one State, and {type(kernel).__name__} has a state of its own, "
+                    f"{type(states[-1]).__name__}: let it return lit_bg.kernels.State, or use it alone."
+                )
+        state = states[0]
+        for more in states[1:]:  # each fills in what it needs
             state = State(*(b if a is None else a for a, b in zip(state, more, strict=True)))
         return state
 

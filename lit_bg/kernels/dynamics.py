@@ -56,6 +56,11 @@ class Dynamics(Kernel[State]):
 
     def check(self, energy: Energy) -> None:
         require_continuous(self, energy)
+        if energy.space.bounded:
+            raise ValueError(
+                f"{type(self).__name__} never rejects, and {type(energy).__name__} has coordinates on intervals, which it "
+                "would leave: use Metropolis, MALA or HMC."
+            )
         if in_kelvin(energy) and self.time_step > 0.01:
             raise ValueError(
                 f"time_step = {self.time_step} ps is longer than any bond vibrates: give picoseconds, such as 0.002."

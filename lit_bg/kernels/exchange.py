@@ -106,6 +106,9 @@ class Exchange(Kernel[Ladders]):
         return known
 
     def check(self, energy: Energy) -> None:
+        for state in self.energies:  # walkers live where the simulated one is
+            state.to(energy.device)
+        self._stacked = None
         Replicas(self.states(energy), 1)
         for state in self.states(energy):
             self.kernel.check(state)

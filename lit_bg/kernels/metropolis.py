@@ -41,7 +41,10 @@ class Metropolis(Tuned):
 
     def step(self, energy: Energy, state: State, rng: torch.Generator) -> tuple[State, Info]:
         new, log_ratio = self.propose(energy, state, rng)
-        accepted, probability = accept((state.u - new.u).double() + log_ratio, rng)
+        log_ratio = (state.u - new.u).double() + log_ratio
+        if energy.space.bounded:
+            log_ratio = torch.where(energy.space.contains(new.x), log_ratio, -torch.inf)
+        accepted, probability = accept(log_ratio, rng)
         x, u = choose(accepted, new.x, state.x), choose(accepted, new.u, state.u)
         known = new.gradient is not None and state.gradient is not None
         gradient = choose(accepted, new.gradient, state.gradient) if known else None  # type: ignore[arg-type]

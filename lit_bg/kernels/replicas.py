@@ -38,10 +38,10 @@ class Replicas(Energy):
         first = energies[0]
         super().__init__(first.kT)
         for energy in energies[1:]:
-            if (energy.space.shape, energy.space.continuous) != (first.space.shape, first.space.continuous):
+            if not energy.space.shares_measure_with(first.space):
                 raise ValueError(
-                    f"states that exchange must share a space, and {type(first).__name__} has {first.space}, "
-                    f"{type(energy).__name__} {energy.space}."
+                    f"states that exchange must share a space and its measure, and {type(first).__name__} has {first.space}, "
+                    f"{type(energy).__name__} {energy.space}, with another shape, cell, domain or centre of mass."
                 )
         self.states, self.walkers = tuple(energies), walkers
         self.space, self.unit, self.meter = first.space, first.unit, first.meter

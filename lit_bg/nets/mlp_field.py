@@ -38,7 +38,8 @@ class MLPField(VectorField):
     def build(self, energy: Energy) -> Self:
         if energy.space.shape != (energy.space.dim,):
             raise ValueError(
-                f"MLPField takes vectors, and {type(energy).__name__} has {energy.space}: use a field for particles (EGNN)."
+                f"MLPField takes vectors, and {type(energy).__name__} has {energy.space}: use a field for particles (EGNN), or "
+                "CouplingFlow."
             )
         self.event_shape, self.context = energy.space.shape, len(energy.conditions)
         n = energy.space.dim

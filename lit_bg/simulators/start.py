@@ -71,7 +71,8 @@ def place(energy: Energy, x: Tensor, relax: bool, report: Callable[[str], None])
             "give it other `initial` configurations, or start: initial."
         )
     x = energy.space.project(x)
-    if not (relax and (energy.space.centred or energy.structure is not None)):
+    space = energy.space
+    if not (relax and (space.centred or space.cell is not None or energy.structure is not None)):
         return x
     report("minimising")
     x = energy.space.project(minimise(energy, x))

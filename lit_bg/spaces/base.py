@@ -55,6 +55,15 @@ class Space(ABC):
         """Return whether every coordinate lives on the whole line, where the virial has a value and normal densities fit."""
         return self.continuous and self.cell is None and bool((self.domain.kinds == Kind.LINEAR).all())
 
+    @property
+    def bounded(self) -> bool:
+        """Return whether some coordinate lives on an interval, which a step may leave."""
+        return False
+
+    def shares_measure_with(self, other: Space) -> bool:
+        """Say whether both have one reference measure; which particles are alike does not matter."""
+        return self == other
+
     def check(self, x: Tensor, name: str = "the system") -> None:
         """Refuse what has not the shape of configurations (B, *shape).
 

@@ -93,6 +93,10 @@ class Particles(Space):
         length = cell.norm(dim=1).to(torch.get_default_dtype()).repeat(self.n)
         return Domain(torch.full((self.dim,), int(Kind.CIRCULAR)), torch.zeros_like(length), length)
 
+    def shares_measure_with(self, other: Space) -> bool:
+        same = isinstance(other, Particles)
+        return same and (self.shape, self.centred, self.box) == (other.shape, other.centred, other.box)  # type: ignore[attr-defined]
+
     def project(self, v: Tensor, mass: Tensor | None = None) -> Tensor:
         if not self.centred:
             return v

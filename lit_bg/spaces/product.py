@@ -60,9 +60,17 @@ class Product(Space):
     def noise(self, n: int, rng: torch.Generator, dtype: torch.dtype | None = None) -> Tensor:
         return self.join(self.a.noise(n, rng, dtype), self.b.noise(n, rng, dtype))
 
+    def shares_measure_with(self, other: Space) -> bool:
+        same = isinstance(other, Product)
+        return same and self.a.shares_measure_with(other.a) and self.b.shares_measure_with(other.b)  # type: ignore[attr-defined]
+
     def project(self, v: Tensor, mass: Tensor | None = None) -> Tensor:
+        """Project both parts; `mass`, where it is given, has one value per coordinate, (D,)."""
         a, b = self.split(v)
-        return self.join(self.a.project(a, mass), self.b.project(b))
+        if mass is None:
+            return self.join(self.a.project(a), self.b.project(b))
+        own, others = mass.expand(self.shape).split([self.a.dim, self.b.dim])
+        return self.join(self.a.project(a, own.reshape(self.a.shape)), self.b.project(b, others.reshape(self.b.shape)))
 
     def wrap(self, x: Tensor) -> Tensor:
         a, b = self.split(x)
@@ -71,6 +79,10 @@ class Product(Space):
     def difference(self, x: Tensor, y: Tensor) -> Tensor:
         (a, b), (c, d) = self.split(x), self.split(y)
         return self.join(self.a.difference(a, c), self.b.difference(b, d))
+
+    @property
+    def bounded(self) -> bool:
+        return self.a.bounded or self.b.bounded
 
     @property
     def unbounded(self) -> bool:

@@ -33,7 +33,7 @@ class Vectors(Space):
         empty = (domain.kinds != Kind.LINEAR) & ~(domain.lower < domain.upper)
         if empty.any():
             raise ValueError(f"intervals need lower < upper, which coordinate {int(empty.nonzero()[0])} has not.")
-        self._dim, self._domain = dim, domain
+        self._dim, self._domain, self._bounded = dim, domain, bool((domain.kinds == Kind.BOUNDED).any())
 
     @property
     def shape(self) -> tuple[int]:
@@ -42,6 +42,10 @@ class Vectors(Space):
     @property
     def domain(self) -> Domain:
         return self._domain
+
+    @property
+    def bounded(self) -> bool:
+        return self._bounded
 
     def contains(self, x: Tensor) -> Tensor:
         lower, upper = self._domain.lower.to(x), self._domain.upper.to(x)

@@ -88,8 +88,13 @@ def refuse_particles(chart: Chart, energy: Energy) -> None:
     if space.cell is not None:
         raise ValueError(f"{type(chart).__name__} takes every coordinate on its own, and {name} has {space}: use PeriodicCell.")
     if space.dof != space.dim:
+        way_out = (
+            "put an InternalCoordinates transform between them (coordinates: InternalCoordinates), or use a generator for "
+            "particles (ContinuousFlow)"
+            if space.types is not None
+            else "write a chart for it"
+        )
         raise ValueError(
             f"{type(chart).__name__} takes {space.dim} coordinates on their own, and {name} has {space}, of which {space.dof} "
-            "are degrees of freedom: put an InternalCoordinates transform between them (coordinates: InternalCoordinates), or "
-            "use a generator for particles (ContinuousFlow)."
+            f"are degrees of freedom: {way_out}."
         )
