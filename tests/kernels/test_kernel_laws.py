@@ -434,7 +434,9 @@ class TestRefusals:
             make()
 
     def test_states_in_two_spaces(self):
-        with pytest.raises(ValueError, match="must share a space, and Gaussian has 3 coordinates, DoubleWell 2 coordinates"):
+        with pytest.raises(
+            ValueError, match="must share a space and its measure, and Gaussian has 3 coordinates, DoubleWell 2 coordinates"
+        ):
             Exchange(MALA(), [DoubleWell()]).check(gaussian())
 
     def test_two_ideas_of_a_hydrogen(self):
