@@ -129,7 +129,8 @@ def as_trajectory(x: Tensor, energy: Energy, path: Path) -> Trajectory:
 
 
 def check_finite(x: Tensor, path: Path) -> None:
-    """
+    """Refuse frames whose coordinates are not all finite.
+
     Raises:
         ValueError: NaN or infinite coordinates, with the number of frames and the first.
     """

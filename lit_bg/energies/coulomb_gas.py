@@ -49,5 +49,5 @@ class CoulombGas(PairEnergy):
 
     @property
     def initial(self) -> Tensor:
-        """(1, N, d)."""
+        """Return an ideal cluster, (1, N, d)."""
         return cluster(*self.space.shape)[None].to(torch.get_default_dtype())

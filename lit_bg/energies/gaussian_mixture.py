@@ -74,7 +74,7 @@ class GaussianMixture(Energy):
 
     @classmethod
     def forty(cls, kT: float = 1.0) -> Self:
-        """The 40-mode set."""
+        """Return the 40-mode set."""
         return cls(kT=kT)
 
     def potential(self, x: Tensor) -> Tensor:

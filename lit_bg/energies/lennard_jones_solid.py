@@ -29,8 +29,7 @@ class LennardJonesSolid(Energy):
         ValueError: no cell, a density that is not positive, or a cutoff that reaches further than the nearest image.
 
     References:
-        Noe, Olsson, Koehler, Wu, Science 365, eaaw1147 (2019), and Wirnsberger et al., Mach. Learn.: Sci. Technol. 3, 025009
-        (2022), arXiv:2111.08696, for solids in a cell by Boltzmann generators.
+        Wirnsberger et al., Mach. Learn.: Sci. Technol. 3, 025009 (2022), arXiv:2111.08696, for this crystal.
 
     >>> solid = LennardJonesSolid(4)
     >>> round(solid.potential(solid.initial.double()).item() / 256, 5)

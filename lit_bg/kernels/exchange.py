@@ -137,9 +137,7 @@ class Exchange(Kernel[Ladders]):
         x, u = (part.reshape(rungs, walkers, *part.shape[1:]) for part in (state.rows.x, state.rows.u))
         kT = stack.kT.reshape(rungs, walkers)  # type: ignore[attr-defined]
         low = torch.arange(int(state.turn) % min(2, rungs - 1), rungs - 1, 2, device=x.device)
-        there = self._swapped_energies(
-            stack, x, u.double() * kT, kT, low
-        )  # (rungs, W), each with its neighbour's configuration
+        there = self._swapped_energies(stack, x, u.double() * kT, kT, low)
         log_ratio = (u[low] + u[low + 1]).double() - there[low] - there[low + 1]
         r = torch.rand(log_ratio.shape, generator=rng, device=x.device, dtype=torch.float64)
         swapped = r.log() < log_ratio  # (pairs, W), false for a NaN

@@ -8,7 +8,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.kernels.base import State
 from lit_bg.kernels.mala import MALA
-from lit_bg.kernels.motion import inertia, kinetic_energy, per_coordinate, per_walker, temperatures, thermal_velocities
+from lit_bg.kernels.motion import Masses, kinetic_energy, per_coordinate, per_walker, temperatures, thermal_velocities
 
 
 class HMC(MALA):
@@ -37,6 +37,7 @@ class HMC(MALA):
         if steps < 1:
             raise ValueError(f"HMC needs steps >= 1, got {steps}.")
         self.steps = steps
+        self._masses = Masses()
 
     @property
     def evaluations(self) -> int:  # type: ignore[override]
@@ -45,7 +46,7 @@ class HMC(MALA):
     def propose(self, energy: Energy, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
         assert state.gradient is not None
         h, x, kT = self._step, state.x, temperatures(energy, state.x)
-        mass = inertia(energy).to(x)
+        mass = self._masses.of(energy, x)
         shortest = (self.steps + 1) // 2
         length = int(torch.randint(shortest, 2 * self.steps - shortest + 1, (), generator=rng, device=rng.device))
         v = thermal_velocities(energy, x, mass, rng)

@@ -86,7 +86,7 @@ class Denoiser(VectorField):
         return (at.noise * data - at.signal * noise) / at.width
 
     def correction(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """F, (B, *event_shape)."""
+        """Return F, (B, *event_shape)."""
         return self._correction(self.level(t), t, x, context)
 
     def _correction(self, at: Level, t: Tensor, x: Tensor, context: Tensor | None) -> Tensor:

@@ -70,7 +70,13 @@ class ReplicaExchange(Simulation):
 
     def check(self, energy: Energy) -> None:
         super().check(energy)
-        self.exchange(energy, self.ladder.first(energy)).check(energy)
+        ladder = self.ladder.first(energy)
+        if not energy.at(ladder[-1]).is_view_of(energy):
+            raise ValueError(
+                f"{type(energy).__name__}.at(kT) makes another system, and a ladder of temperatures is of one: begin it with "
+                "other = super().at(kT)."
+            )
+        self.exchange(energy, ladder).check(energy)
 
     def other_kTs(self, energy: Energy) -> dict[str, float]:
         return self.ladder.others(energy)

@@ -12,8 +12,11 @@ K_TORSION = 4.0  # [kJ/mol]
 TORSION = torch.tensor([[0, 1, 4, 7]])
 
 
-def make():
-    """F-CH2-CH2-F with springs and one torsion: whatever the springs, p(phi) is proportional to exp(-U_torsion / kT)."""
+def make(hold=None):
+    """F-CH2-CH2-F with springs and one torsion: whatever the springs, p(phi) is proportional to exp(-U_torsion / kT).
+
+    `hold` is the constant of a spring [kJ/mol/nm^2] that ties the first carbon to the origin.
+    """
     import openmm
     from openmm import app, unit
 
@@ -35,6 +38,10 @@ def make():
     torsion.addTorsion(0, 1, 4, 7, 1, 0.4, K_TORSION)
     system.addForce(springs)
     system.addForce(torsion)
+    if hold is not None:
+        field = openmm.CustomExternalForce(f"0.5*{hold}*(x^2+y^2+z^2)")
+        field.addParticle(1, [])
+        system.addForce(field)
 
     class Read:
         pass

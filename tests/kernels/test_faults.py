@@ -11,7 +11,7 @@ from lit_bg.energies.condition import Condition
 from lit_bg.generators import ContinuousFlow
 from lit_bg.kernels import HMC, MALA, Cycle, Exchange, Info, Kernel, Langevin, Metropolis, Mixture, TorsionMoves
 from lit_bg.nets import MLPField
-from lit_bg.simulators import Simulation
+from lit_bg.simulators import ReplicaExchange, Simulation, Temperatures
 from lit_bg.spaces import Domain, Kind, Particles, Product, Spins, Vectors
 
 
@@ -107,6 +107,18 @@ def test_views_of_a_range_of_temperatures_and_of_pickles():
     well = DoubleWell()
     again, view = pickle.loads(pickle.dumps((well, well.at(1.7))))
     assert view.is_view_of(again)
+
+
+def test_a_ladder_is_of_one_system():
+    class Rebuilt(DoubleWell):
+        def at(self, kT):
+            return type(self)(kT=kT)
+
+    ladder = ReplicaExchange(Metropolis(0.5), Temperatures(temperatures=[1.0, 2.0]), frames=2, walkers=2, burn_in=0)
+    with pytest.raises(ValueError, match=r"Rebuilt\.at\(kT\) makes another system"):
+        ladder.check(Rebuilt())
+    wells = Tempered(DoubleWell(), 0.5, 4.0)
+    assert ladder.run(wells, 0, lambda *_: None).states.u.shape == (2, 2, 2, 2)  # (K, T, W, R)
 
 
 class Own(NamedTuple):

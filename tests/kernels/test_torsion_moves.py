@@ -8,7 +8,7 @@ import torch
 from springs import rng
 
 from lit_bg.energies import Molecule
-from lit_bg.kernels import Langevin, State, TorsionMoves
+from lit_bg.kernels import Cycle, Langevin, State, TorsionMoves
 from lit_bg.kernels.motion import thermal_velocities
 from lit_bg.molecules.geometry import angle, dihedral, distance, wrap
 from lit_bg.molecules.rotatable import side_of_bond, turned
@@ -133,3 +133,20 @@ def test_exchange_reports_them_and_can_do_without():
     assert "torsion_moves_accepted" not in without.info
     with pytest.raises(ValueError, match="torsion_moves = -1"):
         ReplicaExchange(kernel, **arguments, torsion_moves=-1)
+
+
+def test_a_held_molecule_is_not_heated():
+    """Torsion moves among dynamics in a field: kinetic temperature, and <r^2> = 3 kT / k of the tied atom, within 5 sigma."""
+    k, n = 200.0, 400
+    energy = dfe.make(hold=k)
+    assert not energy.space.centred
+    kernel = Cycle([TorsionMoves(4), Langevin(0.001, 50, friction=5.0)])
+    kernel.check(energy)
+    state, warmth = kernel.init(energy, energy.initial.repeat(n, 1, 1), rng()), []
+    for move in range(80):
+        state, info = kernel.step(energy, state, rng(move))
+        if move >= 40:
+            warmth.append(info.parts[1].measured["warmth"].mean())
+    assert torch.stack(warmth).mean().item() == pytest.approx(1.0, abs=0.02)
+    squares = state.x[:, 1].double().square().sum(-1)
+    assert abs(squares.mean().item() - 3 * energy.kT / k) < 5 * squares.std().item() / math.sqrt(n)
