@@ -1,7 +1,8 @@
-"""The three numbers per configuration on which everything a user trusts rests."""
+"""Configurations with the numbers on which everything a user trusts rests: draws, chains, populations."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -47,6 +48,41 @@ class Samples(NamedTuple):
     def cat(cls, parts: list[Samples]) -> Samples:
         """One set from several."""
         return cls(*(torch.cat(p) for p in zip(*parts, strict=True)))
+
+
+class Chains(NamedTuple):
+    """Frames of walkers that moved side by side, by kernels that leave exp(-u) as it is: correlated samples of the target.
+
+    Where the walkers started says what their agreement is worth: walkers that all began in one mode agree on anything.
+    """
+
+    x: Tensor  # (T, W, *event_shape), in order of time
+    u: Tensor  # (T, W) [kT]
+    start: Tensor | None = None  # (W, *event_shape) where every walker began, before any burn-in
+
+    @property
+    def log_w(self) -> Tensor:
+        """Log weights of the frames, (T, W): all equal, of an unknown norm."""
+        return torch.zeros_like(self.u, dtype=torch.float64)
+
+
+class Populations(NamedTuple):
+    r"""Weighted particles of several independent populations, as sequential Monte Carlo leaves them.
+
+    Weights are absolute: their mean over a population is an unbiased estimate of Z, and
+    $\sum_{pi} w_{pi} f(x_{pi}) / \sum_{pi} w_{pi}$ one of the average of f, consistent in the number of populations. Those of
+    one population share ancestors and are not independent, so errors are those between populations.
+    """
+
+    x: Tensor  # (P, N, *event_shape)
+    log_w: Tensor  # (P, N) [nats], -inf for a weight of zero
+    u: Tensor  # (P, N) [kT]
+    ancestor: Tensor  # (P, N) long, the particle of the first generation, in its population, that each descends from
+
+    @property
+    def log_Z(self) -> Tensor:
+        """Return the estimates of the populations, (P,) float64."""
+        return torch.logsumexp(self.log_w.double(), 1) - math.log(self.log_w.shape[1])
 
 
 def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator, context: Tensor | None = None) -> Samples:
