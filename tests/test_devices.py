@@ -36,10 +36,14 @@ from lit_bg.generators import ContinuousFlow, CouplingFlow, Diffusion, FoldedFlo
 from lit_bg.interpolants import Linear
 from lit_bg.kernels import (
     HMC,
+    ISIR,
     MALA,
+    ULA,
     Cycle,
     Exchange,
+    Independence,
     Langevin,
+    LatentWalk,
     Metropolis,
     Mixture,
     OverdampedLangevin,
@@ -420,6 +424,7 @@ def of_kernel(make, system):
     """The beginning of a walk, and one move."""
     energy = system()
     kernel = make(energy)
+    generator = getattr(kernel, "generator", None)
     x = configurations(energy, 4).float().repeat(kernel.replicas, *[1] * len(energy.space.shape))
 
     def run(rng, x):
@@ -427,7 +432,7 @@ def of_kernel(make, system):
         moved = kernel.step(energy, kernel.init(energy, x, rng), rng)
         return [t for t in tree_leaves(moved) if isinstance(t, Tensor) and t.is_floating_point()]  # counters are the host's
 
-    return Subject([energy], [x], run)
+    return Subject([energy] if generator is None else [energy, generator], [x], run)
 
 
 def gaussian():
@@ -435,10 +440,19 @@ def gaussian():
     return Gaussian(3, loc=[1.0, 0.0, -2.0], scale=[0.5, 1.0, 2.0])
 
 
+def flow_on(energy):
+    """A flow that proposes where its parameters are."""
+    return CouplingFlow(blocks=1, hidden=(4,)).build(energy).requires_grad_(False)
+
+
 KERNELS = {
     "Cycle": (lambda _: Cycle([Metropolis(0.1), MALA(0.1)]), gaussian),
     "Exchange": (lambda energy: Exchange(Langevin(0.01, 2), [energy.at(2.0), energy.at(4.0)]), gaussian),
     "HMC": (lambda _: HMC(0.01, 2, None), gaussian),
+    "ISIR": (lambda energy: ISIR(3, flow_on(energy)), gaussian),
+    "Independence": (lambda energy: Independence(2, flow_on(energy)), gaussian),
+    "LatentWalk": (lambda energy: LatentWalk(0.1, None, flow_on(energy)), gaussian),
+    "ULA": (lambda _: ULA(0.1), gaussian),
     "Langevin": (lambda _: Langevin(0.01, 2), gaussian),
     "MALA": (lambda _: MALA(0.1), gaussian),
     "Metropolis": (lambda _: Metropolis(0.1), gaussian),
@@ -449,6 +463,7 @@ KERNELS = {
 }
 OF_KERNELS = {  # a move asks what to do
     "HMC": {"kernels/hmc.py: propose"},  # how many steps
+    "LatentWalk": {"spaces/vectors.py: _circles"},  # the ends of circles are sent
     "Mixture": {"kernels/mixture.py: step"},  # which kernel
     "SpinFlip": {"kernels/spin_flip.py: step"},  # the values of spins are sent
     "TorsionMoves": {"kernels/torsion_moves.py: turn"},  # which were accepted, and the bonds are sent

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
+
+if TYPE_CHECKING:
+    from lit_bg.generators.base import Generator
 
 Numbers = dict[str, Any]  # for the data card
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
@@ -28,6 +31,8 @@ class State(NamedTuple):
     gradient: Tensor | None = None  # (W, *shape) of u at x
     velocity: Tensor | None = None  # (W, *shape)
     noise: Tensor | None = None  # (W, *shape), what overdamped dynamics carries over from its last step
+    log_q: Tensor | None = None  # (W,) of the generator that proposes moves, at x [nats]
+    waited: Tensor | None = None  # (W, 2) its proposals refused in a row: up to now, and at most so far
 
 
 class Info(NamedTuple):
@@ -36,6 +41,8 @@ class Info(NamedTuple):
     acceptance: Tensor  # (W,) probabilities; 1 where nothing is ever rejected
     measured: Mapping[str, Tensor] = NOTHING  # named sums: whoever drives the kernel adds them up
     parts: tuple[Info | None, ...] = ()  # of the kernels inside, None for one that did not move
+    # (W,) of a move that is never refused, log [e^{-u(x')} K(x', x) / e^{-u(x)} K(x, x')]; None: detailed balance makes it zero
+    log_ratio: Tensor | None = None
 
 
 S = TypeVar("S")
@@ -55,6 +62,8 @@ class Kernel(ABC, Generic[S]):
     dtype: torch.dtype = torch.float64  # in which walkers move when nobody says otherwise
     starts_relaxed: bool = False  # whether clashes in the starting configurations must be removed first
     adapts: bool = False  # whether `adapt` changes anything
+    exact: bool = True  # whether exp(-u) is left as it is, and not only up to an error of the time step
+    weighted: bool = False  # whether it is left so only if walkers are weighed by the `log_ratio` of their moves
     advice: str = "look at the energy there"  # for walkers whose energy is not finite any more
 
     def check(self, energy: Energy) -> None:
@@ -63,6 +72,9 @@ class Kernel(ABC, Generic[S]):
         Raises:
             ValueError: the kernel cannot move in this system, with the way out.
         """
+
+    def attach(self, generator: Generator, context: Tensor | None = None) -> None:
+        """Take the generator that proposes moves, with its conditions (C,), unless there is one; by default none is needed."""
 
     @abstractmethod
     def init(self, energy: Energy, x: Tensor, rng: torch.Generator) -> S:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.kernels.base import Info, Kernel, Numbers, State
+
+if TYPE_CHECKING:
+    from lit_bg.generators.base import Generator
 
 
 class Composite(Kernel[State]):
@@ -43,13 +47,39 @@ class Composite(Kernel[State]):
         return any(kernel.adapts for kernel in self.kernels)
 
     @property
+    def exact(self) -> bool:  # type: ignore[override]
+        return all(kernel.exact for kernel in self.kernels)
+
+    @property
+    def weighted(self) -> bool:  # type: ignore[override]
+        return any(kernel.weighted for kernel in self.kernels)
+
+    @property
     def advice(self) -> str:  # type: ignore[override]
         own = [kernel.advice for kernel in self.kernels if kernel.advice != Kernel.advice]
         return " or ".join(dict.fromkeys(own)) or Kernel.advice
 
+    def attach(self, generator: Generator, context: Tensor | None = None) -> None:
+        for kernel in self.kernels:
+            kernel.attach(generator, context)
+
+    @property
+    def generators(self) -> list[Generator]:
+        """Return the generators that propose moves here, each once."""
+        found: list[Generator] = []
+        for kernel in self.kernels:
+            own = kernel.generators if isinstance(kernel, Composite) else [getattr(kernel, "generator", None)]
+            found += [g for g in own if g is not None and not any(g is other for other in found)]
+        return found
+
     def check(self, energy: Energy) -> None:
         for kernel in self.kernels:
             kernel.check(energy)
+        if len(self.generators) > 1:
+            raise ValueError(
+                f"kernels that take turns share the density of one generator, and these have {len(self.generators)}: make one "
+                "proposal of them (MixtureProposal)."
+            )
         given = self.hydrogen_masses
         if len(given) > 1:
             raise ValueError(f"kernels that share velocities need one hydrogen_mass, got {' and '.join(map(str, given))}.")
@@ -81,6 +111,9 @@ class Composite(Kernel[State]):
         for kernel, part in zip(self.kernels, info.parts, strict=True):
             if part is not None:
                 kernel.adapt(part)
+
+    def observe(self, energy: Energy, state: State) -> dict[str, Tensor]:
+        return {name: value for kernel in self.kernels for name, value in kernel.observe(energy, state).items()}
 
     def freeze(self) -> None:
         for kernel in self.kernels:

@@ -44,4 +44,6 @@ class Cycle(Composite):
             state, info = kernel.step(energy, state, rng)
             parts.append(info)
         acceptance = torch.stack([part.acceptance for part in parts]).mean(0)
-        return state, Info(acceptance, named([part.measured for part in parts]), tuple(parts))
+        ratios = [part.log_ratio for part in parts if part.log_ratio is not None]
+        log_ratio = torch.stack(ratios).sum(0) if ratios else None
+        return state, Info(acceptance, named([part.measured for part in parts]), tuple(parts), log_ratio)

@@ -35,6 +35,7 @@ class Dynamics(Kernel[State]):
 
     dtype = torch.float32
     starts_relaxed = True
+    exact = False
 
     def __init__(
         self, time_step: float = 0.001, steps: int = 10, friction: float = 1.0, hydrogen_mass: float | None = None

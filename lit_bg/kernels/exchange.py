@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from lit_bg.kernels.base import Info, Kernel, Numbers, State, one
 from lit_bg.kernels.exchange_report import rates_of, summarise_exchange
 from lit_bg.kernels.motion import per_walker
 from lit_bg.kernels.replicas import Replicas, cross_energies, group
+
+if TYPE_CHECKING:
+    from lit_bg.generators.base import Generator
 
 
 class Ladders(NamedTuple):
@@ -67,6 +70,8 @@ class Exchange(Kernel[Ladders]):
             raise ValueError("Exchange needs at least one state besides that of the energy.")
         if kernel.replicas != 1:
             raise ValueError(f"Exchange moves single walkers, and {type(kernel).__name__} has {kernel.replicas} replicas.")
+        if kernel.weighted:
+            raise ValueError(f"{type(kernel).__name__} is exact only with the weights of its paths: give Exchange MALA or HMC.")
         self.kernel, self.energies = kernel, list(energies)
         self._stacked: Replicas | None = None
 
@@ -91,8 +96,15 @@ class Exchange(Kernel[Ladders]):
         return self.kernel.adapts
 
     @property
+    def exact(self) -> bool:  # type: ignore[override]
+        return self.kernel.exact
+
+    @property
     def advice(self) -> str:  # type: ignore[override]
         return self.kernel.advice
+
+    def attach(self, generator: Generator, context: Tensor | None = None) -> None:
+        self.kernel.attach(generator, context)
 
     def states(self, energy: Energy) -> list[Energy]:
         """Return the energies of all states, that which is simulated first."""
@@ -185,7 +197,8 @@ class Exchange(Kernel[Ladders]):
         velocity, noise = (
             None if part is None else part[index] * per_walker(hotter, x) for part in (rows.velocity, rows.noise)
         )
-        return State(x, u, gradient, velocity, noise)
+        log_q = None if rows.log_q is None else rows.log_q[index]
+        return State(x, u, gradient, velocity, noise, log_q, rows.waited)
 
     def adapt(self, info: Info) -> None:
         (part,) = info.parts

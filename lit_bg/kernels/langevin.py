@@ -68,7 +68,8 @@ class Langevin(Dynamics):
             total += potential  # what was not finite stays in the sum
         warmth = self._warmth(energy, torch.addcmul(v, slope, kick), mass, kT)
         # forces see differences only: where the whole has gone meanwhile is of no effect
-        new = self.finish(energy, x, potential, slope, total)._replace(velocity=energy.space.project(v, mass))
+        new = self.finish(energy, x, potential, slope, total)
+        new = new._replace(velocity=energy.space.project(v, mass), waited=state.waited)
         return new, Info(torch.ones_like(kT), {"warmth": warmth, "looks": one(x)})
 
     def _warmth(self, energy: Energy, ahead: Tensor, mass: Tensor, kT: Tensor) -> Tensor:

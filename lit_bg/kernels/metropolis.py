@@ -48,7 +48,8 @@ class Metropolis(Tuned):
         x, u = choose(accepted, new.x, state.x), choose(accepted, new.u, state.u)
         known = new.gradient is not None and state.gradient is not None
         gradient = choose(accepted, new.gradient, state.gradient) if known else None  # type: ignore[arg-type]
-        return state._replace(x=x, u=u, gradient=gradient), Info(probability, self.measure(probability))
+        moved = State(x, u, gradient, state.velocity, state.noise, waited=state.waited)
+        return moved, Info(probability, self.measure(probability))
 
     def evaluate(self, energy: Energy, x: Tensor) -> State:
         """Return what a move needs to know of walkers at x: here their energy."""

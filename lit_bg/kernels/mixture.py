@@ -55,4 +55,5 @@ class Mixture(Composite):
         drawn = int(torch.multinomial(p, 1, generator=rng))
         state, info = self.kernels[drawn].step(energy, state, rng)
         parts = [info if k == drawn else None for k in range(len(self.kernels))]
-        return state, Info(info.acceptance, named([part.measured if part else NOTHING for part in parts]), tuple(parts))
+        measured = named([part.measured if part else NOTHING for part in parts])
+        return state, Info(info.acceptance, measured, tuple(parts), info.log_ratio)

@@ -55,4 +55,4 @@ class OverdampedLangevin(Dynamics):
             potential, slope = energy.potential_and_gradient(x)
             total += potential
         new = self.finish(energy, x, potential, slope, total)
-        return new._replace(velocity=state.velocity, noise=noise), Info(torch.ones_like(kT))
+        return new._replace(velocity=state.velocity, noise=noise, waited=state.waited), Info(torch.ones_like(kT))

@@ -62,7 +62,7 @@ class SpinFlip(Kernel[State]):
                 flat[rows, site] = torch.where(accepted, flat[rows, site], old)
                 u = choose(accepted, proposed, u)
                 probability += p / flips
-        return State(x, u), Info(probability, {"acceptance": probability, "moves": one(probability)})
+        return State(x, u, waited=state.waited), Info(probability, {"acceptance": probability, "moves": one(probability)})
 
     def status(self, measured: Mapping[str, Tensor]) -> str:
         return f"acceptance {_acceptance(measured):.2f}" if measured else "burn-in"

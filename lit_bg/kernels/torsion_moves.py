@@ -65,7 +65,7 @@ class TorsionMoves(Kernel[State]):
             probability, turned_now = self.turn(energy, bonds, state, rng)
             acceptance += probability / self.moves
             accepted += turned_now
-        state = state._replace(x=energy.space.project(state.x))  # a turn moves the whole
+        state = state._replace(x=energy.space.project(state.x), log_q=None)  # a turn moves the whole
         return state, Info(acceptance, {"turned": accepted, "turns": self.moves * one(accepted)})
 
     def turn(self, energy: Energy, bonds: RotatableBonds, state: State, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -72,6 +72,9 @@ class Simulation(Simulator):
         self.burn_in, self.start = burn_in, start
 
     def check(self, energy: Energy) -> None:
+        if self.kernel.weighted:
+            name = type(self.kernel).__name__
+            raise ValueError(f"{name} is exact only with the weights of its paths, which frames do not have: use MALA or HMC.")
         self.kernel.check(energy)
         starting_points(energy, 1, self.start)
 

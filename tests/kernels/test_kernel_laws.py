@@ -8,17 +8,23 @@ from typing import NamedTuple
 import difluoroethane
 import pytest
 import torch
+from proposals import Breathing, flow_for
 from springs import Springs, rng
 
 from lit_bg import kernels
 from lit_bg.energies import DoubleWell, Gaussian, Ising, LennardJonesSolid
+from lit_bg.generators import ContinuousFlow, CouplingFlow, ReverseDiffusion
 from lit_bg.kernels import (
     HMC,
+    ISIR,
     MALA,
+    ULA,
     Cycle,
     Exchange,
+    Independence,
     Kernel,
     Langevin,
+    LatentWalk,
     Metropolis,
     Mixture,
     OverdampedLangevin,
@@ -26,6 +32,8 @@ from lit_bg.kernels import (
     State,
     TorsionMoves,
 )
+from lit_bg.nets import Hutchinson, MLPField
+from lit_bg.simulators import Simulation
 from lit_bg.simulators.packing import pack
 
 N = 20_000  # walkers
@@ -43,6 +51,7 @@ class Case(NamedTuple):
     energy: object
     moves: int = 10  # of exact samples
     long: int = 0  # moves after which a wrong start is forgotten; 0: it never is
+    walkers: int = N
 
 
 CASES = {
@@ -80,7 +89,28 @@ CASES = {
         lambda: Case(SpinFlip(), Ising(4, kT=3.0), 3, 40),
         lambda: Case(SpinFlip(), Potts(), 5, 40),
     ],
+    "Independence": [
+        lambda: of_flow(Independence(2), gaussian(), 5, 40),
+        lambda: of_flow(Independence(1), DoubleWell(kT=4.0), 5, 60),
+        lambda: of_flow(Independence(3), Springs(), 3, 40),
+    ],
+    "ISIR": [
+        lambda: of_flow(ISIR(8), gaussian(), 3, 25),
+        lambda: of_flow(ISIR(2), DoubleWell(kT=4.0), 6, 100),
+        lambda: of_flow(ISIR(4), Springs(), 3, 25),
+    ],
+    "LatentWalk": [
+        lambda: of_flow(LatentWalk(0.5, None), gaussian(1.5), 5, 80),
+        lambda: of_flow(LatentWalk(0.7, None), DoubleWell(kT=4.0), 5, 80),
+        lambda: of_flow(LatentWalk(0.4, None), Springs(), 5, 100),
+    ],
+    "ULA": [
+        lambda: Case(ULA(0.3), gaussian(), 6),
+        lambda: Case(ULA(0.15), DoubleWell(kT=4.0), 6),
+        lambda: Case(ULA(0.08), Springs(), 8),
+    ],
     "Exchange": [
+        lambda: of_flow(Exchange(Cycle([ISIR(4), Metropolis(0.5)]), [gaussian().at(1.5)]), gaussian(), 4),
         lambda: ladder(Metropolis(1.0), gaussian(), [gaussian().at(kT) for kT in (1.5, 2.5)]),
         lambda: ladder(Langevin(0.3, 4), gaussian(), [gaussian().at(kT) for kT in (1.5, 2.5)]),
         lambda: ladder(OverdampedLangevin(0.2, 2), gaussian(), [gaussian().at(2.0)]),
@@ -89,10 +119,12 @@ CASES = {
         lambda: ladder(SpinFlip(), Ising(3, kT=1.5), [Ising(3, coupling=0.8, kT=2.0), Ising(3, kT=4.0)]),
     ],
     "Cycle": [
+        lambda: of_flow(Cycle([Independence(1), HMC(0.2, 3, None), LatentWalk(0.3, None)]), gaussian(), 4, 30),
         lambda: Case(Cycle([Metropolis(1.0), MALA(0.8), Langevin(0.3, 2), HMC(0.3, 3, None)]), gaussian(), 5, 20),
         lambda: Case(Cycle([OverdampedLangevin(0.05, 2), Metropolis(0.5)]), Springs(), 5, 40),
     ],
     "Mixture": [
+        lambda: of_flow(Mixture([ISIR(8), Langevin(0.02, 10)]), DoubleWell(kT=4.0), 8, 80),
         lambda: Case(Mixture([Metropolis(1.5), MALA(0.8), HMC(0.3, 3, None)], [1.0, 2.0, 1.0]), gaussian(), 10, 60),
         lambda: Case(Mixture([Langevin(0.3, 2), Metropolis(0.5)]), Springs(), 10, 80),
     ],
@@ -109,6 +141,12 @@ PARAMETERS = [pytest.param(make, id=f"{name}-{i}") for name in CLASSES for i, ma
 
 def ladder(kernel, energy, others):
     return Case(Exchange(kernel, others), energy, 6)
+
+
+def of_flow(kernel, energy, moves, long=0):
+    """A kernel whose proposals come from a flow that is not that of the target."""
+    kernel.attach(Breathing().build(energy) if isinstance(energy, Springs) else flow_for(energy))
+    return Case(kernel, energy, moves, long, N // 2)
 
 
 class Potts(Ising):
@@ -160,17 +198,19 @@ def statistics(energy, x):
     return found
 
 
-def disagreements(case, x, seed=77):
-    """Which means over walkers, (R n, *shape), are not those of independent samples of their states."""
+def disagreements(case, x, seed=77, log_w=None):
+    """Which means over walkers, (R n, *shape), are not those of independent samples of their states; `log_w` weighs them."""
     found = []
     energies = states_of(case)
     for r, (energy, rows) in enumerate(zip(energies, x.double().chunk(len(energies)), strict=True)):
         mine, theirs = statistics(energy, rows), statistics(energy, samples(energy, len(rows), seed + r))
+        w = torch.full((len(rows),), 1.0 / len(rows), dtype=torch.float64) if log_w is None else log_w.softmax(0)
         for name, a in mine.items():
             b = theirs[name]
-            error = math.sqrt((a.var() / len(a) + b.var() / len(b)).item())
-            if not abs((a.mean() - b.mean()).item()) <= SIGMA * error + 1e-6:
-                found.append(f"{name} in state {r}: {a.mean():.4f}, exact {b.mean():.4f} +- {error:.4f}")
+            mean = (w * a).sum()
+            error = math.sqrt(((w * (a - mean)).square().sum() + b.var() / len(b)).item())
+            if not abs((mean - b.mean()).item()) <= SIGMA * error + 1e-6:
+                found.append(f"{name} in state {r}: {mean:.4f}, exact {b.mean():.4f} +- {error:.4f}")
     return found
 
 
@@ -180,12 +220,19 @@ def rows_of(state):
 
 def after(case, moves, n=N, start=None):
     """Walkers from exact samples (or from one place), and as they are after some moves."""
+    return weighed(case, moves, n, start)[:2]
+
+
+def weighed(case, moves, n=N, start=None):
+    """The same, and the log weights of their paths where the kernel gives some."""
     x = torch.cat([samples(energy, n, 10 + r) for r, energy in enumerate(states_of(case))]) if start is None else start
     random = rng(3)
-    state = case.kernel.init(case.energy, x, random)
+    state, log_w = case.kernel.init(case.energy, x, random), None
     for _ in range(moves):
-        state, _ = case.kernel.step(case.energy, state, random)
-    return x, state
+        state, info = case.kernel.step(case.energy, state, random)
+        if info.log_ratio is not None:
+            log_w = info.log_ratio if log_w is None else log_w + info.log_ratio
+    return x, state, log_w
 
 
 def test_every_exported_kernel_is_under_law():
@@ -196,11 +243,12 @@ def test_every_exported_kernel_is_under_law():
 class TestEveryKernel:
     def test_exact_samples_stay_exact(self, make):
         case = make()
-        n = 4000 if case.energy.structure is not None else N
-        x, state = after(case, case.moves, n)
+        n = 4000 if case.energy.structure is not None else case.walkers
+        x, state, log_w = weighed(case, case.moves, n)
         rows = rows_of(state)
         assert (rows.x != x).flatten(1).any(1).double().mean() > 0.2
-        assert disagreements(case, rows.x) == []
+        assert disagreements(case, rows.x, log_w=log_w) == []
+        assert (log_w is not None) == case.kernel.weighted
         energies = states_of(case)
         u = torch.cat([energy(part) for energy, part in zip(energies, rows.x.chunk(len(energies)), strict=True)])
         torch.testing.assert_close(rows.u.double(), u.double(), rtol=1e-6, atol=1e-6)
@@ -209,7 +257,7 @@ class TestEveryKernel:
         case = make()
         if not case.long:
             pytest.skip("slow, or has a law of its own")
-        n = 2000
+        n = min(2000, case.walkers // 2)
         start = samples(case.energy, 1, 5).expand(n, *case.energy.space.shape).contiguous()
         assert disagreements(case, start) != []
         assert disagreements(case, after(case, case.long, n, start)[1].x) == []
@@ -238,6 +286,21 @@ class TestEveryKernel:
             expected = torch.cat([energy.value_and_gradient(part)[1] for energy, part in parts])
             torch.testing.assert_close(rows.gradient, expected.to(rows.gradient), rtol=1e-5, atol=1e-5)
 
+    def test_what_generators_know_of_walkers_is_passed_on_right_or_not_at_all(self, make):
+        case = make()
+        if isinstance(case.kernel, Exchange):
+            return  # its rows are those of the kernel inside
+        state = after(case, 1, 50)[1]
+        given = state._replace(log_q=torch.full((50,), 7.0, dtype=torch.float64), waited=torch.ones(50, 2, dtype=torch.float64))
+        new, _ = case.kernel.step(case.energy, given, rng(8))
+        moved = (new.x != state.x).flatten(1).any(1)
+        if new.log_q is not None:
+            assert moved.any()
+            generator = getattr(case.kernel, "generator", None) or case.kernel.generators[0]
+            torch.testing.assert_close(new.log_q[moved], generator.log_prob(new.x[moved]), rtol=1e-6, atol=1e-4)
+            assert (new.log_q[~moved] == 7.0).all()
+        assert new.waited is not None
+
     def test_it_works_inside_of_others(self, make):
         case = make()
         if isinstance(case.kernel, Exchange):
@@ -246,12 +309,21 @@ class TestEveryKernel:
             with pytest.raises(ValueError, match="replicas"):
                 Exchange(case.kernel, [case.energy])
             return
-        n = 1000 if case.energy.structure is not None else 4000
+        n = 1000 if case.energy.structure is not None else min(4000, case.walkers // 2)
         hot = case.energy.at(1.2 * case.energy.kT)
-        for outer in (Cycle([case.kernel, case.kernel]), Mixture([case.kernel]), Exchange(case.kernel, [hot])):
+        outers = [Cycle([case.kernel, case.kernel]), Mixture([case.kernel])]
+        if case.kernel.weighted:
+            with pytest.raises(ValueError, match="exact only with the weights of its paths"):
+                Exchange(case.kernel, [hot])
+            with pytest.raises(ValueError, match="exact only with the weights of its paths"):
+                Simulation(case.kernel).check(case.energy)
+        else:
+            outers.append(Exchange(case.kernel, [hot]))
+        for outer in outers:
             around = case._replace(kernel=outer)
             outer.check(case.energy)
-            assert disagreements(around, rows_of(after(around, 3, n)[1]).x) == []
+            _, state, log_w = weighed(around, 3, n)
+            assert disagreements(around, rows_of(state).x, log_w=log_w) == []
 
     def test_tuning_is_remembered_and_forgotten(self, make):
         case = make()
@@ -361,9 +433,78 @@ class Choosy(Mixture):
         return State(torch.where(right, one.x, two.x), torch.where(right[:, 0], one.u, two.u)), info
 
 
+class WithoutDensity(Independence):
+    """Takes proposals by their energy alone."""
+
+    def propose(self, energy, like, times, rng):
+        drawn = super().propose(energy, like, times, rng)
+        return drawn._replace(log_q=torch.zeros_like(drawn.log_q))
+
+    def log_prob(self, x):
+        return torch.zeros(len(x), dtype=torch.float64)
+
+
+class Forgetful(Independence):
+    """Keeps the density of where a walker was."""
+
+    def step(self, energy, state, rng):
+        state = self.complete(state)
+        new, info = super().step(energy, state, rng)
+        return new._replace(log_q=state.log_q), info
+
+
+class OnlyFresh(ISIR):
+    """Chooses among the fresh proposals alone."""
+
+    def complete(self, state):
+        state = super().complete(state)
+        return state._replace(log_q=torch.full_like(state.log_q, torch.inf))
+
+
+class WithoutJacobian(LatentWalk):
+    """Accepts by the energies alone."""
+
+    def step(self, energy, state, rng):
+        flow = self.generator
+        self.generator = Lying(flow)
+        moved = super().step(energy, state, rng)
+        self.generator = flow
+        return moved
+
+
+class Lying(CouplingFlow):
+    """A flow that says its map has the Jacobian 1."""
+
+    def __init__(self, flow):
+        super().__init__()
+        self.__dict__["flow"], self.prior = flow, flow.prior
+
+    def forward(self, z, context=None):
+        x, ladj = self.flow(z, context)
+        return x, torch.zeros_like(ladj)
+
+    def inverse(self, x, context=None):
+        z, ladj = self.flow.inverse(x, context)
+        return z, torch.zeros_like(ladj)
+
+    def complete(self, x, rng):
+        return x
+
+
+class WithoutPathWeight(ULA):
+    def step(self, energy, state, rng):
+        new, info = super().step(energy, state, rng)
+        return new, info._replace(log_ratio=torch.zeros_like(info.log_ratio))
+
+
 @pytest.mark.parametrize(
     "case",
     [
+        of_flow(WithoutDensity(2), gaussian(), 5),
+        of_flow(Forgetful(2), gaussian(), 5),
+        of_flow(OnlyFresh(3), gaussian(), 3),
+        of_flow(WithoutJacobian(0.5, None), gaussian(1.5), 5),
+        Case(WithoutPathWeight(0.8), gaussian(), 6),
         Case(WithoutProposalDensity(1.0), gaussian()),
         Case(WithoutTest(0.5), gaussian()),
         Case(WithoutKineticEnergy(0.5, 4, None), gaussian()),
@@ -381,7 +522,8 @@ class Choosy(Mixture):
     ids=lambda case: type(case.kernel).__name__,
 )
 def test_what_is_wrong_is_caught(case):
-    assert disagreements(case, rows_of(after(case, case.moves)[1]).x) != []
+    _, state, log_w = weighed(case, case.moves)
+    assert disagreements(case, rows_of(state).x, log_w=log_w) != []
 
 
 @pytest.mark.parametrize("fault", ["one-sided angles", "wrong Jacobian"])
@@ -424,6 +566,9 @@ class TestRefusals:
             (lambda: Langevin(hydrogen_mass=10.0), "between 1 and 4"),
             (lambda: TorsionMoves(0), "moves >= 1, got 0"),
             (lambda: SpinFlip(0), "sweeps >= 1, got 0"),
+            (lambda: Independence(0), "Independence needs moves >= 1, got 0"),
+            (lambda: ISIR(1), "ISIR needs k >= 2 candidates"),
+            (lambda: LatentWalk(-1.0), "LatentWalk needs step_size > 0"),
             (lambda: Cycle([]), "Cycle needs one kernel"),
             (lambda: Mixture([MALA()], [1.0, 2.0]), "as many positive weights, got"),
             (lambda: Exchange(MALA(), []), "at least one state besides"),
@@ -438,6 +583,23 @@ class TestRefusals:
             ValueError, match="must share a space and its measure, and Gaussian has 3 coordinates, DoubleWell 2 coordinates"
         ):
             Exchange(MALA(), [DoubleWell()]).check(gaussian())
+
+    def test_generators_that_cannot_propose(self):
+        system = gaussian()
+        with pytest.raises(ValueError, match="ISIR proposes what a generator draws, and has none"):
+            ISIR().check(system)
+        with pytest.raises(ValueError, match=r"and ReverseDiffusion has no log_prob: use importance sampling"):
+            Independence(generator=ReverseDiffusion(MLPField()).build(system)).check(system)
+        with pytest.raises(ValueError, match=r"CouplingFlow proposes configurations \(2,\), and those of Gaussian are \(3,\)"):
+            ISIR(generator=flow_for(DoubleWell())).check(system)
+        noisy = ContinuousFlow(MLPField(), divergence=Hutchinson()).build(system)
+        with pytest.raises(ValueError, match="needs an exact density, and that of ContinuousFlow is a random estimate"):
+            LatentWalk(generator=noisy).check(system)
+
+    def test_two_generators_in_one_cycle(self):
+        system = gaussian()
+        with pytest.raises(ValueError, match="share the density of one generator, and these have 2: make one proposal of them"):
+            Cycle([ISIR(generator=flow_for(system)), Independence(generator=flow_for(system))]).check(system)
 
     def test_two_ideas_of_a_hydrogen(self):
         cycle = Cycle([TorsionMoves(2), Langevin(0.001, hydrogen_mass=3.0)])

@@ -1,0 +1,48 @@
+"""Generators that are not trained, with a density that is not that of any target here."""
+
+import torch
+
+from lit_bg.bases import Normal
+from lit_bg.generators import CouplingFlow
+from lit_bg.generators.transport import Transport
+
+
+def flow_for(energy, by=0.05, seed=0, scale=1.3):
+    """A flow with a map that bends, in double precision; `scale` widens what it proposes."""
+    flow = CouplingFlow(blocks=2, hidden=(16,)).build(energy)
+    random = torch.Generator().manual_seed(seed)
+    x = energy.exact_samples(1000, random)
+    flow.adapt(x.mean(0) + scale * (x - x.mean(0)))
+    with torch.no_grad():
+        for p in flow.parameters():
+            p += by * torch.randn(p.shape, generator=random)
+    return flow.requires_grad_(False).double()
+
+
+class Breathing(Transport):
+    r"""Particles without a centre of mass, wider or narrower by a factor of their size: $x = a z\, (1 + b \tanh |z|^2 / D)$.
+
+    Along z it stretches by $a (1 + b \tanh s + 2 b s / \cosh^2 s)$, s = |z|^2 / D, across by $a (1 + b \tanh s)$.
+    """
+
+    def build(self, energy):
+        self.event_shape, self.dof = energy.space.shape, energy.space.dof
+        self.a, self.b = 0.45, 0.3
+        self.prior = Normal().build(energy)
+        return self.double()
+
+    def forward(self, z, context=None):
+        s = z.square().flatten(1).sum(1) / self.dof
+        across = self.a * (1 + self.b * s.tanh())
+        along = across + 2 * self.a * self.b * s / s.cosh() ** 2
+        return across[:, None, None] * z, (self.dof - 1) * across.log() + along.log()
+
+    def inverse(self, x, context=None):
+        length, low = x.flatten(1).norm(dim=1), torch.zeros(len(x), dtype=x.dtype)
+        high = length / self.a
+        for _ in range(60):
+            r = (low + high) / 2
+            over = self.a * r * (1 + self.b * (r**2 / self.dof).tanh()) > length
+            low, high = torch.where(over, low, r), torch.where(over, r, high)
+        z = x * ((low + high) / 2 / length)[:, None, None]
+        return z, -self(z)[1]
