@@ -17,6 +17,7 @@ from lit_bg.estimators.importance import (
 from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_covariance, mbar_log_weights
 from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
 from lit_bg.estimators.profile import effective_count, profile
+from lit_bg.estimators.resampling import multinomial, resample, systematic
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial, virial_terms
 from lit_bg.estimators.wasserstein import geometric_w2, wasserstein
@@ -43,11 +44,14 @@ __all__ = [
     "mbar_covariance",
     "mbar_log_weights",
     "mean_with_error",
+    "multinomial",
     "pareto_k",
     "profile",
     "r_hat",
+    "resample",
     "shell_factor",
     "statistical_inefficiency",
+    "systematic",
     "tail",
     "tail_share",
     "unproposed_share",
