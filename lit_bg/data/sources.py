@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from lit_bg.data.dataset import Dataset
+from lit_bg.data.dataset import Dataset, read_kT
+from lit_bg.data.temperatures import pool_temperatures
 from lit_bg.energies.base import Energy
 from lit_bg.energies.condition import draw_context
 from lit_bg.estimators.mode_balance import balance, check_least_share
@@ -110,17 +111,22 @@ class BalancedData(Source):
 
     They stand for $\sum_m s_m\, \pi(x | m)$ and not for the target (see `estimators.balance`): a generator that learns them
     proposes a rare state often, and its weights, which hold its own density, put the populations right. Frames of a rare state
-    are few, and likelihood alone would learn them by heart: let `ReweightedKL` with the same share take over.
+    are few, and likelihood alone would learn them by heart: let `ReweightedKL` with the same share take over, and add frames of
+    higher temperatures, where the state is less rare, weighted to the target by MBAR.
 
     Args:
         least_share: least share of every mode that the data hold.
+        hotter: files of the same system at other temperatures, such as `<name>_420K.npz` of a ladder's `also`; of the ladders
+            that are held out they are left out.
 
     Raises:
-        ValueError: a share that not every mode can have, a system without modes, or no reference data.
+        ValueError: a share that not every mode can have, a system without modes, no reference data, or files of another
+            system.
     """
 
-    def __init__(self, least_share: float) -> None:
+    def __init__(self, least_share: float, hotter: list[str] | None = None) -> None:
         self.least_share = least_share
+        self.hotter = [] if hotter is None else hotter
         self.energy: Energy | None = None
         self.reference: ReferenceData | None = None
         self.weight = torch.empty(0, dtype=torch.float64)  # cumulated over the frames
@@ -138,10 +144,20 @@ class BalancedData(Source):
         modes = energy.modes
         check_least_share(self.least_share, None if modes is None else modes.names, type(self).__name__, energy.name)
         assert modes is not None
+        w = torch.ones(len(data), dtype=torch.float64)
+        if self.hotter:
+            known = [self._read(path, energy.given(), data) for path in self.hotter]
+            data, w = pool_temperatures([data, *known])
         with torch.no_grad():
             label = torch.cat([modes.label(part.to(energy.device)).cpu() for part in data.x.split(LABELLED)])
-        w = balance(torch.ones(len(data), dtype=torch.float64), label, len(modes.names), self.least_share)
-        self.reference, self.weight = ReferenceData(data, energy.default_context), w.cumsum(0)
+        self.weight = balance(w, label, len(modes.names), self.least_share).cumsum(0)
+        self.reference = ReferenceData(data, energy.default_context)
+
+    @staticmethod
+    def _read(path: str, energy: Energy, train: Dataset) -> Dataset:
+        """Return the frames of a file at its own temperature, of the walkers that are trained on."""
+        data = Dataset.load(path, energy.at(read_kT(path)))
+        return data.take(torch.isin(data.walker, train.walker.unique()))
 
     def draw(self, n: int, rng: torch.Generator) -> WeightedFrames:
         reference = self._taken()

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy
 import pytest
 import torch
 
@@ -129,3 +130,49 @@ def test_a_run_hands_the_training_part_to_its_source(tmp_path):
     assert drawn == set(map(tuple, data.train.x.tolist()))
     assert not drawn & set(map(tuple, data.held.x.tolist()))
     assert ((data.look(rng())[:, 0] > 0).double().mean() - 0.3).abs() < 0.03
+
+
+def ladder(tmp_path, frames=400, walkers=10):
+    """Exact samples at kT = 1, 1.5 and 2.5, as a ladder would leave them."""
+    for kT in (1.0, 1.5, 2.5):
+        energy = DoubleWell(kT=kT)
+        x = energy.exact_samples(frames * walkers, rng(int(10 * kT))).reshape(frames, walkers, 2)
+        Dataset.from_trajectory(energy, Trajectory(x)).save(tmp_path / f"x_{kT}.npz")
+    return Data(path=str(tmp_path / "x_1.0.npz"), force=True), [str(tmp_path / f"x_{kT}.npz") for kT in (1.5, 2.5)]
+
+
+def test_hotter_frames_count_by_their_weight_in_the_target(tmp_path):
+    data, hotter = ladder(tmp_path)
+    data.source = BalancedData(0.001, hotter)
+    energy = DoubleWell()
+    data.prepare(energy, needs_data=True)
+    x = data.frames.draw(40_000, rng(5)).x
+    pooled = data.source.reference.dataset
+    assert len(pooled) == 3 * len(data.train)
+    assert not set(map(tuple, pooled.x.tolist())) & set(map(tuple, data.held.x.tolist()))
+    assert not set(pooled.walker.tolist()) & set(data.held.walker.tolist())  # of the same ladders, at every temperature
+    # the floor does nothing here, so they are of the target: x2 is normal with variance one, P(right) is known
+    w = data.source.weight.diff(prepend=torch.zeros(1, dtype=torch.float64))
+    effective = 1 / (w**2).sum().item()
+    assert effective > 1.3 * len(data.train)
+    p = 1 - energy.p_left
+    share = (x[:, 0] > 0).double().mean().item()
+    assert abs(share - p) < 4 * math.sqrt(p * (1 - p) * (1 / effective + 1 / 40_000))
+    assert abs((x[:, 1] ** 2).mean().item() - 1) < 4 * math.sqrt(2 * (1 / effective + 1 / 40_000))
+    torch.testing.assert_close(pooled.u, energy(pooled.x), atol=1e-3, rtol=1e-3)
+    # of the rare well there is more than the cold data hold
+    right = pooled.x[:, 0] > 0
+    cold = int((data.train.x[:, 0] > 0).sum())
+    assert (w[right].sum() ** 2 / (w[right] ** 2).sum()).item() > 1.5 * cold
+
+
+def test_hotter_frames_that_are_none(tmp_path):
+    data, hotter = ladder(tmp_path, frames=20)
+    data.source = BalancedData(0.3, [*hotter, str(tmp_path / "nowhere.npz")])
+    with pytest.raises(FileNotFoundError, match=r"no data file .*nowhere\.npz: name temperatures in `also`"):
+        data.prepare(DoubleWell(), needs_data=True)
+    numpy.save(tmp_path / "bare.npy", data.train.x.numpy())
+    with pytest.raises(ValueError, match=r"bare\.npy does not say at which temperature"):
+        BalancedData(0.3, [str(tmp_path / "bare.npy")]).build(DoubleWell()).take(data.train)
+    with pytest.raises(ValueError, match="are for a1"):
+        BalancedData(0.3, hotter).build(DoubleWell(a1=0.5)).take(data.train)
