@@ -32,7 +32,7 @@ from lit_bg.energies import (
     Molecule,
 )
 from lit_bg.estimators import Moves
-from lit_bg.generators import ContinuousFlow, CouplingFlow, Diffusion, FoldedFlow, ReverseDiffusion
+from lit_bg.generators import ContinuousFlow, CouplingFlow, Diffusion, FoldedFlow, MixtureProposal, ReverseDiffusion
 from lit_bg.interpolants import Linear
 from lit_bg.kernels import (
     HMC,
@@ -292,6 +292,7 @@ GENERATORS = {
     "ContinuousFlow, particles": (lambda: ContinuousFlow(KernelField(4, 4), Crystal(), STEP), LennardJones(3, factor=1)),
     "Diffusion": (lambda: Diffusion(MLPField((4,)), solver=STEP), DoubleWell()),
     "FoldedFlow": (lambda: FoldedFlow(KernelField(2, 2), Harmonic(), STEP), MOLECULE),
+    "MixtureProposal": (lambda: MixtureProposal([CouplingFlow(1, hidden=(8,)) for _ in range(2)], [0.7, 0.3]), DoubleWell()),
     "ReverseDiffusion": (lambda: ReverseDiffusion(MLPField((4,)), steps=2, corrections=1), DoubleWell()),
 }
 OF_GENERATORS = {  # where the host waits, and why
@@ -299,6 +300,8 @@ OF_GENERATORS = {  # where the host waits, and why
     "ContinuousFlow, adaptive": {"solvers/adaptive.py: integrate", "torchdiffeq"},
     # Tables of the molecule are sent in every call.
     "FoldedFlow": {"molecules/chirality.py: sides", "molecules/folding.py: __call__"},
+    # How many samples each generator draws.
+    "MixtureProposal": {"estimators/resampling.py: resample"},
 }
 
 

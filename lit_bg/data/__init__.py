@@ -2,6 +2,6 @@
 
 from lit_bg.data.card import make_card
 from lit_bg.data.dataset import Dataset
-from lit_bg.data.sources import ExactSamples, ReferenceData, Source, WeightedFrames
+from lit_bg.data.sources import BalancedData, ExactSamples, ReferenceData, Source, WeightedFrames
 
-__all__ = ["Dataset", "ExactSamples", "ReferenceData", "Source", "WeightedFrames", "make_card"]
+__all__ = ["BalancedData", "Dataset", "ExactSamples", "ReferenceData", "Source", "WeightedFrames", "make_card"]

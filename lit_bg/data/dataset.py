@@ -177,6 +177,22 @@ class Dataset:
         return self.x[pick.to(self.x.device)]
 
 
+def read_kT(path: str | Path) -> float:
+    """Return the kT that a data file of ours was simulated at, in the unit of its energy.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is none of ours, and says nothing of a temperature.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no data file {path}: name temperatures in `also` of the ladder, and simulate again.")
+    arrays = read_arrays(path) if path.suffix in (".npz", ".npy") else {}
+    if "card" not in arrays:
+        raise ValueError(f"{path} does not say at which temperature it was simulated: give a file of lit_bg.simulate.")
+    return float(_read_card(arrays, path)["kT"])
+
+
 def _read_card(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
     """Return the card of a file of ours.
 

@@ -61,7 +61,7 @@ class Data(LightningDataModule):
         held_out: fraction of walkers (or of the time, for few walkers) kept from training.
         force: use data that failed its own checks.
         log_Z: an independent log Z with its error and source, for systems whose exact one is not known.
-        source: where training frames come from; by default the reference data.
+        source: where training frames come from; by default the reference data, each frame as often as any other.
 
     Raises:
         ValueError: a size that is not positive, a loss that needs data without data, or data that do not fit.
@@ -124,6 +124,8 @@ class Data(LightningDataModule):
         else:
             self.dataset = Dataset.load(self.path, energy.given(), force=self.force)
             self.train, self.held = self.dataset.split(self.held_out)
+        if self.source is not None:
+            self.source.take(self.train)
         self._energy = energy
 
     @property

@@ -10,10 +10,13 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from lit_bg.data.dataset import Dataset
+from lit_bg.data.dataset import Dataset, read_kT
+from lit_bg.data.temperatures import pool_temperatures
 from lit_bg.energies.base import Energy
 from lit_bg.energies.condition import draw_context
+from lit_bg.estimators.mode_balance import balance, check_least_share
 
+LABELLED = 50_000  # frames whose modes are asked for at a time
 CONDITIONS = 8  # sets of conditions in one draw of exact samples: each costs the system a quadrature
 
 
@@ -36,6 +39,13 @@ class Source(ABC):
             ValueError: the source has no frames of this system, with the way out.
         """
         return self
+
+    def take(self, data: Dataset | None) -> None:
+        """Take the training part of the reference data, None where there are none; by default nothing is done with them.
+
+        Raises:
+            ValueError: the source cannot do without, or with these.
+        """
 
     @abstractmethod
     def draw(self, n: int, rng: torch.Generator) -> WeightedFrames:
@@ -94,6 +104,89 @@ class ReferenceData(Source):
                 f"reference data give {mine['frames']} with {mine['checksum']}: give the same data.path and data.held_out, or "
                 "start afresh."
             )
+
+
+class BalancedData(Source):
+    r"""Frames of the reference data in which every mode has a share of at least `least_share`.
+
+    They stand for $\sum_m s_m\, \pi(x | m)$ and not for the target (see `estimators.balance`): a generator that learns them
+    proposes a rare state often, and its weights, which hold its own density, put the populations right. Frames of a rare state
+    are few, and likelihood alone would learn them by heart: let `ReweightedKL` with the same share take over, and add frames of
+    higher temperatures, where the state is less rare, weighted to the target by MBAR.
+
+    Args:
+        least_share: least share of every mode that the data hold.
+        hotter: files of the same system at other temperatures, such as `<name>_420K.npz` of a ladder's `also`; of the ladders
+            that are held out they are left out.
+
+    Raises:
+        ValueError: a share that not every mode can have, a system without modes, no reference data, or files of another
+            system.
+    """
+
+    def __init__(self, least_share: float, hotter: list[str] | None = None) -> None:
+        self.least_share = least_share
+        self.hotter = [] if hotter is None else hotter
+        self.energy: Energy | None = None
+        self.reference: ReferenceData | None = None
+        self.weight = torch.empty(0, dtype=torch.float64)  # cumulated over the frames
+
+    def build(self, energy: Energy) -> Self:
+        self.energy = energy
+        return self
+
+    def take(self, data: Dataset | None) -> None:
+        if data is None:
+            raise ValueError("BalancedData draws from reference data and there are none: set data.path.")
+        energy = self.energy
+        if energy is None:
+            raise RuntimeError("BalancedData does not know the system yet: call build(energy) first.")
+        modes = energy.modes
+        check_least_share(self.least_share, None if modes is None else modes.names, type(self).__name__, energy.name)
+        assert modes is not None
+        w = torch.ones(len(data), dtype=torch.float64)
+        if self.hotter:
+            known = [self._read(path, energy.given(), data) for path in self.hotter]
+            data, w = pool_temperatures([data, *known])
+        with torch.no_grad():
+            label = torch.cat([modes.label(part.to(energy.device)).cpu() for part in data.x.split(LABELLED)])
+        self.weight = balance(w, label, len(modes.names), self.least_share).cumsum(0)
+        self.reference = ReferenceData(data, energy.default_context)
+
+    @staticmethod
+    def _read(path: str, energy: Energy, train: Dataset) -> Dataset:
+        """Return the frames of a file at its own temperature, of the walkers that are trained on."""
+        data = Dataset.load(path, energy.at(read_kT(path)))
+        return data.take(torch.isin(data.walker, train.walker.unique()))
+
+    def draw(self, n: int, rng: torch.Generator) -> WeightedFrames:
+        reference = self._taken()
+        at = torch.rand(n, generator=rng, device=rng.device, dtype=torch.float64).to(self.weight.device) * self.weight[-1]
+        x = reference.dataset.x
+        x = x[torch.searchsorted(self.weight, at, right=True).clamp_max(len(x) - 1).to(x.device)]
+        context = None if reference.context is None else reference.context.to(x).expand(n, -1)
+        return WeightedFrames(x, torch.ones(n, device=x.device, dtype=x.dtype), context, even=True)
+
+    def to(self, device: torch.device | str) -> Self:
+        self._taken().to(device)
+        self.weight = self.weight.to(device)
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**self._taken().state_dict(), "least_share": self.least_share}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if state.get("least_share") != self.least_share:
+            raise ValueError(
+                f"the checkpoint was trained on modes of a share of {state.get('least_share')} or more, and this run has "
+                f"{self.least_share}: give the same data.source, or start afresh."
+            )
+        self._taken().load_state_dict({k: v for k, v in state.items() if k != "least_share"})
+
+    def _taken(self) -> ReferenceData:
+        if self.reference is None:
+            raise RuntimeError("BalancedData has no frames yet: call take(data) first.")
+        return self.reference
 
 
 class ExactSamples(Source):

@@ -15,6 +15,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
 from lit_bg.generators.continuous_flow import ContinuousFlow
 from lit_bg.generators.folded_flow import FoldedFlow
+from lit_bg.generators.mixture_proposal import MixtureProposal
 from lit_bg.generators.transport import Transport
 from lit_bg.samples import usual_context
 from lit_bg.spaces import Particles
@@ -35,24 +36,33 @@ class DensityDefect(NamedTuple):
     agrees: bool
 
 
-def density_defect(generator: Generator, energy: Energy, rng: torch.Generator, samples: int = 8) -> DensityDefect | None:
+def density_defect(
+    generator: Generator, energy: Energy, rng: torch.Generator, samples: int = 8, context: Tensor | None = None
+) -> DensityDefect | None:
     r"""Compare log q of a few samples with $\log p(z) - \log|\det \partial x / \partial z|$, in float64 by autograd.
 
     z is what the generator's own inverse gives for x and has to lead back to x. The determinant is taken in the reference
     measure of the system: for particles without a centre of mass in an orthonormal basis of that subspace; where the map makes
     a shape and the orientation is drawn (internal coordinates), the generators of rotation complete the Jacobian, and the
-    orientation has density $1 / 8 \pi^2$.
+    orientation has density $1 / 8 \pi^2$. A mixture has the largest defect of its generators.
 
     Args:
         generator: built for the energy; a copy is asked.
         energy: the system; it is not evaluated.
         rng: of the samples.
         samples: how many.
+        context: conditions, (C,); by default the usual ones of the energy.
 
     Returns:
         the difference, or None where there is no telling: no `Transport` or `ContinuousFlow`, a base that does not say that it
         is normalised, more than 250 coordinates, more than half a minute of work, or a map that does not work in float64.
     """
+    context = usual_context(generator, energy) if context is None else context
+    if isinstance(generator, MixtureProposal):
+        members = zip(generator.generators, generator.contexts, strict=True)
+        parts = [density_defect(g, energy, rng, samples, context if own is None else own) for g, own in members]
+        known = [part for part in parts if part is not None]
+        return max(known, key=lambda part: (not part.agrees, part.worst)) if len(known) == len(parts) else None
     if not isinstance(generator, Transport | ContinuousFlow) or not generator.exact_density:
         return None
     if not is_normalised(generator.prior) or energy.space.dim > MOST_COORDINATES:
@@ -61,7 +71,7 @@ def density_defect(generator: Generator, energy: Energy, rng: torch.Generator, s
     try:
         own = copy.deepcopy(generator).requires_grad_(False).double()
         with torch.compiler.set_stance("force_eager"):
-            difference = _differences(own, energy, rng, samples)
+            difference = _differences(own, energy, rng, samples, context if own.conditions else None)
     except (RuntimeError, TypeError, NotImplementedError):  # of a user's class, that float64 or a second pass does not suit
         return None
     if difference is None:
@@ -70,9 +80,10 @@ def density_defect(generator: Generator, energy: Energy, rng: torch.Generator, s
     return DensityDefect(worst, mean, tolerance, worst <= tolerance)
 
 
-def _differences(own: Transport | ContinuousFlow, energy: Energy, rng: torch.Generator, samples: int) -> Tensor | None:
+def _differences(
+    own: Transport | ContinuousFlow, energy: Energy, rng: torch.Generator, samples: int, context: Tensor | None
+) -> Tensor | None:
     """log q minus what it should be, of every sample; None where it would take too long."""
-    context = usual_context(own, energy)
     with torch.no_grad():
         x, log_q = own.sample(samples, rng, context)
         finite = torch.isfinite(log_q) & torch.isfinite(x).flatten(1).all(1)

@@ -14,17 +14,23 @@ from lit_bg.estimators.importance import (
     log_z,
     upper_limit,
 )
+from lit_bg.estimators.mode_balance import balance, raise_shares
 from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_covariance, mbar_log_weights
 from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
 from lit_bg.estimators.profile import effective_count, profile
+from lit_bg.estimators.resampling import multinomial, resample, systematic
+from lit_bg.estimators.smoothing import Smoothed, SmoothedWeights, smooth_weights
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial, virial_terms
 from lit_bg.estimators.wasserstein import geometric_w2, wasserstein
 
 __all__ = [
     "Moves",
+    "Smoothed",
+    "SmoothedWeights",
     "Tail",
     "aligned",
+    "balance",
     "circular_basins",
     "density",
     "effective_count",
@@ -43,11 +49,16 @@ __all__ = [
     "mbar_covariance",
     "mbar_log_weights",
     "mean_with_error",
+    "multinomial",
     "pareto_k",
     "profile",
     "r_hat",
+    "raise_shares",
+    "resample",
     "shell_factor",
+    "smooth_weights",
     "statistical_inefficiency",
+    "systematic",
     "tail",
     "tail_share",
     "unproposed_share",

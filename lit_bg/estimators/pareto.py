@@ -135,8 +135,17 @@ def k_hat(top: Tensor, size: int) -> tuple[float, float]:
     excess = (top[:size] - top[size]).flip(0)
     if excess[-1] < EQUAL * top[0]:
         return -math.inf, 0.0
-    k = (size * _shape(excess)[0] + 5.0) / (size + 10.0)  # ten pseudo-observations of k = 0.5
+    k = fit_pareto(excess)[0]
     return k, max(0.5, 1 + k) / math.sqrt(size + 10)
+
+
+def fit_pareto(excess: Tensor) -> tuple[float, float]:
+    """Return k-hat and scale of the generalised Pareto distribution of ascending values above a threshold, (m,).
+
+    The shape leans towards 0.5 by ten pseudo-observations (see `tail`, whose references it follows).
+    """
+    k, scale = _shape(excess)
+    return (len(excess) * k + 5.0) / (len(excess) + 10.0), scale
 
 
 def _is_one_tail(top: Tensor, size: int) -> bool:

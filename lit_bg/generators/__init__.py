@@ -6,6 +6,7 @@ from lit_bg.generators.coupling_flow import CouplingFlow
 from lit_bg.generators.diffusion import Diffusion
 from lit_bg.generators.field_generator import FieldGenerator
 from lit_bg.generators.folded_flow import FoldedFlow
+from lit_bg.generators.mixture_proposal import MixtureProposal
 from lit_bg.generators.reverse_diffusion import ReverseDiffusion
 from lit_bg.generators.transport import Transport
 
@@ -16,6 +17,7 @@ __all__ = [
     "FieldGenerator",
     "FoldedFlow",
     "Generator",
+    "MixtureProposal",
     "ReverseDiffusion",
     "Transport",
 ]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from lit_bg.energies.base import Energy
+from lit_bg.estimators.mode_balance import balance, check_least_share
+from lit_bg.generators.base import Generator
 from lit_bg.losses.base import Loss
 from lit_bg.losses.batch import Batch
 
@@ -27,8 +31,16 @@ class ReweightedKL(Loss):
     Weights of different conditions hold different partition functions and are never compared: 64 proposals or more are drawn
     under each set of conditions, weighed among themselves, and J is the mean over sets. So n is 64 there.
 
+    With `least_share` the weights of every mode that is proposed are raised to that share of their sum (see
+    `estimators.balance`), so q learns $\sum_m s_m\, \pi(x | m)$ instead of the target: a state of probability 0.002 gets as
+    many proposals as its free energy needs, and the weights of what is drawn put the populations right. A mode that no proposal
+    of a batch lies in adds nothing, and one held by k proposals has at most $k / \sqrt n$ of the sum, so it grows by and by.
+
+    Args:
+        least_share: least share of every mode of the energy; 0: the modes keep the shares of the target.
+
     Raises:
-        ValueError: the generator has no log_prob.
+        ValueError: the generator has no log_prob, or a share that not every mode can have.
         FloatingPointError: no proposal has a finite energy (NothingFinite), or one of -inf.
 
     References:
@@ -41,9 +53,16 @@ class ReweightedKL(Loss):
     follows_proposals = False
     per_condition = 64
 
-    def __init__(self) -> None:
+    def __init__(self, least_share: float = 0.0) -> None:
         super().__init__()
+        self.least_share = least_share
         self.ess = torch.zeros(())
+
+    def build(self, generator: Generator, energy: Energy) -> Self:
+        if self.least_share != 0 and not energy.finds_modes:  # what is found in data is not known yet
+            names = None if energy.modes is None else energy.modes.names
+            check_least_share(self.least_share, names, type(self).__name__, energy.name)
+        return super().build(generator, energy)
 
     def forward(self, batch: Batch) -> Tensor:
         proposals, tiny = batch.proposals, torch.finfo(torch.float64).tiny
@@ -56,6 +75,8 @@ class ReweightedKL(Loss):
         w = (log_w - torch.where(taught, best, 0.0)).exp()
         kish = w.sum(1).square() / (w.shape[1] * w.square().sum(1)).clamp_min(tiny)
         self.ess = kish.mean().to(torch.get_default_dtype())
+        if self.least_share and (modes := self.energy.modes) is not None:
+            w = balance(w, modes.label(x).reshape(w.shape), len(modes.names), self.least_share)
         w = truncated(w).flatten()
         # The best of all stands in for what has no weight: the batch keeps its size, and compiled code its shape.
         stand_in = x.index_select(0, log_w.flatten().argmax().reshape(1))

@@ -12,7 +12,7 @@ from lit_bg import generators
 from lit_bg.energies import DoubleWell
 from lit_bg.energies.base import Energy
 from lit_bg.estimators import log_z
-from lit_bg.generators import ContinuousFlow, Generator, Transport
+from lit_bg.generators import ContinuousFlow, CouplingFlow, Generator, Transport
 from lit_bg.interpolants import Trigonometric, VarianceExploding
 from lit_bg.nets import MLPField
 from lit_bg.solvers import RungeKutta4
@@ -24,6 +24,9 @@ SMALL = {
     "ContinuousFlow": [{"field": MLPField((12,)), "solver": RungeKutta4(40)}],
     "FoldedFlow": [],  # of molecules only: test_folded_flow.py
     "Diffusion": [{"network": MLPField((12,)), "schedule": Trigonometric(), "solver": RungeKutta4(40)}],
+    "MixtureProposal": [
+        {"generators": [CouplingFlow(2, hidden=(12,), bins=5), CouplingFlow(1, hidden=(8,))], "shares": [0.7, 0.3]}
+    ],
     "ReverseDiffusion": [
         {"network": MLPField((12,)), "steps": 20},
         {"network": MLPField((12,)), "schedule": VarianceExploding(0.02, 20.0), "steps": 20, "corrections": 1},

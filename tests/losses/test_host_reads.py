@@ -10,7 +10,8 @@ from lit_bg.losses import Batch, Loss
 
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.masked_select.default}
 # With energies one: how many are finite. A coordinate asks for its own. A sum may have both.
-MOST = {"ReverseKL": 1, "ReverseKL, cut": 1, "ReweightedKL": 1, "ReactionCoordinate": 1, "WeightedSum": 1}
+MOST = {"ReverseKL": 1, "ReverseKL, cut": 1, "ReactionCoordinate": 1, "WeightedSum": 1}
+MOST |= {"ReweightedKL": 1, "ReweightedKL, balanced": 1}
 
 
 class Watch(TorchDispatchMode):

@@ -1,0 +1,168 @@
+"""Several generators of one system as one proposal: the balance heuristic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from lit_bg.energies.base import Energy
+from lit_bg.energies.condition import check_context
+from lit_bg.estimators.resampling import resample
+from lit_bg.generators.base import Generator
+
+
+class MixtureProposal(Generator):
+    r"""Propose from several generators with $q(x) = \sum_k s_k\, q_k(x)$, every $q_k$ evaluated at every sample.
+
+    Of n samples $n_k$ come from generator k: $n s_k$ rounded down or up, at random so that it is $n s_k$ on average. The weight
+    $e^{-u} / \sum_k s_k q_k$ is that of the balance heuristic: no larger than $1 / s_k$ times the one that $q_k$ alone would
+    give, so a generator that is good somewhere is enough there, and a bad one costs its share of the samples and no more.
+    Generators may be those of several modes, of several runs, one that covers a rare state and one that does not (a defensive
+    mixture), or one conditional generator at several temperatures.
+
+    Counts are fixed where independent draws would have chosen a generator anew for each sample, which can only lower the
+    variance: error bars of independent samples are on the safe side. Samples are in random order, so every part of a batch is
+    of all generators.
+
+    Args:
+        generators: built for the same system, or built with this one by `build`; each has a `log_prob`.
+        shares: of the samples, positive, of any sum; None: equal ones.
+        contexts: for each generator the conditions that it always proposes under, (C,); None for one without conditions, or
+            for one that follows those that the mixture is asked for.
+
+    Raises:
+        ValueError: no generator, one without `log_prob`, shapes or conditions that differ, or not one positive share for each.
+
+    References:
+        Veach, Guibas, SIGGRAPH 95, 419 (1995), doi:10.1145/218380.218498, balance heuristic.
+        Hesterberg, Technometrics 37, 185 (1995), doi:10.1080/00401706.1995.10484303, defensive mixtures.
+        Owen, Zhou, J. Am. Stat. Assoc. 95, 135 (2000), doi:10.1080/01621459.2000.10473909.
+
+    >>> from lit_bg.energies import DoubleWell
+    >>> from lit_bg.generators import CouplingFlow
+    >>> flows = [CouplingFlow(blocks=1, hidden=(8,)).build(DoubleWell()) for _ in range(2)]
+    >>> mixture = MixtureProposal(flows, shares=[3, 1])
+    >>> x, log_q = mixture.sample(8, torch.Generator().manual_seed(0))
+    >>> torch.allclose(mixture.log_prob(x), log_q, atol=1e-5)
+    True
+    """
+
+    def __init__(
+        self,
+        generators: list[Generator],
+        shares: list[float] | None = None,
+        contexts: Sequence[Tensor | None] | None = None,
+    ) -> None:
+        super().__init__()
+        shares = [1.0] * len(generators) if shares is None else list(shares)
+        own = [None] * len(generators) if contexts is None else list(contexts)
+        if not generators or not len(generators) == len(shares) == len(own):
+            raise ValueError(
+                f"MixtureProposal needs one share, and conditions or None, for each generator, got {len(generators)} "
+                f"generators, {len(shares)} shares and {len(own)} conditions."
+            )
+        if not all(s > 0 and math.isfinite(s) for s in shares):
+            raise ValueError(f"shares of a MixtureProposal must be positive, got {shares}: leave out what has none.")
+        for generator in generators:
+            if not generator.has_log_prob:
+                raise ValueError(
+                    f"MixtureProposal evaluates every density at every sample, and {type(generator).__name__} has no log_prob: "
+                    "leave it out."
+                )
+        self.members = nn.ModuleList(generators)
+        self.contexts = own
+        self.shares = [s / sum(shares) for s in shares]
+        self.log_share: Tensor
+        self.register_buffer("log_share", torch.tensor(self.shares, dtype=torch.float64).log(), persistent=False)
+        if all(map(_is_built, generators)):
+            self._agree()
+
+    @property
+    def generators(self) -> list[Generator]:
+        """Return the generators."""
+        return [member for member in self.members if isinstance(member, Generator)]
+
+    def build(self, energy: Energy) -> Self:
+        for generator in self.generators:
+            if not _is_built(generator):
+                generator.build(energy)
+        self._agree()
+        if self.event_shape != energy.space.shape:
+            raise ValueError(
+                f"the generators of MixtureProposal propose configurations {self.event_shape}, and {type(energy).__name__} has "
+                f"{energy.space.shape}: give generators of this system."
+            )
+        return self
+
+    def _agree(self) -> None:
+        """Take shape and conditions from the generators, which must agree."""
+        shapes = [g.event_shape for g in self.generators]
+        if len(set(shapes)) > 1:
+            raise ValueError(f"the generators of MixtureProposal propose configurations of different shapes, {shapes}.")
+        self.event_shape = shapes[0]
+        following = [g.conditions for g, c in zip(self.generators, self.contexts, strict=True) if c is None and g.conditions]
+        if len(set(following)) > 1:
+            raise ValueError(
+                f"the generators of MixtureProposal follow different conditions, {following}: give each its own by `contexts`."
+            )
+        self.conditions = following[0] if following else ()
+
+    def adapt(self, x: Tensor) -> None:
+        for generator in self.generators:
+            generator.adapt(x)
+
+    def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        self._check(context)
+        log_share = torch.tensor(self.shares, dtype=torch.float64).log()  # where counts are needed
+        counts = torch.bincount(resample(log_share, n, rng), minlength=len(self.shares)).tolist()
+        rows = torch.randperm(n, generator=rng, device=rng.device).split(counts)  # of each generator
+        drawn: list[tuple[Tensor, Tensor] | None] = [
+            generator.sample(len(own), rng, self._given(k, context, own)) if len(own) else None
+            for k, (generator, own) in enumerate(zip(self.generators, rows, strict=True))
+        ]
+        x = torch.cat([part[0] for part in drawn if part is not None])[torch.cat(rows).argsort()]
+        columns = []
+        for k, (generator, own, part) in enumerate(zip(self.generators, rows, drawn, strict=True)):
+            others = torch.cat([own[:0], *rows[:k], *rows[k + 1 :]])
+            log_q = [] if part is None else [part[1]]  # known already
+            if len(others):
+                log_q.append(generator.log_prob(x[others], self._given(k, context, others)))
+            columns.append(torch.cat(log_q)[torch.cat([own, others]).argsort()])
+        return x, self._mix(columns)
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        self._check(context)
+        return self._mix([g.log_prob(x, self._given(k, context)) for k, g in enumerate(self.generators)])
+
+    @property
+    def exact_density(self) -> bool:
+        return all(g.exact_density for g in self.generators)
+
+    @property
+    def evaluations(self) -> int | None:  # type: ignore[override]
+        """Return the evaluations of all vector fields per sample in the last pass; None without any."""
+        counts = [g.evaluations for g in self.generators if g.evaluations is not None]
+        return sum(counts) if counts else None
+
+    def _mix(self, columns: list[Tensor]) -> Tensor:
+        return torch.logsumexp(torch.stack(columns, -1) + self.log_share.to(columns[0]), -1)
+
+    def _given(self, k: int, context: Tensor | None, rows: Tensor | None = None) -> Tensor | None:
+        """Return the conditions of generator k, for rows of the samples."""
+        own = self.contexts[k]
+        if own is not None or not self.generators[k].conditions:
+            return own
+        return context[rows] if context is not None and context.ndim == 2 and rows is not None else context
+
+    def _check(self, context: Tensor | None) -> None:
+        """Refuse conditions where no generator follows any."""
+        if not self.conditions:
+            check_context((), context, type(self).__name__)
+
+
+def _is_built(generator: Generator) -> bool:
+    return hasattr(generator, "event_shape")
