@@ -14,9 +14,9 @@ from lit_bg.callbacks.observer import Observer
 from lit_bg.callbacks.reference import reference_data, target_samples
 from lit_bg.callbacks.wandb_run import alert, log_media, wandb_run
 from lit_bg.diagnostics.density import density_defect
-from lit_bg.diagnostics.findings import Density, Findings, compare_densities, diagnose, tabulate
 from lit_bg.diagnostics.knowledge import Knowledge, Value, collect_knowledge
 from lit_bg.diagnostics.profiles import Profile, find_profiles, reference_curve, save_profiles
+from lit_bg.diagnostics.proposals import Density, ProposalFindings, compare_densities, diagnose, tabulate
 from lit_bg.metrics import Gathered
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.report.summary import summarise
@@ -58,7 +58,7 @@ class Diagnose(Observer):
         self.best = 0.0
         self.collapsed = False
         self.evaluation: Evaluation | None = None  # pooled, from `conclude` to `finish`
-        self.findings: Findings | None = None
+        self.findings: ProposalFindings | None = None
         self.profiles: dict[str, Profile] = {}
         self.field_evaluations = MeanMetric()
         self.log_q_variance = MeanMetric()

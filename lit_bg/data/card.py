@@ -14,7 +14,7 @@ from torch import Tensor
 from lit_bg.data.checks import compare_gradient, find_bad_frames
 from lit_bg.energies.base import Energy, Observable
 from lit_bg.estimators.multistate import ladder_populations
-from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
+from lit_bg.estimators.time_series import mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial_terms
 from lit_bg.kernels.base import Kernel
 from lit_bg.simulators.base import Simulator, States, Trajectory
@@ -28,7 +28,6 @@ FEWEST_EFFECTIVE = 100
 CORRELATED = 2.0  # frames per independent frame, from which one walker is a walk and not a set of independent frames
 FEWEST_FRAMES = 20  # per walker, of which R-hat compares halves
 MOST_FREE_ENERGY_ERROR = 1.0  # [kT]
-FEWEST_WALKERS = 8  # so many give an error bar of their own
 CHUNK = 50_000  # configurations in memory at a time beside the data
 
 
@@ -171,15 +170,6 @@ def _virial(energy: Energy, x: Tensor) -> dict[str, float] | None:
     return {"value": value, "error": error, "exact": exact, "z": (value - exact) / error if error > 0 else math.inf}
 
 
-def _mean_with_walkers(a: Tensor) -> tuple[float, float]:
-    """Mean and error of (T, W), from the correlation in time or from the spread between walkers, whichever error is larger."""
-    mean, error = mean_with_error(a)
-    walkers = a.shape[1]
-    if walkers >= FEWEST_WALKERS:
-        error = max(error, a.mean(0).std().item() / math.sqrt(walkers))
-    return mean, error
-
-
 def _modes(
     energy: Energy, x: Tensor, states: States | None
 ) -> tuple[dict[str, dict[str, float | None]], dict[str, dict[str, float | None]]]:
@@ -194,7 +184,7 @@ def _modes(
         return {}, {}
     label = _of_frames(modes.label, energy, x)
     exact = None if modes.exact is None else modes.exact.tolist()
-    plain = [_mean_with_walkers((label == i).double()) for i in range(len(modes.names))]
+    plain = [mean_of_walkers((label == i).double()) for i in range(len(modes.names))]
     weighted = _by_states(states, len(modes.names))
     populations, differences = {}, {}
     for i, name in enumerate(modes.names):
@@ -213,7 +203,7 @@ def _modes(
         p_a, p_b = populations[first]["p"], populations[name]["p"]
         if p_a and p_b:
             if weighted is None:
-                _, error = _mean_with_walkers((label == i).double() / p_b - (label == 0).double() / p_a)
+                _, error = mean_of_walkers((label == i).double() / p_b - (label == 0).double() / p_a)
             else:
                 slope = torch.zeros(len(modes.names), dtype=torch.float64)
                 slope[0], slope[i] = -1 / p_a, 1 / p_b

@@ -101,3 +101,31 @@ def reweight_average(a: Tensor, log_w: Tensor, observable: Observable, inefficie
     if length is not None and math.isfinite(value):
         a = torch.remainder(a - value + length / 2, length) + value - length / 2  # about its mean, where it has no seam
     return Average(raw, wider * raw_error, value, wider * error, tail(log_w, a), observable.unit, length)
+
+
+def average_without(a: Tensor, label: Tensor, log_w: Tensor, names: tuple[str, ...], period: float | None) -> dict[str, float]:
+    """Return the average of everything but a mode, by mode; NaN where nothing else has weight.
+
+    Args:
+        a: values, (n,).
+        label: modes, (n,).
+        log_w: log weights, (n,).
+        names: of the modes.
+        period: of the observable; None: not on a circle.
+    """
+    found = {}
+    w = torch.softmax(log_w, 0) if torch.isfinite(log_w).any() else torch.zeros_like(log_w)
+    a = torch.where(w > 0, a, 0.0)
+    for k, name in enumerate(names):
+        rest = torch.where(label == k, 0.0, w)
+        total = rest.sum().item()
+        if total <= 0:
+            found[name] = math.nan
+        elif period is None:
+            found[name] = (rest * a).sum().item() / total
+        else:
+            phase = 2 * math.pi * a / period
+            found[name] = (
+                math.atan2((rest * phase.sin()).sum().item(), (rest * phase.cos()).sum().item()) * period / (2 * math.pi)
+            )
+    return found

@@ -1,219 +1,84 @@
-"""From one pooled evaluation to everything that is found in it."""
+"""What is found in samples of any kind before anybody judges them."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
 
-import torch
-from torch import Tensor
-
-from lit_bg.diagnostics.averages import Average, period_of, reweight_average
-from lit_bg.diagnostics.density import DensityDefect
-from lit_bg.diagnostics.independence import Independence, find_repeats, serial_inefficiency
-from lit_bg.diagnostics.knowledge import Knowledge
-from lit_bg.diagnostics.modes import ModeShare, share_modes
-from lit_bg.diagnostics.weights import Forward, Weights, look_back, weigh
-from lit_bg.energies.base import Energy
-from lit_bg.samples import Evaluation
+from lit_bg.diagnostics.averages import Average
+from lit_bg.diagnostics.modes import ModeShare
+from lit_bg.estimators import Tail
 
 
-@dataclass(frozen=True)
-class Density:
-    """How far log q can be believed.
+class Estimate(NamedTuple):
+    """A log Z, its standard error, infinite where no honest one exists, and the tail of the weights that it is the mean of."""
 
-    Attributes:
-        exact: log q is no random estimate.
-        variance: of the estimate, where it is one.
-        shift, scatter: of log_prob(x) - log q over some proposals, median and root mean square about it; None where the density
-            of a given configuration is not tractable.
-        worst: largest such difference; inf where log_prob gives a proposal no density.
-        compared: how many were.
-        defect: log q against the density of the base and the Jacobian of the map; None where the generator is no transport from
-            a base known to be normalised, or where that was not looked at.
-        solver: log q and log_prob go through a solver of differential equations, whose errors differ in both directions.
-    """
-
-    exact: bool = True
-    variance: float | None = None
-    shift: float | None = None
-    scatter: float | None = None
-    worst: float | None = None
-    compared: int = 0
-    defect: DensityDefect | None = None
-    solver: bool = False
+    value: float
+    error: float
+    tail: Tail
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Findings:
-    """All that one evaluation says of a generator, before anybody judges it.
+    """What a verdict asks of samples, whatever they are: proposals, chains or populations.
 
     Attributes:
-        independence: how many of the proposals count.
-        n_nonfinite, n_outside: of the distinct proposals, those without a finite energy or density, and those outside the
+        n_nonfinite, n_outside: of the samples that count, those without a finite energy or density, and those outside the
             region that the target covers (mirror images of a molecule).
-        weights, forward: both directions of the weights; forward None without reference data.
-        density: how far log q can be believed.
         averages: by observable.
         without: by observable and mode, the average over everything but the mode: what losing it would give.
         modes: by name; None where the system knows none.
     """
 
-    independence: Independence
-    n_nonfinite: int
-    n_outside: int
-    weights: Weights
-    density: Density = field(default_factory=Density)
-    forward: Forward | None = None
+    what: ClassVar[str]  # the samples are called in sentences
+
+    n_nonfinite: int = 0
+    n_outside: int = 0
     averages: dict[str, Average] = field(default_factory=dict)
     without: dict[str, dict[str, float]] = field(default_factory=dict)
     modes: dict[str, ModeShare] | None = None
 
     @property
     def n(self) -> float:
-        """Return the number of independent proposals."""
-        return self.independence.left
+        """Return the number of samples that count."""
+        raise NotImplementedError
 
     @property
     def effective(self) -> float:
         """Return the number of effective samples."""
-        return self.weights.ess * self.n
+        raise NotImplementedError
+
+    @property
+    def log_Z(self) -> Estimate | None:
+        """Return the log partition function that they give; None where they give none."""
+        return None
 
     @property
     def proper(self) -> bool:
-        """Return whether log q is known to be the density that the proposals come from, as that of a map from its base is."""
-        return self.density.defect is not None and self.density.defect.agrees
+        """Return whether the weights are known to fit what the samples are drawn from."""
+        return False
+
+    @property
+    def normalised(self) -> str | None:
+        """Return what shows that log Z has no constant too many, in words; None where nothing does."""
+        return None
+
+    @property
+    def agreement(self) -> str | None:
+        """Return what the samples themselves have that would have shown a lost mode, in words; None where there is nothing."""
+        return None
+
+    @property
+    def silence(self) -> str | None:
+        """Return why the agreement of the samples among themselves shows nothing, in a sentence; None: no question of it."""
+        return None
+
+    @property
+    def reaches_data(self) -> bool:
+        """Return whether it was asked if frames of the reference are in reach."""
+        return False
 
     @property
     def lost(self) -> list[str]:
         """Return the names of lost modes."""
         return [name for name, share in (self.modes or {}).items() if share.lost]
-
-
-def tabulate(energy: Energy, x: Tensor) -> dict[str, Tensor]:
-    """Return what `diagnose` needs to know of configurations, one row each: observables, modes, the region of the target.
-
-    Args:
-        energy: the system.
-        x: configurations, (B, *event_shape), where the energy lives.
-    """
-    a = [o.function(x).to(torch.float64) for o in energy.observables.values()]
-    modes = energy.modes
-    return {
-        "a": torch.stack(a, -1) if a else torch.zeros(len(x), 0, dtype=torch.float64, device=x.device),
-        "label": torch.zeros(len(x), dtype=torch.long, device=x.device) - 1 if modes is None else modes.label(x),
-        "inside": energy.in_region(x),
-    }
-
-
-def diagnose(
-    energy: Energy,
-    evaluation: Evaluation,
-    knowledge: Knowledge,
-    density: Density | None = None,
-    table: dict[str, Tensor] | None = None,
-) -> Findings:
-    """Find what an evaluation says, from nothing but its numbers.
-
-    Repeated proposals are counted once, and correlation in the order of drawing widens every error bar.
-
-    Args:
-        energy: the system, for the names of observables and modes.
-        evaluation: pooled over batches and ranks, proposals in the order of drawing; the reference as in `Evaluation`.
-        knowledge: of the target: populations tell which modes are lost.
-        density: how far log q can be believed; by default what the evaluation itself holds of it.
-        table: of `tabulate` for the proposals, where it is there already.
-    """
-    proposals = evaluation.proposals
-    table = tabulate(energy, proposals.x) if table is None else table
-    inside = table["inside"].cpu()
-    finite = proposals.finite.cpu()
-    log_w = torch.where(inside, proposals.log_w.detach().cpu().double(), -torch.inf)
-    distinct = ~find_repeats(proposals.x) if energy.space.continuous else torch.ones_like(inside)  # of few states some recur
-    kept = torch.nonzero(distinct).flatten().to(proposals.x.device)
-    g = serial_inefficiency(proposals.x[kept], proposals.u[kept], proposals.log_q[kept])
-    independence = Independence(len(log_w), int(distinct.sum()), g, energy.space.dim)
-    log_w = log_w[distinct]
-    a, label = table["a"].cpu()[distinct], table["label"].cpu()[distinct]
-    weights = weigh(log_w, g)
-    populations = {**knowledge.reference_populations, **knowledge.populations} if knowledge.data_pass else knowledge.populations
-    label = torch.where(torch.isfinite(log_w), label, -1)
-    names = energy.modes.names if energy.modes is not None else None
-    shares = None
-    if names is not None:
-        shares = share_modes(names, label, log_w, {n: (v.value, v.error) for n, v in populations.items()}, g)
-    observables = energy.observables
-    averages = {name: reweight_average(a[:, i], log_w, o, g) for i, (name, o) in enumerate(observables.items())}
-    without = {
-        name: _without(a[:, i], label, log_w, names or (), period_of(o)) for i, (name, o) in enumerate(observables.items())
-    }
-    return Findings(
-        independence=independence,
-        n_nonfinite=int((~finite & distinct & inside).sum()),
-        n_outside=int((~inside & distinct).sum()),
-        weights=weights,
-        density=compare_densities(evaluation) if density is None else density,
-        forward=_forward(evaluation, weights, int(independence.left)),
-        averages=averages,
-        without=without,
-        modes=shares,
-    )
-
-
-def compare_densities(
-    evaluation: Evaluation, defect: DensityDefect | None = None, exact: bool = True, variance: float | None = None
-) -> Density:
-    """Compare log q as it came with some proposals with `log_prob` of the same.
-
-    Args:
-        evaluation: holds both for some proposals, or neither.
-        defect: of `density_defect`.
-        exact, variance: of the generator: whether log q is a random estimate, and how large its variance.
-    """
-    solver = evaluation.field_evaluations is not None
-    pair = evaluation.densities
-    if pair is not None:
-        pair = pair[torch.isfinite(pair[:, 0])].double().cpu()
-    if pair is None or len(pair) == 0:
-        return Density(exact, variance, defect=defect, solver=solver)
-    difference = (pair[:, 1] - pair[:, 0]).nan_to_num(torch.inf, torch.inf, -torch.inf)
-    known = difference[torch.isfinite(difference)]
-    shift = known.median().item() if len(known) else math.inf
-    scatter = (known - shift).square().mean().sqrt().item() if len(known) else math.inf
-    return Density(exact, variance, shift, scatter, difference.abs().max().item(), len(pair), defect, solver)
-
-
-def _without(a: Tensor, label: Tensor, log_w: Tensor, names: tuple[str, ...], period: float | None) -> dict[str, float]:
-    """The average of everything but a mode, by mode; NaN where nothing else has weight."""
-    found = {}
-    w = torch.softmax(log_w, 0) if torch.isfinite(log_w).any() else torch.zeros_like(log_w)
-    a = torch.where(w > 0, a, 0.0)
-    for k, name in enumerate(names):
-        rest = torch.where(label == k, 0.0, w)
-        total = rest.sum().item()
-        if total <= 0:
-            found[name] = math.nan
-        elif period is None:
-            found[name] = (rest * a).sum().item() / total
-        else:
-            phase = 2 * math.pi * a / period
-            found[name] = (
-                math.atan2((rest * phase.sin()).sum().item(), (rest * phase.cos()).sum().item()) * period / (2 * math.pi)
-            )
-    return found
-
-
-def _forward(evaluation: Evaluation, weights: Weights, n: int) -> Forward | None:
-    reference = evaluation.reference
-    if reference is None or len(reference.x) == 0:
-        return None
-    log_w = -reference.u.double() - reference.log_q.double()  # a frame that q gives no density has w = +inf, 1/w = 0
-    log_w = log_w.detach().cpu()
-    walker = evaluation.walker
-    if walker is not None:
-        counts = torch.unique_consecutive(walker.cpu(), return_counts=True)[1]
-        if len(counts) > 1:  # walkers of one length, for an error that knows them
-            length = int(counts.min())
-            starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)[:-1]])
-            log_w = log_w[starts + torch.arange(length)[:, None]]
-    return look_back(log_w, weights.log_Z, n)

@@ -54,6 +54,12 @@ class Knowledge:
         """Whether the reference data are evidence."""
         return self.quality == "pass"
 
+    @property
+    def expected(self) -> dict[str, tuple[float, float]]:
+        """Return probability and standard error of the modes where they are known: exactly, or by data that are evidence."""
+        found = {**self.reference_populations, **self.populations} if self.data_pass else self.populations
+        return {name: (v.value, v.error) for name, v in found.items()}
+
 
 def collect_knowledge(energy: Energy, data: Dataset | None = None, log_Z: Value | None = None) -> Knowledge:
     """Collect what the system, its reference data and the configuration say.

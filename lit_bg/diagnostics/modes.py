@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lit_bg.diagnostics.averages import Mean
 from lit_bg.estimators import Tail, effective_in, ess, expectation, tail, upper_limit
 from lit_bg.estimators.importance import FEWEST
 
@@ -15,6 +17,8 @@ EXPECTED = 10  # effective samples a state of known probability should have befo
 UNKNOWN = 5000  # effective samples before the absence of a state of unknown probability means anything: 5 of one of 0.1 %
 FRACTION = 0.1  # of its probability: a state with less is starved
 SIGMAS = 4.0  # standard errors from which two numbers are different
+
+NO_TAIL = Tail(math.nan, math.inf, math.nan)  # of what is no sum of independent weighted terms
 
 
 @dataclass(frozen=True)
@@ -98,3 +102,45 @@ def _is_lost(raw: float, value: float, error: float, known: tuple[float, float] 
     own = error if math.isfinite(error) else 0.0
     sigma = math.sqrt(own**2 + p_error**2 + p * max(1 - p, 0.0) / effective_draws)
     return value < FRACTION * p and p - value > SIGMAS * sigma
+
+
+def share_by_mean(
+    names: tuple[str, ...],
+    label: Tensor,
+    mean: Mean,
+    count: Callable[[Tensor], float],
+    draws: float,
+    known: dict[str, tuple[float, float]],
+) -> dict[str, ModeShare]:
+    """Return one share per mode of samples whose average is not that of independent weights: chains, populations.
+
+    Args:
+        names: of the modes.
+        label: index of the mode of each sample, of any shape; -1: none.
+        mean: average and standard error of values of that shape.
+        count: effective samples inside, of (bool) values of that shape.
+        draws: effective samples in all.
+        known: probability and its standard error, of the modes where they are known.
+    """
+    shares: dict[str, ModeShare] = {}
+    first, p_first = torch.zeros_like(label, dtype=torch.float64), math.nan
+    for k, name in enumerate(names):
+        inside = label == k
+        a = inside.double()
+        p, error = mean(a)
+        effective = count(inside)
+        if effective < FEWEST:
+            error = math.inf
+        upper = min(p + 3 / max(draws, 1e-12), 1.0) if effective < FEWEST else None
+        lost = _is_lost(a.mean().item(), p, error, known.get(name), draws)
+        free_energy, free_error = math.nan, math.inf
+        if not shares:
+            first, p_first = a, p
+        elif p > 0 and p_first > 0:
+            free_energy = -math.log(p / p_first)
+            joint = mean(a / p - first / p_first)[1]  # one series, so that it knows of their covariance
+            unknown = math.isinf(error) or math.isinf(next(iter(shares.values())).error)
+            free_error = math.inf if unknown else joint
+        unit = p / effective if effective > 0 else 1 / max(draws, 1.0)
+        shares[name] = ModeShare(a.mean().item(), p, error, upper, effective, unit, NO_TAIL, lost, free_energy, free_error)
+    return shares

@@ -2,6 +2,7 @@
 
 from lit_bg.estimators.alignment import Moves, aligned
 from lit_bg.estimators.basins import circular_basins
+from lit_bg.estimators.crossings import count_entries
 from lit_bg.estimators.density import density, shell_factor
 from lit_bg.estimators.forward import forward_ess_with_error, forward_log_z, unproposed_share
 from lit_bg.estimators.importance import (
@@ -17,10 +18,17 @@ from lit_bg.estimators.importance import (
 from lit_bg.estimators.mode_balance import balance, raise_shares
 from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_covariance, mbar_log_weights
 from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
+from lit_bg.estimators.populations import (
+    count_ancestors,
+    effective_ancestors,
+    population_log_z,
+    population_mean,
+    populations_disagree,
+)
 from lit_bg.estimators.profile import effective_count, profile
 from lit_bg.estimators.resampling import multinomial, resample, systematic
 from lit_bg.estimators.smoothing import Smoothed, SmoothedWeights, smooth_weights
-from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
+from lit_bg.estimators.time_series import mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial, virial_terms
 from lit_bg.estimators.wasserstein import geometric_w2, wasserstein
 
@@ -32,7 +40,10 @@ __all__ = [
     "aligned",
     "balance",
     "circular_basins",
+    "count_ancestors",
+    "count_entries",
     "density",
+    "effective_ancestors",
     "effective_count",
     "effective_in",
     "ess",
@@ -48,9 +59,13 @@ __all__ = [
     "mbar",
     "mbar_covariance",
     "mbar_log_weights",
+    "mean_of_walkers",
     "mean_with_error",
     "multinomial",
     "pareto_k",
+    "population_log_z",
+    "population_mean",
+    "populations_disagree",
     "profile",
     "r_hat",
     "raise_shares",

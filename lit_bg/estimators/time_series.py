@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+FEWEST_WALKERS = 8  # so many give an error bar of their own
+
 
 def checked(series: Tensor) -> Tensor:
     series = torch.as_tensor(series).detach().to(torch.float64).cpu()
@@ -83,6 +85,18 @@ def mean_with_error(series: Tensor) -> tuple[float, float]:
     dof = max(1.0, a.numel() / g - 1)
     t = float(max(stdtrit(dof, 0.8413447), stdtrit(dof, 0.9772499) / 2))
     return a.mean().item(), t * a.std().item() * math.sqrt(g / a.numel())
+
+
+def mean_of_walkers(series: Tensor) -> tuple[float, float]:
+    """Return the mean of frames (T, W) and its error, by their correlation in time and by the spread between eight walkers.
+
+    The larger error counts: walkers that were slow to leave their starts tell more by their spread.
+    """
+    mean, error = mean_with_error(series)
+    walkers = series.shape[1]
+    if walkers >= FEWEST_WALKERS:
+        error = max(error, series.double().mean(0).std().item() / math.sqrt(walkers))
+    return mean, error
 
 
 def r_hat(series: Tensor) -> float:

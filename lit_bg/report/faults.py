@@ -1,13 +1,17 @@
-"""What speaks against a run as a whole."""
+"""What speaks against samples as a whole."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import singledispatch
 
+from lit_bg.diagnostics.chains import ChainFindings
 from lit_bg.diagnostics.findings import Findings
 from lit_bg.diagnostics.knowledge import Knowledge
 from lit_bg.diagnostics.modes import SIGMAS
+from lit_bg.diagnostics.populations import PopulationFindings
+from lit_bg.diagnostics.proposals import Density, ProposalFindings
 
 EFFECTIVE = 100  # effective samples below which error bars are guesses
 POOR_ESS = 1 / 3  # of a generator whose few effective samples are its own fault; above it more draws are all it needs
@@ -16,29 +20,101 @@ REPEATED = 1e-3  # fraction of proposals that repeat another
 REPEATED_IN_1D = 0.05  # the same of single coordinates, of which chance makes some in float32
 FORWARD = 0.2  # forward ESS below this fraction of the reverse ESS: the data hold what the proposals lack
 UNPROPOSED = 0.01  # fraction of reference frames out of reach
+APART = 1.1  # R-hat of walkers that have not seen the same distribution
+FEWEST_FRAMES = 4  # per walker, from which there is an R-hat
+VIRIAL = 0.01  # fraction of the virial that a finite time step may cost
+POOR_WORTH = 0.5  # of the populations, by their estimates of Z: half of them is a scatter of one between them
 ROUNDING = 1e-3  # [kT] of log Z: sums of float32 energies are no better
 CONSISTENT = 0.02  # [nats] between log_prob(x) and the log q that came with x; float32 flows of 60 angles reach 0.005
 CONSISTENT_SOLVER = 0.1  # the same where both go through a solver
 
 
+@singledispatch
 def find_faults(found: Findings, known: Knowledge) -> Iterator[str]:
-    """Name what speaks against the run as a whole, one sentence each."""
-    yield from _misplaced(found)
+    """Name what speaks against the samples as a whole, one sentence each; by what they are."""
+    raise NotImplementedError(f"nothing is known of what could speak against {type(found).__name__}.")
+
+
+@find_faults.register
+def _of_proposals(found: ProposalFindings, known: Knowledge) -> Iterator[str]:
+    yield from _misplaced(found, found.independence.distinct, "the generator must (FoldedFlow, or internal coordinates)")
     yield from _few(found)
     yield from _dependent(found)
-    yield from _wrong_density(found)
+    yield from _wrong_density(found.density)
     if found.lost:
         yield f"the generator has lost mode{'s' * (len(found.lost) > 1)} {', '.join(found.lost)}."
     yield from _forward_against_reverse(found, known)
 
 
-def _few(found: Findings) -> Iterator[str]:
+@find_faults.register
+def _of_chains(found: ChainFindings, known: Knowledge) -> Iterator[str]:
+    yield from _misplaced(found, round(found.n), "their start must")
+    limit = REPEATED_IN_1D if found.coordinates == 1 else REPEATED
+    if found.repeated > limit * found.n + 2:
+        yield f"{found.repeated} of {found.n:.0f} frames repeat another one that is not the one before (duplicates)."
+    still = found.mixing["u"]
+    if math.isnan(still.r_hat) and found.frames >= FEWEST_FRAMES:
+        yield "no walker ever moves: all frames have one energy."
+    apart = {name: m.r_hat for name, m in found.mixing.items() if m.r_hat > APART}
+    if apart:
+        worst = max(apart, key=lambda name: apart[name])
+        yield (
+            f"the walkers have not seen one distribution: R-hat is {apart[worst]:.3g} for {worst} (above {APART} for "
+            f"{len(apart)} of {len(found.mixing)} series)."
+        )
+    v = found.virial
+    if v is not None and abs(v.value - v.exact) > max(SIGMAS * v.error, VIRIAL * v.exact):
+        hot = " (hotter than the energy says, or stretched)" if v.value > v.exact else " (colder than the energy says)"
+        yield (
+            f"the virial is {v.value:.4g} with error {v.error:.2g} kT, and {v.exact:.0f} in equilibrium: a wrong temperature"
+            f"{hot}, another energy, other units, or no equilibrium."
+        )
+    e = found.energies
+    if e is not None and known.data_pass:
+        sigma = math.hypot(e.error, e.reference_error)
+        if abs(e.mean - e.reference) > SIGMAS * sigma + ROUNDING:
+            yield (
+                f"<u> is {e.mean:.5g} kT and {e.reference:.5g} in the reference data, {abs(e.mean - e.reference) / sigma:.1f} "
+                f"standard errors apart (W1 of energies {e.distance:.3g}, noise floor {e.floor:.3g} kT)."
+            )
+    if found.lost:
+        yield f"no walker has found mode{'s' * (len(found.lost) > 1)} {', '.join(found.lost)}, or hardly any."
+
+
+@find_faults.register
+def _of_populations(found: PopulationFindings, known: Knowledge) -> Iterator[str]:
+    yield from _misplaced(found, round(found.n), "the first generation must")
+    if found.ess * found.n < EFFECTIVE and found.ess < POOR_ESS:
+        yield (
+            f"the weights have collapsed: {found.ess * found.n:.3g} effective particles of {found.n:.0f} (at least {EFFECTIVE} "
+            "are needed)."
+        )
+    elif found.worth < POOR_WORTH * found.populations:
+        yield (
+            f"the weight is in few populations: by their estimates of Z the {found.populations} are worth {found.worth:.1f}."
+        )
+    if found.ancestors < EFFECTIVE and found.ancestors < POOR_ESS * found.n:
+        yield (
+            f"all particles descend from {found.ancestors} ancestors of {found.n:.0f} (at least {EFFECTIVE} are needed): "
+            "resample more rarely, or take more steps or particles."
+        )
+    if found.split:
+        yield (
+            f"the populations do not agree on {', '.join(found.split)}: they differ by more than four standard errors of their "
+            "families."
+        )
+    yield from _wrong_density(found.density)
+    if found.lost:
+        yield f"the populations have lost mode{'s' * (len(found.lost) > 1)} {', '.join(found.lost)}."
+
+
+def _few(found: ProposalFindings) -> Iterator[str]:
     n = found.n
     if found.effective < EFFECTIVE and found.weights.ess < POOR_ESS:
         yield f"only {found.effective:.3g} effective samples out of {n:.0f} (at least {EFFECTIVE} are needed)."
 
 
-def _dependent(found: Findings) -> Iterator[str]:
+def _dependent(found: ProposalFindings) -> Iterator[str]:
     i = found.independence
     repeated = i.drawn - i.distinct
     if repeated > (REPEATED_IN_1D if i.coordinates == 1 else REPEATED) * i.drawn + 2:
@@ -53,20 +129,16 @@ def _dependent(found: Findings) -> Iterator[str]:
         )
 
 
-def _misplaced(found: Findings) -> Iterator[str]:
-    n = found.independence.distinct
+def _misplaced(found: Findings, n: int, way_out: str) -> Iterator[str]:
     slack = RARE * n + 3 * math.sqrt(RARE * n)
     if found.n_nonfinite > slack:
-        yield f"{found.n_nonfinite} of {n} proposals have no finite energy or density."
+        yield f"{found.n_nonfinite} of {n} {found.what} have no finite energy or density."
     if found.n_outside > slack:
-        yield (
-            f"{found.n_outside} of {n} proposals lie outside the region that the target covers (mirror images, of a molecule): "
-            "the energy cannot tell them apart, so the generator must (FoldedFlow, or internal coordinates)."
-        )
+        where = "outside the region that the target covers (mirror images, of a molecule)"
+        yield f"{found.n_outside} of {n} {found.what} lie {where}: the energy cannot tell them apart, so {way_out}."
 
 
-def _wrong_density(found: Findings) -> Iterator[str]:
-    d = found.density
+def _wrong_density(d: Density) -> Iterator[str]:
     if not d.exact:
         size = "" if d.variance is None else f" of variance {d.variance:.2g}, which lifts log Z by about {d.variance / 2:.2g}"
         yield f"log q is a random estimate{size}, and weights made of it are biased: give the generator an exact divergence."
@@ -91,7 +163,7 @@ def _wrong_density(found: Findings) -> Iterator[str]:
         )
 
 
-def _forward_against_reverse(found: Findings, known: Knowledge) -> Iterator[str]:
+def _forward_against_reverse(found: ProposalFindings, known: Knowledge) -> Iterator[str]:
     f, w = found.forward, found.weights
     if f is None or known.quality in ("none", "refuted"):
         return

@@ -112,25 +112,88 @@ def _notes(s: dict[str, Any]) -> Iterator[str]:
 
 
 def _numbers(s: dict[str, Any]) -> list[tuple[str, str]]:
-    forward = "no reference data"
-    if s["ess_forward"] is not None:
-        forward = f"forward {_fraction(s['ess_forward'], s['ess_forward_err'], s['ess_forward_is_limit'])}"
-    k = describe_tail(Tail(s["pareto_k"], math.nan, s["tail_share"]))
-    field = "" if s.get("field_evaluations") is None else f"{s['field_evaluations']:.0f} of the field per sample, "
-    repeated = f" of {s['n_drawn']} drawn" if s["n_drawn"] != s["n_samples"] else ""
-    outside = f", {s['n_outside']} outside the target's region" if s["n_outside"] else ""
-    ess = _fraction(s["ess"], s["ess_err"], s["ess_is_limit"])
+    kind = {"chains": _of_chains, "populations": _of_populations}.get(s.get("kind", ""), _of_proposals)
     judged = s.get("judged_step")
     return [
         *([("judged", f"the state of step {judged} of {s['steps']}")] if judged else []),
-        ("samples", f"{s['n_samples']}{repeated}, {s['n_nonfinite']} without a finite energy{outside}"),
-        ("ESS", f"{ess} ({forward}), largest weight {s['max_weight']:.2g} of all"),
-        ("k-hat", k),
-        ("log Z", _log_z(s)),
+        *kind(s),
+        *([("log Z", _log_z(s))] if s["log_Z"] is not None else []),
         *[(f"at {row['name']}", _at_conditions(row)) for row in s.get("conditions") or []],
         *_distances(s.get("wasserstein") or {}),
-        ("cost", f"{count(s['energy_calls'])} energies, {field}{s['seconds']:.0f} s"),
+        *_cost(s),
     ]
+
+
+def _of_proposals(s: dict[str, Any]) -> list[tuple[str, str]]:
+    forward = "no reference data"
+    if s["ess_forward"] is not None:
+        forward = f"forward {_fraction(s['ess_forward'], s['ess_forward_err'], s['ess_forward_is_limit'])}"
+    repeated = f" of {s['n_drawn']} drawn" if s["n_drawn"] != s["n_samples"] else ""
+    ess = _fraction(s["ess"], s["ess_err"], s["ess_is_limit"])
+    return [
+        ("samples", f"{s['n_samples']}{repeated}, {_misplaced(s)}"),
+        ("ESS", f"{ess} ({forward}), largest weight {s['max_weight']:.2g} of all"),
+        ("k-hat", describe_tail(Tail(s["pareto_k"], math.nan, s["tail_share"]))),
+    ]
+
+
+def _of_chains(s: dict[str, Any]) -> list[tuple[str, str]]:
+    worst = max(s["mixing"], key=lambda name: _known(s["mixing"][name]["r_hat"]))
+    slowest = min(s["mixing"], key=lambda name: s["mixing"][name]["effective"])
+    rows = [
+        ("frames", f"{s['frames']} of {s['walkers']} walker{'s' * (s['walkers'] != 1)}, {_misplaced(s)}"),
+        (
+            "effective",
+            f"{s['effective_samples']:.0f} frames, by {slowest}; R-hat {s['mixing'][worst]['r_hat']:.4g} at most, of {worst}",
+        ),
+    ]
+    if s["starts"] is not None:
+        shown = _shown(s["modes"])
+        text = ", ".join(f"{name} {s['entries'][name]} (began there: {s['starts'][name]})" for name in shown)
+        rows.append(("entries", text))
+    if s["silence"] is not None:
+        rows.append(("agreement", s["silence"].rstrip(".")))
+    if s["virial"] is not None:
+        v = s["virial"]
+        rows.append(("virial", f"{with_error(v['value'], v['error'])} kT, in equilibrium {v['exact']:.0f}"))
+    if s["energies"] is not None:
+        e = s["energies"]
+        mean, reference = with_error(e["mean"], e["error"]), with_error(e["reference"], e["reference_error"])
+        rows.append(("<u> [kT]", f"{mean}, reference {reference}; W1 {e['distance']:.3g}, noise floor {e['floor']:.3g}"))
+    return rows
+
+
+def _of_populations(s: dict[str, Any]) -> list[tuple[str, str]]:
+    families = f"{s['effective_samples']:.0f} effective ancestors of {s['ancestors']} distinct ones"
+    return [
+        ("particles", f"{s['populations']} populations of {s['particles']}, {_misplaced(s)}"),
+        ("effective", f"{families}; by log Z the populations are worth {s['effective_populations']:.1f}"),
+        ("ESS", f"{s['ess']:.3f}, largest weight {s['max_weight']:.2g} of all"),
+        ("k-hat", describe_tail(Tail(s["pareto_k"], math.nan, s["tail_share"]))),
+    ]
+
+
+def _misplaced(s: dict[str, Any]) -> str:
+    outside = f", {s['n_outside']} outside the target's region" if s["n_outside"] else ""
+    return f"{s['n_nonfinite']} without a finite energy{outside}"
+
+
+def _known(value: float | None) -> float:
+    return -math.inf if value is None or math.isnan(value) else value
+
+
+def _cost(s: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a training paid, or what samples did, and each effective one of them."""
+    if "energy_calls" in s:
+        field = "" if s.get("field_evaluations") is None else f"{s['field_evaluations']:.0f} of the field per sample, "
+        return [("cost", f"{count(s['energy_calls'])} energies, {field}{s['seconds']:.0f} s")]
+    if "cost" not in s:
+        return []
+    paid, each = s["cost"], s["cost_per_effective_sample"]
+    kinds = [kind for kind in ("energies", "gradients", "densities") if paid[kind]]
+    total = ", ".join([*(f"{count(paid[kind])} {kind}" for kind in kinds), f"{paid['seconds']:.3g} s"])
+    share = ", ".join([*(f"{each[kind]:.3g} {kind}" for kind in kinds), f"{each['seconds']:.2g} s"])
+    return [("cost", total), ("each effective", share)]
 
 
 def _fraction(value: float, error: float | None, is_limit: bool) -> str:
@@ -140,7 +203,7 @@ def _fraction(value: float, error: float | None, is_limit: bool) -> str:
 
 def _log_z(s: dict[str, Any]) -> str:
     text = with_error(s["log_Z"], s["log_Z_err"])
-    if s["log_Z_forward"] is not None:
+    if s.get("log_Z_forward") is not None:
         text += f", from the reference {with_error(s['log_Z_forward'], s['log_Z_forward_err'])}"
     known = s["log_Z_known"]
     if known is not None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from lit_bg.diagnostics.averages import Average
-from lit_bg.diagnostics.findings import Findings
+from lit_bg.diagnostics.findings import Estimate, Findings
 from lit_bg.diagnostics.knowledge import Knowledge, Value
 from lit_bg.diagnostics.modes import FEWEST, SIGMAS
 from lit_bg.estimators import Tail
+from lit_bg.report.doubts import doubt
 from lit_bg.report.faults import EFFECTIVE, ROUNDING, find_faults
 from lit_bg.report.tails import TAIL_SHARE, accuse_tail
 from lit_bg.report.witnesses import BLINDNESS, Witnesses, best_value, distance, joint_error
@@ -51,10 +52,13 @@ def judge(found: Findings, known: Knowledge) -> Verdict:
 
     An ESS near one is no proof: a generator that has lost a mode and is right elsewhere has it. So `trust` needs a witness that
     could have contradicted the very claim: an exact or given log Z, exact values that differ between the modes, exact
-    populations, or reference data that passed their own card.
+    populations, reference data that passed their own card, or walkers that began in different modes and agree.
+
+    What speaks against samples, and what keeps a number from being trusted without speaking against it, are matters of what
+    they are: see `find_faults` and `doubts`.
     """
     faults = list(find_faults(found, known))
-    claims = tuple(_claims(found, known))
+    claims = tuple(_doubted(found, claim) for claim in _claims(found, known))
     against = tuple(dict.fromkeys([*faults, *(c.reason for c in claims if c.word == "do not trust")]))
     if faults:
         claims = tuple(Claim(c.name, "do not trust", faults[0]) for c in claims)
@@ -65,39 +69,46 @@ def judge(found: Findings, known: Knowledge) -> Verdict:
     return Verdict("unchecked", tuple(_why_unchecked(found, known, claims)), claims)
 
 
+def _doubted(found: Findings, claim: Claim) -> Claim:
+    """A claim that nothing contradicts, and that the samples cannot carry, is unchecked."""
+    doubted = doubt(found, claim.name) if claim.word == "trust" else None
+    return claim if doubted is None else Claim(claim.name, "unchecked", doubted)
+
+
 def _claims(found: Findings, known: Knowledge) -> Iterator[Claim]:
     """Every claim on its own merits, in the order of the table."""
     guards = Witnesses(found, known)
-    yield _log_z(found, known, guards)
+    if found.log_Z is not None:
+        yield _log_z(found.log_Z, found, known, guards)
     for name, row in found.averages.items():
         yield _average(name, row, found, known, guards)
     yield from _populations(found, known, guards)
 
 
-def _log_z(found: Findings, known: Knowledge, guards: Witnesses) -> Claim:
-    w, z = found.weights, known.log_Z
-    if heavy := accuse_tail(w.tail, "the weights"):
+def _log_z(own: Estimate, found: Findings, known: Knowledge, guards: Witnesses) -> Claim:
+    z = known.log_Z
+    if heavy := accuse_tail(own.tail, "the weights"):
         return Claim("log Z", "do not trust", heavy)
-    if not math.isfinite(w.log_Z_error):
-        return Claim("log Z", "unchecked", f"log Z has no honest error bar ({_no_bar(w.tail, found)}).")
+    if not math.isfinite(own.error):
+        return Claim("log Z", "unchecked", f"log Z has no honest error bar ({_no_bar(own.tail, found)}).")
     if z is not None:
-        sigma = joint_error(w.log_Z_error, z)
-        if not abs(w.log_Z - z.value) <= SIGMAS * sigma + ROUNDING:
+        sigma = joint_error(own.error, z)
+        if not abs(own.value - z.value) <= SIGMAS * sigma + ROUNDING:
             if scarce := _scarce(found, known):
                 return Claim("log Z", "unchecked", scarce)
             where = "exact is" if z.source == "exact" else f"{z.source} gives"
             return Claim(
-                "log Z", "do not trust", f"log Z is {w.log_Z:.4f} with error {w.log_Z_error:.4f}, {where} {z.value:.4f}."
+                "log Z", "do not trust", f"log Z is {own.value:.4f} with error {own.error:.4f}, {where} {z.value:.4f}."
             )
         if 1 - math.exp(-SIGMAS * sigma) >= BLINDNESS:
             return Claim("log Z", "unchecked", "log Z agrees with its known value, but its error would hide a lost mode.")
         return Claim("log Z", "trust", f"log Z agrees with its known value ({z.source}).")
-    if found.density.defect is None:
+    if found.normalised is None:
         return Claim("log Z", "unchecked", "log Z is not claimed: nothing shows that log q is normalised.")
     witness = guards.everywhere
     if witness is None:
         return Claim("log Z", "unchecked", "log q is normalised, and nothing could have shown a lost mode.")
-    return Claim("log Z", "trust", f"log q is the density of the base minus log|det| of the map, and {witness}.")
+    return Claim("log Z", "trust", f"{found.normalised}, and {witness}.")
 
 
 def _average(name: str, row: Average, found: Findings, known: Knowledge, guards: Witnesses) -> Claim:
@@ -139,7 +150,7 @@ def _populations(found: Findings, known: Knowledge, guards: Witnesses) -> Iterat
     words: dict[str, Word] = {}
     first = next(iter(found.modes))
     for name, share in found.modes.items():
-        claim = _population(name, found, known, guards)
+        claim = _doubted(found, _population(name, found, known, guards))
         words[name] = claim.word
         yield claim
         if name == first:
@@ -189,7 +200,9 @@ def _population(name: str, found: Findings, known: Knowledge, guards: Witnesses)
 
 
 def _why_unchecked(found: Findings, known: Knowledge, claims: tuple[Claim, ...]) -> Iterator[str]:
-    if found.effective < EFFECTIVE:
+    doubted = dict.fromkeys(filter(None, (doubt(found, c.name) for c in claims)))
+    yield from doubted
+    if found.effective < EFFECTIVE and not doubted:
         yield f"{found.effective:.3g} effective samples of {found.n:.0f} cannot tell: draw more."
     if scarce := _scarce(found, known):
         yield scarce
@@ -198,6 +211,8 @@ def _why_unchecked(found: Findings, known: Knowledge, claims: tuple[Claim, ...])
         yield f"what is known exactly ({', '.join(blind)}) cannot see a lost mode."
     if known.quality in ("not converged", "refuted"):
         yield f"the reference data are no witness, by their own card: {'; '.join(known.problems)}."
+    if found.silence is not None:
+        yield found.silence
     yield BLIND
 
 
@@ -207,7 +222,7 @@ def _scarce(found: Findings, known: Knowledge) -> str | None:
         p = known.populations.get(name)
         if p is not None and share.effective < FEWEST and not share.lost and p.value * found.effective >= 0.05:
             held = f"{share.effective:.2g} effective samples of {name}, whose probability is {p.value:.3g}"
-            return f"{found.n:.0f} proposals cannot tell: they hold {held}."
+            return f"{found.n:.0f} {found.what} cannot tell: they hold {held}."
     return None
 
 

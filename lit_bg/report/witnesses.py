@@ -26,11 +26,13 @@ class Witnesses:
 
     def _witnesses(self, name: str) -> Iterator[str]:
         assert self.found.modes is not None
-        share, z = self.found.modes[name], self.known.log_Z
+        share, z, own = self.found.modes[name], self.known.log_Z, self.found.log_Z
         p = min(max(share.value, 0.0), 1.0)
         shift = -math.log1p(-min(p, 1 - 1e-12))
-        if z is not None and self.found.proper and shift > SIGMAS * joint_error(self.found.weights.log_Z_error, z):
+        if z is not None and own is not None and self.found.proper and shift > SIGMAS * joint_error(own.error, z):
             yield "log Z"
+        if self.found.agreement is not None:
+            yield self.found.agreement
         population = self.known.populations.get(name)
         if population is not None and self._powerful(population.value):
             yield f"P({name})"
@@ -54,10 +56,12 @@ class Witnesses:
     @property
     def everywhere(self) -> str | None:
         """What would have shown the loss of any mode worth telling, None if nothing."""
-        z = self.known.log_Z
-        if z is not None and 1 - math.exp(-SIGMAS * joint_error(self.found.weights.log_Z_error, z)) < BLINDNESS:
+        z, own = self.known.log_Z, self.found.log_Z
+        if self.found.agreement is not None:
+            return self.found.agreement
+        if z is not None and own is not None and 1 - math.exp(-SIGMAS * joint_error(own.error, z)) < BLINDNESS:
             return "log Z agrees with its known value, so next to nothing is lost"
-        if self.known.data_pass and self.found.forward is not None:
+        if self.known.data_pass and self.found.reaches_data:
             return "the reference data passed their card, and the proposals reach their frames"
         seen = [name for name in self.by_mode if not self.negligible(name)]
         if len(seen) > 1 and all(self.by_mode[name] for name in seen):

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from lit_bg.diagnostics.averages import Average
-from lit_bg.diagnostics.findings import Density, Findings
 from lit_bg.diagnostics.independence import Independence
 from lit_bg.diagnostics.knowledge import Knowledge, Value
 from lit_bg.diagnostics.modes import ModeShare
+from lit_bg.diagnostics.proposals import Density, ProposalFindings
 from lit_bg.diagnostics.weights import Forward, Weights
 from lit_bg.estimators import Tail
 from lit_bg.report.tails import describe_tail
@@ -26,7 +26,7 @@ EXACT = Value(0.967, 0.0, "exact")
 
 def found(**changes):
     """Findings that nothing speaks against: two modes, of which one observable knows."""
-    good = Findings(
+    good = ProposalFindings(
         independence=Independence(10_000, 10_000, 1.0),
         n_nonfinite=3,
         n_outside=0,

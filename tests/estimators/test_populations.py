@@ -1,0 +1,114 @@
+"""Averages, log Z and families of populations; entries of walkers into modes."""
+
+import math
+
+import pytest
+import torch
+
+from lit_bg.estimators import (
+    count_ancestors,
+    count_entries,
+    effective_ancestors,
+    population_log_z,
+    population_mean,
+    populations_disagree,
+)
+
+S = 0.8  # x ~ N(0, 1) with log w = S x - S^2 / 2: then Z = 1 and the target is N(S, 1)
+
+
+def tilted(populations, particles, g):
+    x = torch.randn(populations, particles, generator=g, dtype=torch.float64)
+    return x, S * x - S**2 / 2
+
+
+def coverage(repeats, populations=8, particles=200):
+    """How often one error covers log Z, <x>, <x^2> and P(x > 1.5)."""
+    g, covered = torch.Generator().manual_seed(0), torch.zeros(4)
+    truth = (0.0, S, 1 + S**2, 0.5 * math.erfc((1.5 - S) / math.sqrt(2)))
+    for _ in range(repeats):
+        x, log_w = tilted(populations, particles, g)
+        found = [population_log_z(log_w), *(population_mean(a, log_w) for a in (x, x**2, (x > 1.5).double()))]
+        covered += torch.tensor([abs(v - t) < e for (v, e), t in zip(found, truth, strict=True)])
+    return covered / repeats
+
+
+def test_errors_cover():
+    """200 repeats of 73 % scatter by 3.1 %, so 0.60 to 0.84 is four of that about the best and the worst of the long test."""
+    covered = coverage(200)
+    assert ((covered > 0.60) & (covered < 0.84)).all(), covered
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("populations", [8, 16])
+def test_errors_cover_one_in_one_and_a_half(populations):
+    """68 % of a normal error; Student's factor is chosen for two errors too and is a little wide at one. 500 scatter by 2 %."""
+    covered = coverage(500, populations)
+    assert ((covered > 0.60) & (covered < 0.78)).all(), covered
+
+
+def test_the_estimate_is_that_of_all_weights_together():
+    x, log_w = tilted(5, 30, torch.Generator().manual_seed(1))
+    w = log_w.exp()
+    assert population_mean(x, log_w)[0] == pytest.approx(((w * x).sum() / w.sum()).item())
+    assert population_log_z(log_w)[0] == pytest.approx(w.mean().log().item())
+    assert population_log_z(log_w + 700)[0] == pytest.approx(700 + w.mean().log().item())
+
+
+def test_no_error_without_a_second_population_or_an_event():
+    x, log_w = tilted(1, 30, torch.Generator().manual_seed(1))
+    assert population_log_z(log_w)[1] == math.inf
+    assert population_mean(x, log_w)[1] == math.inf
+    assert population_mean(torch.zeros(4, 5), torch.zeros(4, 5)) == (0.0, math.inf)
+    assert population_mean(torch.full((4, 5), 3.0), torch.zeros(4, 5)) == (3.0, 0.0)
+
+
+def test_a_particle_without_weight_may_be_anything():
+    a = torch.tensor([[1.0, math.nan], [3.0, math.inf]])
+    assert population_mean(a, torch.tensor([[0.0, -math.inf], [0.0, -math.inf]]))[0] == 2.0
+
+
+def test_weights_must_be_numbers_of_populations():
+    with pytest.raises(ValueError, match=r"shape \(P, N\)"):
+        population_log_z(torch.zeros(5))
+    with pytest.raises(ValueError, match="1 of 4 log weights are NaN"):
+        population_log_z(torch.tensor([[0.0, 0.0], [0.0, math.nan]]))
+
+
+def test_families():
+    ancestor = torch.tensor([[0, 0, 0, 3], [1, 1, 2, 2]])
+    log_w = torch.zeros(2, 4)
+    assert count_ancestors(log_w, ancestor) == 4
+    assert effective_ancestors(log_w, ancestor) == pytest.approx(8**2 / (9 + 1 + 4 + 4))
+    assert effective_ancestors(log_w, ancestor, torch.tensor([[True] * 3 + [False], [False] * 4])) == 1.0
+
+
+def test_populations_that_differ_by_more_than_their_families_disagree():
+    g, alone = torch.Generator().manual_seed(0), torch.arange(200).repeat(8, 1)
+    wrong = 0
+    for _ in range(200):
+        x, log_w = tilted(8, 200, g)
+        wrong += populations_disagree(log_w, alone) + populations_disagree(log_w, alone, x)
+    assert wrong <= 1  # of 400, each with a chance of 6e-5
+    x, log_w = tilted(8, 200, g)
+    shift = torch.linspace(-0.5, 0.5, 8, dtype=torch.float64)[:, None]
+    assert populations_disagree(log_w + shift, alone)
+    assert populations_disagree(log_w, alone, x + shift)
+    assert not populations_disagree(log_w + shift, torch.zeros_like(alone))  # one family each says nothing
+
+
+def test_entries_count_what_comes_from_another_mode():
+    label = torch.tensor([[0, -1], [0, 1], [1, -1], [-1, 1], [1, 0], [-1, 1], [0, 1], [-1, 2]])
+    assert count_entries(label, 4).tolist() == [2, 2, 1, 0]
+    assert count_entries(label[:1], 4).tolist() == [0, 0, 0, 0]
+
+
+def test_entries_of_a_two_state_chain_follow_its_rates():
+    """Leaving 0 with 0.1 and 1 with 0.3 a step: 0.075 entries into each a step."""
+    g, state, kept = torch.Generator().manual_seed(0), torch.zeros(50, dtype=torch.long), []
+    for _ in range(2000):
+        leave = torch.rand(50, generator=g) < torch.where(state == 0, 0.1, 0.3)
+        state = torch.where(leave, 1 - state, state)
+        kept.append(state)
+    entries = count_entries(torch.stack(kept), 2)
+    assert abs(entries - 7500).max() < 4 * 7500**0.5  # Poisson at most
