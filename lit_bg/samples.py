@@ -96,11 +96,19 @@ def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator, con
         FloatingPointError: an energy is -inf. A bounded system has none, so it is a bug in the energy.
     """
     context = usual_context(generator, energy) if context is None else context
-    x, log_q = generator.sample(n, rng, context)
+    return with_energies(energy, *generator.sample(n, rng, context), context)
+
+
+def with_energies(energy: Energy, x: Tensor, log_q: Tensor, context: Tensor | None = None) -> Samples:
+    """Return proposals (n, *event_shape) with their reduced energies, +inf outside the region that the target covers.
+
+    Raises:
+        FloatingPointError: an energy is -inf. A bounded system has none, so it is a bug in the energy.
+    """
     samples = Samples(x, log_q, torch.where(energy.in_region(x), energy.conditioned(x, context), torch.inf))
     if torch.isneginf(samples.u).any():
         raise FloatingPointError(
-            f"{type(energy).__name__} gave u = -inf for {int(torch.isneginf(samples.u).sum())} of {n} proposals: "
+            f"{type(energy).__name__} gave u = -inf for {int(torch.isneginf(samples.u).sum())} of {len(x)} proposals: "
             "an energy must be bounded from below, so mend the energy (weights cannot repair it)."
         )
     return samples

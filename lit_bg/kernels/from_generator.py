@@ -28,6 +28,7 @@ class FromGenerator(Kernel[State]):
 
     def __init__(self, generator: Generator | None = None, context: Tensor | None = None) -> None:
         self.generator, self.context = generator, context
+        self._given = generator is not None
 
     @property
     def dtype(self) -> torch.dtype:  # type: ignore[override]
@@ -36,8 +37,13 @@ class FromGenerator(Kernel[State]):
         return torch.float32 if parameter is None else parameter.dtype
 
     def attach(self, generator: Generator, context: Tensor | None = None) -> None:
-        if self.generator is None:
+        if not self._given:
             self.generator, self.context = generator, context
+
+    def __repr__(self) -> str:
+        own = {k: v for k, v in vars(self).items() if not k.startswith("_")}
+        own["generator"] = None if self.generator is None else type(self.generator).__name__  # it may have a thousand lines
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in own.items())})"
 
     @property
     def proposer(self) -> Generator:

@@ -72,21 +72,33 @@ class Simulation(Simulator):
         self.burn_in, self.start = burn_in, start
 
     def check(self, energy: Energy) -> None:
+        self.check_kernel(energy)
+        starting_points(energy, 1, self.start)
+
+    def check_kernel(self, energy: Energy) -> None:
+        """Refuse a kernel that cannot move in this system, or whose frames would not be samples of it.
+
+        Raises:
+            ValueError: either, with the way out.
+        """
         if self.kernel.weighted:
             name = type(self.kernel).__name__
             raise ValueError(f"{name} is exact only with the weights of its paths, which frames do not have: use MALA or HMC.")
         self.kernel.check(energy)
-        starting_points(energy, 1, self.start)
 
     def kernel_of(self, energy: Energy) -> Kernel[Any]:
         """Return the kernel for a system, as it is before any tuning."""
         self.kernel.reset()
         return self.kernel
 
+    def starts(self, energy: Energy, n: int, seed: int) -> Tensor:
+        """Return where n replicas begin, (n, *shape), those of one state after the other."""
+        return starting_points(energy, n, self.start, seed)
+
     def begin(self, energy: Energy, seed: int, report: Callable[[str], None]) -> tuple[Kernel[Any], Any]:
         """Return the kernel and its state before the first move; `report` is told what takes time."""
         kernel = self.kernel_of(energy)
-        x = starting_points(energy, kernel.replicas * self.walkers, self.start, seed).to(energy.device, kernel.dtype)
+        x = self.starts(energy, kernel.replicas * self.walkers, seed).to(energy.device, kernel.dtype)
         x = place(energy, x, kernel.starts_relaxed, report)
         return kernel, kernel.init(energy, x, stream(seed, "velocities", device=x.device))
 

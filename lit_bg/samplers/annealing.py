@@ -1,0 +1,336 @@
+"""What annealed importance sampling and sequential Monte Carlo share: a ladder found in a pilot, and paths along it."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lit_bg.energies.base import Energy
+from lit_bg.estimators.resampling import systematic
+from lit_bg.kernels.base import Kernel
+from lit_bg.rng import stream
+from lit_bg.samplers.annealed_path import AnnealedPath
+from lit_bg.samplers.base import Proposer, Sampler
+from lit_bg.simulators.base import Progress
+from lit_bg.simulators.packing import of_prefix, pack, pack_extra, unpack_extra, with_prefix
+from lit_bg.simulators.recorder import Recorder
+
+MOST_LEVELS = 1000
+HALVINGS = 60  # of the interval of s
+FEWEST_FINITE = 2  # proposals with a finite energy, to begin with
+SHORTEST = 1e-12  # step in s
+HALF = 0.5  # of the particles: with fewer effective ones a population is resampled
+
+
+class Generation(NamedTuple):
+    """Particles at one state of the path, (P, N) of them, and what is known of each."""
+
+    x: Tensor  # (P, N, *event_shape)
+    log_q: Tensor  # (P, N) of the generator, where the path needs it
+    u: Tensor  # (P, N) in the target [kT]
+    log_w: Tensor  # (P, N) of the paths so far [nats]
+    ancestor: Tensor  # (P, N) long
+
+
+class Stage(NamedTuple):
+    """How far annealing is: everything that the rest of it depends on."""
+
+    s: list[float]  # of the levels known so far, without the first, 0
+    tuning: list[dict[str, Tensor]]  # of the kernel, at each
+    acceptance: list[float]  # at each, of the fresh particles (of the pilot, while it runs)
+    level: int  # that was reached
+    pilot: bool  # whether levels are still being looked for
+    resampled: int  # times, of all populations
+    now: Generation
+    seconds: float
+
+
+class Annealing(Sampler):
+    """Particles drawn by a generator and carried along an `AnnealedPath`, with the weight of their path.
+
+    A pilot population finds the levels: the next s is the largest that keeps a share `keep` of the effective particles, by
+    bisection. There the kernel is tuned to its acceptance. Levels and tuning are then frozen, because a ladder that is found on
+    the fly biases log Z, and fresh particles take them. Random numbers are addressed by (seed, level).
+
+    Args:
+        kernel: how particles move at a level; any that leaves exp(-u) exactly as it is, or carries the weight of its paths
+            (`ULA`).
+        particles: of a population.
+        moves: of the kernel at a level.
+        keep: share of the effective particles that a step may leave.
+        through: as for `AnnealedPath`.
+        tuning: moves of the pilot at a level, of a kernel that is tuned.
+
+    Raises:
+        ValueError: a number out of range; from `check`, a kernel or generator that cannot be corrected to the target; from
+            `run`, weights that collapse.
+    """
+
+    def __init__(self, kernel: Kernel, particles: int, moves: int, keep: float, through: float | None, tuning: int) -> None:
+        name = type(self).__name__
+        for key, value, least in (("particles", particles, 16), ("moves", moves, 1), ("tuning", tuning, 1)):
+            if value < least:
+                raise ValueError(f"{name} needs {key} >= {least}, got {value}.")
+        if not 0 < keep < 1:
+            raise ValueError(f"{name} needs a share keep between 0 and 1 of the effective particles, got {keep}.")
+        if kernel.replicas != 1:
+            raise ValueError(f"{name} moves single particles: give the kernel of the replicas, not {type(kernel).__name__}.")
+        self.kernel, self.particles, self.moves = kernel, particles, moves
+        self.keep, self.through, self.tuning = keep, through, tuning
+
+    def check(self, proposer: Proposer) -> None:
+        name, kernel = type(self).__name__, self.kernel
+        if not kernel.exact:
+            raise ValueError(
+                f"{name} ends exactly at the target, and {type(kernel).__name__} has an error of its time step: use HMC, MALA, "
+                "TorsionMoves, or ULA with the weights of its paths."
+            )
+        path = AnnealedPath(proposer, self.through)
+        if not proposer.generator.has_log_prob:
+            raise ValueError(
+                f"{name} needs the density of a given configuration, and {type(proposer.generator).__name__} has no log_prob: "
+                "use MarkovChains with local moves."
+            )
+        kernel.attach(proposer.generator, proposer.context)
+        kernel.check(path.at(0.25))
+        kernel.check(proposer.energy)
+
+    def anneal(
+        self,
+        proposer: Proposer,
+        shape: tuple[int, int],
+        resampling: bool,
+        seed: int,
+        progress: Progress,
+        recorder: Recorder | None,
+    ) -> tuple[Stage, AnnealedPath]:
+        """Find the ladder, then carry fresh particles along it, of a shape (populations, particles)."""
+        self.check(proposer)
+        recorder = Recorder() if recorder is None else recorder
+        path, energy = AnnealedPath(proposer, self.through), proposer.energy
+        if recorder.state is None:
+            self.kernel.reset()
+            stage = Stage([], [], [], 0, True, 0, first(proposer, (1, self.particles), seed, "pilot"), 0.0)
+        else:
+            stage = restore(energy, path, recorder.state)
+        began, before, reported = time.monotonic(), stage.seconds, 0.0
+        with recorder.listening():
+            while stage.pilot or stage.level < len(stage.s):
+                stage = self._explore(path, stage, seed) if stage.pilot else self._follow(path, stage, resampling, seed)
+                if stage.pilot and stage.s[-1] >= 1:
+                    fresh = first(proposer, shape, seed, "fresh")
+                    stage = stage._replace(pilot=False, level=0, acceptance=[], resampled=0, now=fresh)
+                stage = stage._replace(seconds=before + time.monotonic() - began)
+                finished = not stage.pilot and stage.level == len(stage.s)
+                if finished or recorder.due:
+                    recorder.save(record(energy, path, stage))
+                if recorder.interrupted and not finished:
+                    where = "in the pilot" if stage.pilot else f"of {len(stage.s)}"
+                    recorder.stop(record(energy, path, stage), f"at level {stage.level} {where}")
+                if finished or time.monotonic() - reported > 0.2:
+                    reported = time.monotonic()
+                    progress(*_how_far(stage))
+        return stage, path
+
+    def _explore(self, path: AnnealedPath, stage: Stage, seed: int) -> Stage:
+        """Find the next level, and tune the kernel there."""
+        s, level = stage.s[-1] if stage.s else 0.0, stage.level + 1
+        ahead = find_next(path, s, stage.now, self.keep)
+        if level > MOST_LEVELS or (ahead < 1 and ahead - s < SHORTEST):
+            raise ValueError(
+                f"the weights collapse: at s = {s:.3g} after {level - 1} levels no step keeps {self.keep:g} of the effective "
+                "particles, so the generator is too far from the target: train it, or give more particles or a lower keep."
+            )
+        now = reweigh(path, s, ahead, stage.now)
+        now, _ = resampled(now, stream(seed, "anneal/pilot/resample", step=level, device=now.x.device))
+        kernel = self.kernel
+        kernel.reset()
+        moves = max(self.tuning, self.moves) if kernel.adapts else self.moves
+        now, acceptance = self._moved(path, ahead, now, moves, seed, "anneal/pilot", level, tune=True)
+        kernel.freeze()
+        return stage._replace(
+            s=[*stage.s, ahead],
+            tuning=[*stage.tuning, kernel.memory()],
+            acceptance=[*stage.acceptance, acceptance],
+            level=level,
+            now=now,
+        )
+
+    def _follow(self, path: AnnealedPath, stage: Stage, resampling: bool, seed: int) -> Stage:
+        """Carry fresh particles to the next level."""
+        level = stage.level
+        before, s = stage.s[level - 1] if level else 0.0, stage.s[level]
+        now, times = reweigh(path, before, s, stage.now), 0
+        if resampling:
+            now, times = resampled(now, stream(seed, "anneal/resample", step=level, device=now.x.device))
+        self.kernel.reset()
+        self.kernel.restore(stage.tuning[level])
+        now, acceptance = self._moved(path, s, now, self.moves, seed, "anneal/moves", level)
+        return stage._replace(
+            acceptance=[*stage.acceptance, acceptance], level=level + 1, resampled=stage.resampled + times, now=now
+        )
+
+    def _moved(
+        self, path: AnnealedPath, s: float, now: Generation, moves: int, seed: int, purpose: str, level: int, tune: bool = False
+    ) -> tuple[Generation, float]:
+        """Move all particles at one level; return them, and the mean acceptance."""
+        kernel: Kernel[Any] = self.kernel
+        energy, shape = path.at(s), now.u.shape
+        a, b = path.coefficients(s)
+        rng = stream(seed, purpose, step=level, device=now.x.device)
+        state = kernel.init(energy, now.x.flatten(0, 1), rng)
+        log_w, acceptance = now.log_w.flatten(), 0.0
+        for _ in range(moves):
+            state, info = kernel.step(energy, state, rng)
+            acceptance += info.acceptance.mean().item() / moves
+            if tune:
+                kernel.adapt(info)
+            if info.log_ratio is not None:
+                log_w = log_w + info.log_ratio
+        x = state.x.detach()
+        if a > 0:
+            with torch.no_grad():
+                u, log_q = path.proposer.energy(x).double(), path.proposer.log_prob(x).double()
+            path.meter.values += len(x)
+        else:
+            u, log_q = state.u.double() / b, now.log_q.flatten()
+        u = torch.where(path.proposer.energy.in_region(x), u, torch.inf)
+        log_w = torch.where(torch.isfinite(u) & torch.isfinite(log_q), log_w, -torch.inf)
+        log_q, u, log_w = (part.reshape(shape) for part in (log_q, u, log_w))
+        return Generation(x.reshape(*shape, *x.shape[1:]), log_q, u, log_w, now.ancestor), acceptance
+
+
+def first(proposer: Proposer, shape: tuple[int, int], seed: int, purpose: str) -> Generation:
+    """Draw the first generation, (populations, particles).
+
+    Raises:
+        ValueError: next to no proposal has a finite energy.
+    """
+    drawn = proposer.draw(shape[0] * shape[1], seed, f"anneal/{purpose}")
+    finite = drawn.finite.reshape(shape)
+    if int(finite.sum(1).min()) < FEWEST_FINITE:
+        raise ValueError(
+            f"{int((~finite).sum())} of {finite.numel()} proposals have no finite energy or density: train the generator, or "
+            "give more particles."
+        )
+    log_w = torch.where(finite, 0.0, -torch.inf).double()
+    ancestor = torch.arange(shape[1], device=log_w.device).repeat(shape[0], 1)
+    x, log_q, u = (part.reshape(*shape, *part.shape[1:]) for part in drawn)
+    return Generation(x, log_q.double(), u.double(), log_w, ancestor)
+
+
+def resampled(now: Generation, rng: torch.Generator) -> tuple[Generation, int]:
+    """Return the particles with those populations resampled whose effective share is below a half, and how many were.
+
+    Raises:
+        ValueError: a population has no weight left.
+    """
+    dead = torch.isneginf(now.log_w).all(1)
+    if dead.any():
+        raise ValueError(
+            f"the weights of {int(dead.sum())} of {len(dead)} populations have collapsed to zero: give more particles, or "
+            "train the generator."
+        )
+    few = effective_share(now.log_w) < HALF
+    n = now.log_w.shape[1]
+    rows = torch.arange(n, device=now.log_w.device).expand_as(now.ancestor)
+    index = torch.where(few[:, None], systematic(now.log_w, rng), rows)
+    mean = torch.logsumexp(now.log_w, 1, keepdim=True) - math.log(n)
+    at = index.reshape(*index.shape, *[1] * (now.x.ndim - 2)).expand_as(now.x)
+    log_q, u, ancestor = (part.gather(1, index) for part in (now.log_q, now.u, now.ancestor))
+    log_w = torch.where(few[:, None], mean, now.log_w)
+    return Generation(now.x.gather(1, at), log_q, u, log_w, ancestor), int(few.sum())
+
+
+def effective_share(log_w: Tensor) -> Tensor:
+    """Return the effective share of every population, (P, N) -> (P,); 0 where none has a weight."""
+    n = log_w.shape[1]
+    share = (2 * torch.logsumexp(log_w, 1) - torch.logsumexp(2 * log_w, 1)).exp() / n
+    return share.nan_to_num(0.0)
+
+
+def reweigh(path: AnnealedPath, s: float, ahead: float, now: Generation) -> Generation:
+    """Return the particles with the weights that a step along the path gives them."""
+    step = path.u(s, now.log_q, now.u) - path.u(ahead, now.log_q, now.u)
+    return now._replace(log_w=torch.where(torch.isfinite(step), now.log_w + step, -torch.inf))
+
+
+def find_next(path: AnnealedPath, s: float, now: Generation, keep: float) -> float:
+    r"""Return the largest s' up to which a share `keep` of the effective particles is kept, by bisection.
+
+    That share is the conditional effective sample size of the incremental weights v,
+    $(\sum_i W_i v_i)^2 / \sum_i W_i v_i^2$ with the normalised weights W so far.
+
+    References:
+        Zhou, Johansen, Aston, J. Comput. Graph. Stat. 25, 701 (2016), arXiv:1303.3123.
+    """
+    log_W = (now.log_w - torch.logsumexp(now.log_w, 1, keepdim=True)).flatten()
+    used = torch.isfinite(log_W)
+    log_W, log_q, u = log_W[used], now.log_q.flatten()[used], now.u.flatten()[used]
+    here = path.u(s, log_q, u)
+
+    def kept(ahead: float) -> float:
+        v = here - path.u(ahead, log_q, u)
+        v = torch.where(torch.isfinite(v), v, -torch.inf)
+        return math.exp(2 * torch.logsumexp(log_W + v, 0).item() - torch.logsumexp(log_W + 2 * v, 0).item())
+
+    if kept(1.0) >= keep:
+        return 1.0
+    low, high = s, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if kept(middle) >= keep else (low, middle)
+    return low
+
+
+def record(energy: Energy, path: AnnealedPath, stage: Stage) -> dict[str, Tensor]:
+    """Return everything that annealing needs to go on, as tensors by name."""
+    tuning = {f"{k}.{name}": value for k, found in enumerate(stage.tuning) for name, value in found.items()}
+    numbers = [stage.level, int(stage.pilot), stage.resampled, path.meter.values, path.meter.gradients]
+    return {
+        **with_prefix("now", pack(stage.now)),
+        **with_prefix("tuning", tuning),
+        "s": torch.tensor(stage.s, dtype=torch.float64),
+        "acceptance": torch.tensor(stage.acceptance, dtype=torch.float64),
+        "numbers": torch.tensor(numbers),
+        "seconds": torch.tensor(stage.seconds, dtype=torch.float64),
+        "energy": pack_extra(energy),
+    }
+
+
+def restore(energy: Energy, path: AnnealedPath, kept: dict[str, Tensor]) -> Stage:
+    """Take up a recorded stage.
+
+    Raises:
+        ValueError: its energies are not those of this system.
+    """
+    now = Generation(**of_prefix("now", kept))
+    x, then = now.x.flatten(0, 1)[:32], now.u.flatten()[:32]
+    with torch.no_grad():
+        here = torch.where(energy.in_region(x), energy(x), torch.inf).double()
+    finite = torch.isfinite(then) & torch.isfinite(here)
+    if not ((here - then).abs() < 0.1 + 1e-4 * then.abs())[finite].all():
+        raise ValueError(
+            f"the unfinished sampling has energies that this {energy.name} does not give: it has changed, so start again with "
+            "--force."
+        )
+    unpack_extra(energy, kept["energy"])
+    level, pilot, resampled, path.meter.values, path.meter.gradients = kept["numbers"].tolist()
+    s = kept["s"].tolist()
+    tuning = [of_prefix(f"{k}", of_prefix("tuning", kept)) for k in range(len(s))]
+    return Stage(s, tuning, kept["acceptance"].tolist(), level, bool(pilot), resampled, now, float(kept["seconds"]))
+
+
+def _how_far(stage: Stage) -> tuple[int, int, str]:
+    """Done and total in thousandths of the path, and a word; the pilot counts as the first third."""
+    s = stage.s[stage.level - 1] if stage.level else 0.0
+    if stage.pilot:
+        return round(300 * s), 1000, f"pilot, level {stage.level}, s = {s:.3g}"
+    word = (
+        f"level {stage.level} of {len(stage.s)}, accepted {stage.acceptance[-1]:.2f}" if stage.acceptance else "fresh particles"
+    )
+    return 300 + round(700 * stage.level / len(stage.s)), 1000, word

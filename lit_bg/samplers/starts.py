@@ -1,0 +1,46 @@
+"""Where chains begin that a generator starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lit_bg.estimators.resampling import resample
+from lit_bg.rng import stream
+from lit_bg.samplers.base import Proposer
+
+PER_WALKER = 20  # proposals, of which one is taken
+FEWEST = 1000
+
+
+def start_from_proposals(proposer: Proposer, walkers: int, seed: int) -> Tensor:
+    """Return starts, (walkers, *event_shape): proposals resampled by their weights, from every mode in turn.
+
+    Modes have equal numbers of walkers, whatever their probability, so that agreement between walkers says something. A mode
+    that no proposal lies in has none; without modes, or where none is proposed, starts are resampled from all.
+
+    Args:
+        proposer: generator and system.
+        walkers: how many.
+        seed: of the draws.
+
+    Raises:
+        ValueError: no proposal has a finite energy.
+    """
+    drawn = proposer.draw(max(FEWEST, PER_WALKER * walkers), seed, "starts")
+    finite = drawn.finite
+    if not finite.any():
+        raise ValueError(f"none of {len(finite)} proposals has a finite energy, so no walker can start: train the generator.")
+    x, log_w = drawn.x[finite], drawn.log_w[finite].double()
+    modes = proposer.energy.modes
+    label = torch.zeros(len(x), dtype=torch.long, device=x.device) if modes is None else modes.label(x)
+    found = [k for k in label.unique().tolist() if k >= 0] or [None]
+    rng = stream(seed, "starts/choice", device=x.device)
+    chosen = []
+    for i, k in enumerate(found):
+        share = walkers // len(found) + (i < walkers % len(found))
+        if share:
+            own = torch.arange(len(x), device=x.device) if k is None else torch.nonzero(label == k).flatten()
+            chosen.append(own[resample(log_w[own], share, rng)])
+    order = torch.randperm(walkers, generator=rng, device=x.device)
+    return x[torch.cat(chosen)[order]]
