@@ -1,9 +1,12 @@
 """Generators that are not trained, with a density that is not that of any target here."""
 
+import math
+
 import torch
 
 from lit_bg.bases import Normal
 from lit_bg.generators import CouplingFlow
+from lit_bg.generators.base import Generator
 from lit_bg.generators.transport import Transport
 
 
@@ -46,3 +49,25 @@ class Breathing(Transport):
             low, high = torch.where(over, low, r), torch.where(over, r, high)
         z = x * ((low + high) / 2 / length)[:, None, None]
         return z, -self(z)[1]
+
+
+class Normals(Generator):
+    """Independent normal coordinates, in double precision."""
+
+    def __init__(self, width=1.0, at=0.0):
+        super().__init__()
+        self.width, self.at = width, at
+
+    def build(self, energy):
+        self.event_shape = energy.space.shape
+        return self
+
+    def sample(self, n, rng, context=None):
+        z = torch.randn(n, *self.event_shape, generator=rng, dtype=torch.float64)
+        return self.at + self.width * z, self._density(z)
+
+    def log_prob(self, x, context=None):
+        return self._density((x - self.at) / self.width)
+
+    def _density(self, z):
+        return (-0.5 * z**2 - 0.5 * math.log(2 * math.pi) - math.log(self.width)).flatten(1).sum(1)
