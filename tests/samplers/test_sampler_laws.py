@@ -167,16 +167,16 @@ def test_the_gradient_along_the_path_is_that_of_its_energy():
 
 
 class TestWhatIsWrongIsCaught:
-    def found(self, sampler):
-        proposer = Proposer(Normals(1.8).build(DoubleWell(kT=2.0)), DoubleWell(kT=2.0))
+    def found(self, sampler, width=1.8):
+        proposer = Proposer(Normals(width).build(DoubleWell(kT=2.0)), DoubleWell(kT=2.0))
         return disagreements(sampler.run(proposer, 5, silent).samples, proposer.energy)
 
-    def smc(self, kernel=None, keep=0.9):
-        return SMC(kernel or Metropolis(0.5), particles=300, moves=3, keep=keep)
+    def smc(self, kernel=None):
+        return SMC(kernel or Metropolis(0.5), particles=300, moves=3)
 
     def test_nothing_is_wrong(self):
         assert self.found(self.smc()) == []
-        assert self.found(self.smc(keep=0.4)) == []
+        assert self.found(self.smc(), width=6.0) == []
 
     def test_a_ladder_whose_index_is_one_behind(self, monkeypatch):
         right = annealing.AnnealedPath.at
@@ -191,7 +191,7 @@ class TestWhatIsWrongIsCaught:
             return found._replace(log_w=now.log_w), times
 
         monkeypatch.setattr(annealing, "resampled", kept)
-        assert self.found(self.smc(keep=0.4)) != []
+        assert self.found(self.smc(), width=6.0) != []
 
     def test_a_first_weight_without_the_density_of_the_proposals(self, monkeypatch):
         right = annealing.AnnealedPath.u
@@ -275,9 +275,7 @@ class TestRefusals:
 
     def test_kernels_with_an_error_of_their_own(self):
         proposer = SYSTEMS["double well"]()
-        with pytest.raises(
-            ValueError, match="SMC ends exactly at the target, and Langevin has an error of its time step: use HMC"
-        ):
+        with pytest.raises(ValueError, match="ends exactly at the target, and Langevin has an error of its time step: use HMC"):
             SMC(Langevin()).run(proposer, 0, silent)
         with pytest.raises(ValueError, match="ULA is exact only with the weights of its paths"):
             MarkovChains(ULA()).run(proposer, 0, silent)
