@@ -83,12 +83,13 @@ def judge(
     data = None
     if reference is not None:
         data = Dataset.load(reference, target.given(), force=system.force)
-    elif system.data is not None and not other:
+    elif system.data is not None and system.data.is_file() and not other:
         data = Dataset.load(system.data, target.given(), force=system.force)
     trained = None
     if system.folder is not None and system.has_generator and given.log_q is not None and not other:
         trained = load(system.folder.path)
-    held = data if data is None or reference is not None else data.split(system.held_out)[1]
+    trained_on = system.data is not None and (reference is None or Path(reference).name == system.data.name)
+    held = data.split(system.held_out)[1] if data is not None and trained_on else data
     inside = system.folder is not None and Path(samples).resolve().parent == system.folder.path.resolve()
     found = judge_given(
         given,
@@ -99,6 +100,8 @@ def judge(
         None if trained is None else trained.generator,
         own=inside,
     )
+    if data is None and system.data is not None and not other:
+        found.remarks.append(f"the reference data '{system.data}' of the configuration are not here: give --reference.")
     summary = {"samples": samples, "energy": type(system.energy).__name__, "reference": reference, **found.summary}
     if reference is None and data is not None:
         summary["reference"] = str(system.data)

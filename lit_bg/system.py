@@ -18,7 +18,7 @@ class System:
     Attributes:
         energy: the system.
         folder: of the run; None of an experiment.
-        data: path of the reference data, where the configuration names some and they are there.
+        data: path of the reference data that the configuration names; they may be elsewhere.
         held_out, force: of the configuration.
         log_Z: an independent log Z of the configuration.
     """
@@ -61,7 +61,7 @@ def load_system(name: str) -> System:
     return System(
         energy=build(Energy, content["model"]["energy"]),
         folder=folder,
-        data=Path(file) if isinstance(file, str) and Path(file).is_file() else None,
+        data=Path(file) if isinstance(file, str) else None,
         held_out=float(data.get("held_out", 0.1)),
         force=bool(data.get("force", False)),
         log_Z=Value(float(z["value"]), float(z["error"]), str(z["source"])) if isinstance(z, dict) else None,

@@ -89,10 +89,10 @@ def judge_given(
     if given.ancestor is not None:
         found = assess_samples(energy, _populations(given, u), data, log_Z)
     elif given.log_q is not None:
-        samples = Samples(given.flat, given.log_q.flatten().to(u), torch.where(inside, u, torch.inf))
+        samples = Samples(given.flat, given.log_q.flatten(), torch.where(inside, u, torch.inf))
         found = _judge_proposals(samples, energy, data, held, log_Z, generator, own, remarks, complaints)
     elif given.log_w is not None:
-        samples = Samples(given.flat, -u - given.log_w.flatten().to(u), torch.where(inside, u, torch.inf))
+        samples = Samples(given.flat, -u - given.log_w.flatten(), torch.where(inside, u, torch.inf))
         found = assess_samples(energy, samples, data, log_Z, density=Density(relative=True))
         complaints += _complaints_of_weighted(samples, energy, data, found.knowledge)
         if (v := find_virial(energy, thin(samples.x), _weighted(thin(samples.log_w)))) is not None:
@@ -117,7 +117,7 @@ def _evaluate(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
     """Energies of all configurations, and whether they lie in the region of the target."""
     parts = x.split(CHUNK)
     with torch.no_grad():
-        u = torch.cat([energy(part.to(energy.device)).cpu() for part in parts])
+        u = torch.cat([energy(part.to(energy.device)).cpu().double() for part in parts])
         inside = torch.cat([energy.in_region(part.to(energy.device)).cpu() for part in parts])
     if torch.isneginf(u).any():
         raise ValueError(f"{type(energy).__name__} gives {int(torch.isneginf(u).sum())} of {len(u)} configurations u = -inf.")
