@@ -81,7 +81,7 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Run:
     path = folder.checkpoint(checkpoint)
     content = read_checkpoint(path)
     model = _read_model(folder.config)
-    energy = build(Energy, _with_inputs(model["energy"], folder))
+    energy = build(Energy, with_inputs(model["energy"], folder))
     generator = build(Generator, model["generator"]).build(energy)
     prefix = "averaged." if any(k.startswith("averaged.") for k in content["state_dict"]) else "generator."
     state = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
@@ -150,12 +150,12 @@ def _read_model(path: Path) -> dict[str, Any]:
     return model
 
 
-def _with_inputs(config: Any, folder: RunFolder) -> Any:
-    """Files that are not where the configuration says are taken from the copies in the run folder."""
+def with_inputs(config: Any, folder: RunFolder) -> Any:
+    """Return the configuration with files that are not where it says replaced by the copies in the run folder."""
     if isinstance(config, dict):
-        return {k: _with_inputs(v, folder) for k, v in config.items()}
+        return {k: with_inputs(v, folder) for k, v in config.items()}
     if isinstance(config, list):
-        return [_with_inputs(v, folder) for v in config]
+        return [with_inputs(v, folder) for v in config]
     if isinstance(config, str) and not os.path.exists(config) and (folder.inputs / Path(config).name).is_file():
         return str(folder.inputs / Path(config).name)
     return config

@@ -160,15 +160,34 @@ def evaluate(
     context = usual_context(generator, energy)
     with torch.no_grad():
         proposals = draw(generator, energy, n, rng, context)
-        evaluation = Evaluation(proposals, field_evaluations=generator.evaluations)  # before `log_prob` counts its own
-        if not generator.has_log_prob:
-            return evaluation
+    evaluations = generator.evaluations  # before `log_prob` counts its own
+    evaluation = examine(generator, energy, proposals, held, twice)
+    return evaluation._replace(field_evaluations=evaluations)
+
+
+def examine(
+    generator: Generator, energy: Energy, proposals: Samples, held: Frames | None = None, twice: bool = True
+) -> Evaluation:
+    """Look at proposals that are there, and at reference frames, as `evaluate` does.
+
+    Args:
+        generator: the proposals are its own, drawn under the usual conditions.
+        energy: the system it was built for.
+        proposals: of the generator.
+        held: reference frames that were not trained on.
+        twice: ask for log q of some proposals again, by `log_prob`, where there is one.
+    """
+    evaluation, context = Evaluation(proposals), usual_context(generator, energy)
+    if not generator.has_log_prob:
+        return evaluation
+    n = len(proposals.x)
+    with torch.no_grad():
         if twice:
             few = FEW_THROUGH_A_SOLVER if generator.evaluations is not None else FEW
             pick = torch.linspace(0, n - 1, min(n, few), device=proposals.x.device).long()
             again = generator.log_prob(proposals.x[pick], context)
             evaluation = evaluation._replace(densities=torch.stack([proposals.log_q[pick], again], -1).double())
-        if held is None:
-            return evaluation
-        reference = Samples(held.x, generator.log_prob(held.x, context), held.u)
-    return evaluation._replace(reference=reference, frame=held.frame, walker=held.walker)
+        if held is not None:
+            reference = Samples(held.x, generator.log_prob(held.x, context), held.u)
+            evaluation = evaluation._replace(reference=reference, frame=held.frame, walker=held.walker)
+    return evaluation._replace(field_evaluations=generator.evaluations)

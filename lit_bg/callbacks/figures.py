@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,9 @@ from lit_bg.callbacks.particle_distances import ParticleDistances
 from lit_bg.callbacks.reference import reference_data, target_samples
 from lit_bg.callbacks.wandb_run import log_media, logs_to_wandb, wandb_run
 from lit_bg.diagnostics.profiles import Curve
-from lit_bg.energies.base import Energy
 from lit_bg.estimators import ess, pareto_k
+from lit_bg.figures.plane import find_plane, in_plane
+from lit_bg.figures.samples import file_name
 from lit_bg.metrics import Gathered
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.samples import Evaluation
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from lit_bg.figures import Plane
 
-GRID = 120  # energies per axis of a plane
 TARGET_FRAMES = 50_000  # of the target, at most
 
 
@@ -129,7 +128,7 @@ class Figures(Observer):
             )
         observer = next((c for c in trainer.callbacks if isinstance(c, Diagnose)), None)  # type: ignore[attr-defined]
         for key, p in (observer.profiles if observer is not None else {}).items():
-            figures[f"profile_{_file_name(key)}"] = draw_profile(
+            figures[f"profile_{file_name(key)}"] = draw_profile(
                 with_unit(key, energy.observables[key].unit),
                 p.edges.numpy(),
                 raw=_arrays(p.raw),
@@ -157,57 +156,8 @@ class Figures(Observer):
         return plane.cpu().double().numpy(), u.cpu().double().numpy()
 
 
-def in_plane(energy: Energy, x: Tensor) -> Tensor:
-    """The two coordinates that are drawn, (B, 2) float64.
-
-    A pair of angles (the Ramachandran plane of a peptide) where the system has them; otherwise the first two
-    coordinates; beside a single coordinate, the energy.
-    """
-    angles = [o for o in energy.observables.values() if o.periodic][:2]
-    if len(angles) == 2:
-        return torch.stack([o.function(x) for o in angles], -1).double()
-    flat = x.flatten(1)
-    if flat.shape[1] >= 2:
-        return flat[:, :2].double()
-    return torch.cat([flat, energy.potential(x)[:, None] / energy.kT], -1).double()
-
-
-def find_plane(energy: Energy, target: np.ndarray | None, proposals: Tensor, device: torch.device | str = "cpu") -> Plane:
-    """Names and extent of the plane; the energy on a grid where the system has no other coordinates."""
-    from lit_bg.figures import Plane
-    from lit_bg.figures.style import with_unit
-
-    angles = [(name, o) for name, o in energy.observables.items() if o.periodic][:2]
-    if len(angles) == 2:
-        names = [with_unit(name, o.unit) for name, o in angles]
-        ranges = [o.range or (-np.pi, np.pi) for _, o in angles]
-        return Plane((names[0], names[1]), (*ranges[0], *ranges[1]))
-    box = energy.box
-    names = ["x1", "x2"] if energy.space.dim >= 2 else ["x", "u [kT]"]
-    if box is None or energy.space.dim < 2:
-        shown = proposals[proposals.isfinite().all(-1)].numpy() if target is None else target
-        low, high = np.quantile(shown, [0.001, 0.999], axis=0) if len(shown) else (np.zeros(2), np.ones(2))
-        margin = 0.1 * (high - low) + 1e-3
-        low, high = low - margin, high + margin
-    else:
-        low, high = box.flatten(1)[:, :2].cpu().double().numpy()
-    extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
-    u = None
-    if energy.space.shape == (2,):
-        x, y = torch.linspace(extent[0], extent[1], GRID), torch.linspace(extent[2], extent[3], GRID)
-        grid = torch.cartesian_prod(x, y).to(device)
-        with torch.no_grad():
-            u = (energy.potential(grid) / energy.kT).reshape(GRID, GRID).T.cpu().double().numpy()
-    return Plane((names[0], names[1]), extent, u)
-
-
 def _arrays(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     return curve[0].numpy(), curve[1].numpy()
-
-
-def _file_name(name: str) -> str:
-    """A name of letters, digits, dots, signs and underscores."""
-    return re.sub(r"[^\w.<>+-]+", "_", name).strip("_").replace("<", "lt").replace(">", "gt")
 
 
 def _wandb_image(figure: Figure) -> Any:

@@ -26,11 +26,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: not such a file, no array `x`, or one that holds no numbers.
     """
-    try:
-        archive = np.load(path, allow_pickle=False)
-        arrays = {"x": archive} if isinstance(archive, np.ndarray) else {name: archive[name] for name in archive.files}
-    except Exception as error:  # numpy raises whatever the damage suggests
-        raise ValueError(f"{path} is no readable {path.suffix[1:]} file ({error}).") from error
+    arrays = unpack(path)
     if "x" not in arrays:
         raise ValueError(f"{path} has no array `x` but {sorted(arrays)}: save configurations under the name x.")
     if arrays["x"].dtype.kind not in "fiu":
@@ -38,6 +34,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if "card" not in arrays:
         arrays["x"] = arrays["x"].astype(np.float32 if arrays["x"].dtype.itemsize <= 4 else np.float64)
     return {name: a.astype(a.dtype.newbyteorder("=")) for name, a in arrays.items()}
+
+
+def unpack(path: Path) -> dict[str, np.ndarray]:
+    """Read whatever arrays an npz file holds, or the one of an npy file as `x`; nothing is executed.
+
+    Raises:
+        ValueError: not such a file.
+    """
+    try:
+        archive = np.load(path, allow_pickle=False)
+        return {"x": archive} if isinstance(archive, np.ndarray) else {name: archive[name] for name in archive.files}
+    except Exception as error:  # numpy raises whatever the damage suggests
+        raise ValueError(f"{path} is no readable {path.suffix[1:]} file ({error}).") from error
 
 
 def read_trajectory(path: Path, energy: Energy) -> Tensor:

@@ -16,12 +16,12 @@ from lit_bg.diagnostics.findings import Findings
 from lit_bg.diagnostics.independence import find_repeats
 from lit_bg.diagnostics.knowledge import Knowledge
 from lit_bg.diagnostics.modes import EXPECTED, NO_TAIL, share_by_mean
+from lit_bg.diagnostics.virial import Virial, find_virial, thin
 from lit_bg.energies.base import Energy, Observable
-from lit_bg.estimators import count_entries, mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency, virial_terms
+from lit_bg.estimators import count_entries, mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.samples import Chains
 
 CROSSINGS = 20  # into every mode that counts
-VIRIAL_FRAMES = 20_000  # forces cost more than energies: more frames than this are thinned evenly
 CHUNK = 50_000  # configurations in memory beside the frames
 
 
@@ -30,14 +30,6 @@ class Mixing(NamedTuple):
 
     r_hat: float
     effective: float
-
-
-class Virial(NamedTuple):
-    """The mean of x du/dx, its standard error and what it is in equilibrium [kT]."""
-
-    value: float
-    error: float
-    exact: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +87,8 @@ class ChainFindings(Findings):
     @property
     def silence(self) -> str | None:
         nothing = "so that the agreement of walkers shows nothing"
+        if self.walkers < 2:
+            return "there is one walker, and nobody that it could agree with."
         if self.starts is None:
             return f"the energy knows no modes, {nothing}."
         begun = [name for name, n in self.starts.items() if n > 0]
@@ -163,7 +157,7 @@ def diagnose_chains(
         mixing=mixing,
         entries=entries,
         starts=starts,
-        virial=_find_virial(energy, x) if finite.all() else None,
+        virial=find_virial(energy, thin(x, walkers), mean_with_error) if finite.all() else None,
         energies=None if reference is None else compare_energies(u, mean_of_walkers, *reference),
         coordinates=energy.space.dim,
     )
@@ -202,19 +196,3 @@ def _count_copies(x: Tensor) -> int:
     moved = torch.full(x.shape[:2], len(x) == 1)
     moved[1:] = (x[1:] != x[:-1]).flatten(2).any(-1).cpu()
     return int(find_repeats(x[moved.to(x.device)]).sum())
-
-
-def _find_virial(energy: Energy, x: Tensor) -> Virial | None:
-    """From frames thinned evenly; None where the identity does not hold, or nothing can be differentiated."""
-    if not (energy.space.continuous and energy.space.unbounded):
-        return None
-    x = x[:: max(1, x.shape[0] * x.shape[1] // VIRIAL_FRAMES)]
-    parts = x.reshape(-1, *energy.space.shape).split(CHUNK)
-    try:
-        terms = torch.cat([virial_terms(energy, part.to(energy.device)).cpu() for part in parts])
-    except RuntimeError:  # not differentiable
-        return None
-    if not torch.isfinite(terms).all():
-        return None
-    value, error = mean_with_error(terms.reshape(x.shape[:2]))
-    return Virial(value, error, float(energy.space.dof))

@@ -28,6 +28,7 @@ class Findings:
         averages: by observable.
         without: by observable and mode, the average over everything but the mode: what losing it would give.
         modes: by name; None where the system knows none.
+        complaints: what else speaks against the samples, in sentences: of the file they are from, say.
     """
 
     what: ClassVar[str]  # the samples are called in sentences
@@ -37,6 +38,7 @@ class Findings:
     averages: dict[str, Average] = field(default_factory=dict)
     without: dict[str, dict[str, float]] = field(default_factory=dict)
     modes: dict[str, ModeShare] | None = None
+    complaints: tuple[str, ...] = ()
 
     @property
     def n(self) -> float:

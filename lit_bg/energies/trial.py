@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,8 +26,8 @@ def try_energy(energy: Energy) -> None:
     counted as an energy call.
 
     Raises:
-        TypeError: no space, no call of the parent's constructor, or a `potential` that fails or
-            returns something else than one number per configuration; the message names the class and the fault.
+        TypeError: no space, no call of the parent's constructor, or a `potential`, an observable or a label of modes that fails
+            or returns something else than one number per configuration; the message names the class and the fault.
         ValueError: a kT that is out of all proportion to the energy.
     """
     if energy.conditions:
@@ -43,6 +44,7 @@ def try_energy(energy: Energy) -> None:
     if not type(energy).__module__.startswith("lit_bg."):
         x = _configurations(energy)
         energy.check_values(_potential(energy, x), x)
+        _check_observables(energy, x)
 
 
 def loses_gradient(energy: Energy) -> bool:
@@ -111,14 +113,33 @@ def _configurations(energy: Energy, noise: bool = False) -> Tensor:
     return (lower + (upper - lower) * fraction).reshape(-1, *space.shape)
 
 
+def _check_observables(energy: Energy, x: Tensor) -> None:
+    """Refuse observables and labels of modes that are not one number per configuration."""
+    functions = {f"the observable '{n}'": o.function for n, o in energy.observables.items()}
+    if not energy.finds_modes and energy.modes is not None:
+        functions["the label of the modes"] = energy.modes.label
+    for what, function in functions.items():
+        a = _call(f"{what} of {type(energy).__name__}", function, x)
+        if not isinstance(a, Tensor) or a.shape != x.shape[:1]:
+            got = f"the shape {tuple(a.shape)}" if isinstance(a, Tensor) else f"a {type(a).__name__}"
+            raise TypeError(
+                f"{what} of {type(energy).__name__} gives {got} for {len(x)} configurations, and must give one number for each "
+                f"of them, ({len(x)},)."
+            )
+
+
 def _potential(energy: Energy, x: Tensor) -> Any:
+    return _call(f"{type(energy).__name__}.potential", energy.potential, x)
+
+
+def _call(what: str, function: Callable[[Tensor], Any], x: Tensor) -> Any:
     try:
-        return energy.potential(x)
+        return function(x)
     except Exception as error:  # whatever the code of a user raises
         frames = traceback.extract_tb(error.__traceback__)
         where = [f for f in frames if "site-packages" not in f.filename][-1]  # in the code of the user, not in torch
         raise TypeError(
-            f"{type(energy).__name__}.potential failed for {len(x)} configurations of shape {tuple(x.shape)}: "
+            f"{what} failed for {len(x)} configurations of shape {tuple(x.shape)}: "
             f"{type(error).__name__}: {error} ({where.filename.rsplit('/', 1)[-1]}, line {where.lineno}); "
             "LIT_BG_TRACEBACK=1 shows where."
         ) from error

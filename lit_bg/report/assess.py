@@ -55,7 +55,27 @@ def assess(
     held = None
     if data is not None:
         held = Frames(data.x, data.u, torch.arange(len(data)), data.walker)
-    evaluation = evaluate(generator, energy, n, rng, held)
+    return assess_evaluation(generator, energy, evaluate(generator, energy, n, rng, held), rng, data, log_Z)
+
+
+def assess_evaluation(
+    generator: Generator,
+    energy: Energy,
+    evaluation: Evaluation,
+    rng: torch.Generator,
+    data: Dataset | None = None,
+    log_Z: Value | None = None,
+) -> Assessment:
+    """Judge proposals of a generator that are there, with what is asked of the generator itself.
+
+    Args:
+        generator: built for the energy.
+        energy: the system.
+        evaluation: of its proposals, and of reference frames that it was not trained on.
+        rng: of the samples that its density is tested on.
+        data: the whole reference data.
+        log_Z: an independent log Z with its error and source.
+    """
     knowledge = collect_knowledge(energy, data, log_Z)
     exact = generator.exact_density
     defect = density_defect(generator, energy, rng) if exact else None

@@ -33,12 +33,13 @@ def doubts(found: Findings, claim: str) -> Iterator[str]:
 
 @doubts.register
 def _of_chains(found: ChainFindings, claim: str) -> Iterator[str]:
-    if found.walkers < 2 and found.n > INDEPENDENT * found.effective:
+    walking = found.n > INDEPENDENT * found.effective
+    if found.walkers < 2 and walking:
         yield "a single walker cannot disagree with another: start several, in different modes."
     if found.effective < EFFECTIVE:
         yield f"{found.effective:.3g} effective samples of {found.n:.0f} frames cannot tell (at least {EFFECTIVE} are needed)."
     for name, share in (found.modes or {}).items():
-        if found.entries[name] < CROSSINGS and share.value < 1 and not found.scarce(name) and found.n > found.effective:
+        if found.entries[name] < CROSSINGS and share.value < 1 and not found.scarce(name) and walking:
             yield (
                 f"walkers entered {name} {found.entries[name]} times from another mode (at least {CROSSINGS} are needed): run "
                 "longer."

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from functools import singledispatch
 
 from lit_bg.diagnostics.chains import ChainFindings
+from lit_bg.diagnostics.energies import EnergyDistance
 from lit_bg.diagnostics.findings import Findings
 from lit_bg.diagnostics.knowledge import Knowledge
 from lit_bg.diagnostics.modes import SIGMAS
 from lit_bg.diagnostics.populations import PopulationFindings
 from lit_bg.diagnostics.proposals import Density, ProposalFindings
+from lit_bg.diagnostics.virial import Virial
 
 EFFECTIVE = 100  # effective samples below which error bars are guesses
 POOR_ESS = 1 / 3  # of a generator whose few effective samples are its own fault; above it more draws are all it needs
@@ -62,21 +64,8 @@ def _of_chains(found: ChainFindings, known: Knowledge) -> Iterator[str]:
             f"the walkers have not seen one distribution: R-hat is {apart[worst]:.3g} for {worst} (above {APART} for "
             f"{len(apart)} of {len(found.mixing)} series)."
         )
-    v = found.virial
-    if v is not None and abs(v.value - v.exact) > max(SIGMAS * v.error, VIRIAL * v.exact):
-        hot = " (hotter than the energy says, or stretched)" if v.value > v.exact else " (colder than the energy says)"
-        yield (
-            f"the virial is {v.value:.4g} with error {v.error:.2g} kT, and {v.exact:.0f} in equilibrium: a wrong temperature"
-            f"{hot}, another energy, other units, or no equilibrium."
-        )
-    e = found.energies
-    if e is not None and known.data_pass:
-        sigma = math.hypot(e.error, e.reference_error)
-        if abs(e.mean - e.reference) > SIGMAS * sigma + ROUNDING:
-            yield (
-                f"<u> is {e.mean:.5g} kT and {e.reference:.5g} in the reference data, {abs(e.mean - e.reference) / sigma:.1f} "
-                f"standard errors apart (W1 of energies {e.distance:.3g}, noise floor {e.floor:.3g} kT)."
-            )
+    yield from accuse_virial(found.virial)
+    yield from accuse_energies(found.energies, known)
     if found.lost:
         yield f"no walker has found mode{'s' * (len(found.lost) > 1)} {', '.join(found.lost)}, or hardly any."
 
@@ -126,6 +115,28 @@ def _dependent(found: ProposalFindings) -> Iterator[str]:
         yield (
             f"proposals are correlated in the order of drawing: {i.distinct} are worth {i.left:.0f} of what the generator "
             "claims to be independent."
+        )
+
+
+def accuse_virial(v: Virial | None) -> Iterator[str]:
+    """Say what is wrong with a virial that is not that of equilibrium, by more than a finite time step costs."""
+    if v is not None and abs(v.value - v.exact) > max(SIGMAS * v.error, VIRIAL * v.exact):
+        hot = " (hotter than the energy says, or stretched)" if v.value > v.exact else " (colder than the energy says)"
+        yield (
+            f"the virial is {v.value:.4g} with error {v.error:.2g} kT, and {v.exact:.0f} in equilibrium: a wrong temperature"
+            f"{hot}, another energy, other units, or no equilibrium."
+        )
+
+
+def accuse_energies(e: EnergyDistance | None, known: Knowledge) -> Iterator[str]:
+    """Say that energies are not those of reference data that passed their card."""
+    if e is None or not known.data_pass:
+        return
+    sigma = math.hypot(e.error, e.reference_error)
+    if abs(e.mean - e.reference) > SIGMAS * sigma + ROUNDING:
+        yield (
+            f"<u> is {e.mean:.5g} kT and {e.reference:.5g} in the reference data, {abs(e.mean - e.reference) / sigma:.1f} "
+            f"standard errors apart (W1 of energies {e.distance:.3g}, noise floor {e.floor:.3g} kT)."
         )
 
 

@@ -52,6 +52,10 @@ def print_summary(summary: dict[str, Any], folder: str | None = None) -> None:
     if summary.get("reference_problems"):
         problems = "; ".join(summary["reference_problems"])
         console.print(Text(f"  The reference data are no witness, by their own card: {problems}."), style="dim")
+    for remark in summary.get("remarks") or ():
+        console.print(Text(f"  Remark: {remark}"), style="dim")
+    for unknown in summary.get("unknown") or ():
+        console.print(Text(f"  Nobody can know from these samples: {unknown}"), style="dim")
     if folder is not None:
         console.print(Text(f"Run folder: {folder}"), soft_wrap=True)
 

@@ -57,7 +57,7 @@ def judge(found: Findings, known: Knowledge) -> Verdict:
     What speaks against samples, and what keeps a number from being trusted without speaking against it, are matters of what
     they are: see `find_faults` and `doubts`.
     """
-    faults = list(find_faults(found, known))
+    faults = [*found.complaints, *find_faults(found, known)]
     claims = tuple(_doubted(found, claim) for claim in _claims(found, known))
     against = tuple(dict.fromkeys([*faults, *(c.reason for c in claims if c.word == "do not trust")]))
     if faults:

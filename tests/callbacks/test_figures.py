@@ -6,11 +6,12 @@ import torch
 from gaussian_proposal import GaussianProposal, TwoWells, assemble
 
 from lit_bg.callbacks import Diagnose, Figures
-from lit_bg.callbacks.figures import _file_name, find_plane, in_plane
 from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell, Energy, Gaussian, ManyWell
 from lit_bg.energies.base import Observable
 from lit_bg.figures import Plane, draw_configurations, draw_energies, draw_profile, draw_weights
+from lit_bg.figures.plane import find_plane, in_plane
+from lit_bg.figures.samples import file_name
 from lit_bg.spaces import Particles
 
 
@@ -45,7 +46,7 @@ class Torus(Energy):
 @pytest.mark.parametrize("energy", [DoubleWell(dim=1), ManyWell(4), Torus(), Gaussian(dim=3)], ids=repr)
 def test_every_kind_of_system(tmp_path, energy):
     files = drawn(tmp_path, energy)
-    profiles = {f"profile_{_file_name(k)}.png" for k, o in energy.observables.items() if o.range is not None}
+    profiles = {f"profile_{file_name(k)}.png" for k, o in energy.observables.items() if o.range is not None}
     assert files.keys() == {"configurations.png", "energies.png", "weights.png"} | profiles
 
 

@@ -1,0 +1,143 @@
+"""python -m lit_bg.judge SAMPLES --energy RUN_OR_YAML: what anybody's samples are worth."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from lit_bg import signals
+
+
+def main(args: list[str] | None = None) -> None:
+    """The command line; without arguments its help. What the user can mend is one sentence and exit code 2."""
+    args = sys.argv[1:] if args is None else args
+    parser = argparse.ArgumentParser(prog="python -m lit_bg.judge", description=__doc__)
+    parser.add_argument(
+        "samples",
+        help="npz with x, and where known log_q, log_w, u, walker, ancestor; or a trajectory (xtc, dcd, pdb), with "
+        "<samples>.weights.npz beside it",
+    )
+    parser.add_argument("--energy", required=True, help="the system: a run folder, or the YAML of an experiment")
+    parser.add_argument("--reference", help="reference data; default: those of the configuration, where they are there")
+    parser.add_argument("--walkers", type=int, help="the samples are frames of so many walkers, one after the other")
+    parser.add_argument("--out", help="folder for judge.json and figures; default: <samples>.judge.json alone")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    if not args:
+        parser.print_help()
+        return
+    options = parser.parse_args(args)
+    with signals.listening("nothing was written."):
+        signals.set_mode("raise")
+        try:
+            judge(**vars(options))
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            if os.environ.get("LIT_BG_TRACEBACK"):
+                raise
+            print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+
+def judge(
+    samples: str,
+    energy: str,
+    reference: str | None = None,
+    walkers: int | None = None,
+    out: str | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Read, judge, print, and write what was found; returns the summary.
+
+    Samples with log q are judged as a run judges its own, by the same code; where the system is that of a run whose generator
+    they come from, it is asked too, and the verdict is that of the run. Without log q they are frames, which say nothing of
+    log Z.
+
+    Raises:
+        FileExistsError: the file to write is there, and `force` is not given.
+        FileNotFoundError: samples, run or reference are not there.
+        OSError: the files cannot be written.
+        ValueError: samples or reference that cannot be of the system.
+    """
+    file = _output(Path(samples), out, force)
+
+    import json
+
+    import torch
+
+    from lit_bg.callbacks.report import plain
+    from lit_bg.data.dataset import Dataset
+    from lit_bg.data.given_samples import read_samples
+    from lit_bg.files import atomic
+    from lit_bg.report.given import judge_given
+    from lit_bg.report.table import print_summary
+    from lit_bg.run import load
+    from lit_bg.system import load_system
+
+    system = load_system(energy)
+    given = read_samples(Path(samples), system.energy, walkers)
+    usual = system.energy.default_context
+    other = given.context is not None and (usual is None or not torch.equal(given.context, usual.cpu()))
+    target = system.energy.given(given.context) if other else system.energy
+    data = None
+    if reference is not None:
+        data = Dataset.load(reference, target.given(), force=system.force)
+    elif system.data is not None and system.data.is_file() and not other:
+        data = Dataset.load(system.data, target.given(), force=system.force)
+    trained = None
+    if system.folder is not None and system.has_generator and given.log_q is not None and not other:
+        trained = load(system.folder.path)
+    trained_on = system.data is not None and (reference is None or Path(reference).name == system.data.name)
+    held = data.split(system.held_out)[1] if data is not None and trained_on else data
+    inside = system.folder is not None and Path(samples).resolve().parent == system.folder.path.resolve()
+    found = judge_given(
+        given,
+        target,
+        data,
+        held,
+        system.log_Z if not other else None,
+        None if trained is None else trained.generator,
+        own=inside,
+    )
+    if data is None and system.data is not None and not other:
+        found.remarks.append(f"the reference data '{system.data}' of the configuration are not here: give --reference.")
+    summary = {"samples": samples, "energy": type(system.energy).__name__, "reference": reference, **found.summary}
+    if reference is None and data is not None:
+        summary["reference"] = str(system.data)
+    with atomic(file) as temporary:
+        temporary.write_text(json.dumps(plain(summary), indent=2, allow_nan=False) + "\n")
+    if out is not None:
+        from lit_bg.figures.samples import draw_samples
+        from lit_bg.figures.style import save
+
+        for name, figure in draw_samples(target, given.flat, found.u, found.log_w, data).items():
+            save(figure, Path(out) / "figures" / f"{name}.png")
+    print_summary(summary)
+    print(f"Written: {file}" + (f" and {Path(out) / 'figures'}" if out is not None else ""))
+    return summary
+
+
+def _output(samples: Path, out: str | None, force: bool) -> Path:
+    """The file to write, refused before anything heavy is imported.
+
+    Raises:
+        FileExistsError: it is there, and `force` is not given.
+        PermissionError: nothing can be written there.
+        FileNotFoundError: there are no samples.
+    """
+    if not samples.is_file():
+        raise FileNotFoundError(
+            f"there is no file '{samples}': give samples as npz (array x), or as a trajectory (xtc, dcd, pdb)."
+        )
+    file = samples.with_name(samples.name + ".judge.json") if out is None else Path(out) / "judge.json"
+    if file.exists() and not force:
+        raise FileExistsError(f"'{file}' exists: give another --out, or overwrite it with --force.")
+    place = next(p for p in file.absolute().parents if p.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
+    return file
+
+
+if __name__ == "__main__":
+    signals.run(main)
