@@ -354,6 +354,7 @@ LOSSES = {
     "ReverseKL, of a molecule": (ReverseKL, "molecule", MOLECULE),
     "ReactionCoordinate": (lambda: ReactionCoordinate("x1", range=(-3.0, 3.0)), "CouplingFlow", DoubleWell()),
     "ReweightedKL": (ReweightedKL, "CouplingFlow", DoubleWell()),
+    "ReweightedKL, of every mode": (lambda: ReweightedKL(0.3), "CouplingFlow", DoubleWell()),
     "WeightedSum": (lambda: WeightedSum([ForwardKL(), ReverseKL(cut=5.0)], [1.0, 0.1]), "CouplingFlow", DoubleWell()),
 }
 TRAINED = {
@@ -373,6 +374,7 @@ OF_LOSSES = {
     "ReverseKL, of a molecule": FINITE,
     "ReactionCoordinate": {"losses/reaction_coordinate.py: forward"},  # whether any value is finite
     "ReweightedKL": FINITE,
+    "ReweightedKL, of every mode": FINITE,
     "WeightedSum": FINITE,
 }
 
@@ -497,6 +499,7 @@ TYPES = torch.tensor([0, 0, 1, 1])
 INSIDE = LOG_W > 0.3
 ESTIMATES = {  # a function of tensors, and the tensors
     "aligned": (lambda x, y, types: estimators.aligned(x, y, Moves(types, True, True), 3), *PAIRED, TYPES),
+    "balance": (lambda w, label: estimators.balance(w, label, 2, 0.3), LOG_W.exp(), INSIDE.long()),
     "circular_basins": (lambda a: estimators.circular_basins(a, 100.0), LOG_W % 3),
     "density": (estimators.density, SERIES, LOG_W[:64], EDGES),
     "effective_count": (estimators.effective_count, LOG_W, LOG_W, EDGES),
@@ -516,12 +519,17 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "mbar_covariance": (estimators.mbar_covariance, ENERGIES, COUNTS, FREE),
     "mbar_log_weights": (estimators.mbar_log_weights, ENERGIES, ENERGIES[0], COUNTS, FREE),
     "mean_with_error": (estimators.mean_with_error, SERIES),
+    "multinomial": (lambda log_w: estimators.multinomial(log_w, torch.Generator().manual_seed(0)), LOG_W),
     "pareto_k": (estimators.pareto_k, LOG_W),
     "profile": (estimators.profile, LOG_W, LOG_W, EDGES),
     "profile, of a circle": (lambda a, edges: estimators.profile(a, None, edges, periodic=True), LOG_W, EDGES),
     "r_hat": (estimators.r_hat, SERIES),
+    "raise_shares": (estimators.raise_shares, LOG_W.exp(), torch.full((200,), 0.002)),
+    "resample": (lambda log_w: estimators.resample(log_w, 50, torch.Generator().manual_seed(0)), SERIES),
     "shell_factor": (lambda edges: estimators.shell_factor(edges, 4, 3), EDGES + 2),
+    "smooth_weights": (lambda log_w: [*(s := estimators.smooth_weights(log_w)), *s.ess(), *s.mean(log_w.sin())], LOG_W),
     "statistical_inefficiency": (estimators.statistical_inefficiency, SERIES),
+    "systematic": (lambda log_w: estimators.systematic(log_w, torch.Generator().manual_seed(0)), SERIES),
     "tail": (estimators.tail, LOG_W, LOG_W.sin()),
     "tail_share": (estimators.tail_share, LOG_W),
     "unproposed_share": (lambda log_w: estimators.unproposed_share(log_w, 0.0, 10), SERIES),
@@ -530,7 +538,7 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "virial_terms": (lambda x: estimators.virial_terms(DoubleWell(), x), SERIES[:, :2]),
     "wasserstein": (estimators.wasserstein, SERIES, SERIES[:8].cos(), LOG_W[:64]),
 }
-NO_TENSORS = {"Moves", "Tail", "ess_is_known"}
+NO_TENSORS = {"Moves", "Smoothed", "SmoothedWeights", "Tail", "ess_is_known"}
 
 
 @pytest.mark.parametrize("case", ESTIMATES)
