@@ -16,7 +16,7 @@ from lit_bg.estimators.importance import (
 )
 from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_covariance, mbar_log_weights
 from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
-from lit_bg.estimators.profile import effective_count, profile
+from lit_bg.estimators.profile import effective_count, profile, surface
 from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial, virial_terms
 from lit_bg.estimators.wasserstein import geometric_w2, wasserstein
@@ -48,6 +48,7 @@ __all__ = [
     "r_hat",
     "shell_factor",
     "statistical_inefficiency",
+    "surface",
     "tail",
     "tail_share",
     "unproposed_share",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ from torch import Tensor
 from lit_bg.estimators.importance import FEWEST, certain_count, resolves_averages, unseen_weight
 from lit_bg.estimators.log_weights import checked
 from lit_bg.estimators.time_series import inefficiencies
+from lit_bg.samples import Dependence
 
-Dependence = Literal["draws", "chains", "populations"]  # what samples know of each other
 AT_ONCE = 2**22  # numbers of all series that are transformed together
 
 
@@ -108,5 +108,5 @@ def widening(dof: Tensor) -> Tensor:
     """Return the factor of an error that was estimated with few degrees of freedom: between Student's for one and two errors."""
     from scipy.special import stdtrit
 
-    dof = dof.clamp_min(1.0)
-    return torch.from_numpy((stdtrit(dof.numpy(), 0.8413447) * stdtrit(dof.numpy(), 0.9772499) / 2) ** 0.5)
+    known = dof.clamp_min(1.0).numpy()
+    return torch.as_tensor((stdtrit(known, 0.8413447) * stdtrit(known, 0.9772499) / 2) ** 0.5)

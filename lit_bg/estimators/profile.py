@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.events import Dependence, Events, normalised, probabilities
+from lit_bg.estimators.events import Events, normalised, probabilities
+from lit_bg.samples import Dependence
 
 
 def profile(
