@@ -40,7 +40,13 @@ class Path(NamedTuple):
 
 @torch.no_grad()
 def latent_path(
-    generator: Generator, energy: Energy, a: Tensor, b: Tensor, points: int = 101, spherical: bool = False
+    generator: Generator,
+    energy: Energy,
+    a: Tensor,
+    b: Tensor,
+    points: int = 101,
+    spherical: bool = False,
+    context: Tensor | None = None,
 ) -> Path:
     r"""Return the path $x(t) = F((1 - t) z_a + t z_b)$ between two configurations, $z = F^{-1}(x)$.
 
@@ -53,10 +59,11 @@ def latent_path(
 
     Args:
         generator: a transport.
-        energy: the system, under the conditions wanted.
+        energy: the system it was built for.
         a, b: configurations, (*event_shape).
         points: K, both ends among them.
         spherical: along an arc.
+        context: conditions (C,), by default the usual ones of the energy, where there are any.
 
     Raises:
         TypeError: a generator without a latent space.
@@ -72,7 +79,7 @@ def latent_path(
             "interpolate in."
         )
     a, b = _ends(energy, a, b, points, _follows_exchanges(generator))
-    context = usual_context(generator, energy)
+    context = usual_context(generator, energy) if context is None else context
     z, _ = generator.inverse(torch.stack([a, b]), context)
     if not torch.isfinite(z).all():
         raise ValueError(
@@ -84,15 +91,17 @@ def latent_path(
     if spherical:
         between = torch.where(_on_lines(space, z), _arc(z[0], z[1], t, _on_lines(space, z)), between)
     x, ladj = generator(between, context)
-    return _along(energy, t, x, generator.prior.log_prob(between) - ladj)
+    return _along(energy, t, x, generator.prior.log_prob(between) - ladj, context)
 
 
 @torch.no_grad()
-def straight_path(generator: Generator, energy: Energy, a: Tensor, b: Tensor, points: int = 101) -> Path:
+def straight_path(
+    generator: Generator, energy: Energy, a: Tensor, b: Tensor, points: int = 101, context: Tensor | None = None
+) -> Path:
     """Return the straight line between two configurations in their own space, for comparison; on circles the short way.
 
     Args:
-        generator, energy, a, b, points: as for `latent_path`; a generator without `log_prob` leaves log q NaN.
+        generator, energy, a, b, points, context: as for `latent_path`; a generator without `log_prob` leaves log q NaN.
 
     Raises:
         ValueError: fewer than three points, or configurations of another shape.
@@ -100,8 +109,9 @@ def straight_path(generator: Generator, energy: Energy, a: Tensor, b: Tensor, po
     a, b = _ends(energy, a, b, points, _follows_exchanges(generator))
     t = torch.linspace(0, 1, points, dtype=a.dtype, device=a.device)
     x = energy.space.wrap(_line(energy.space, a, b, t))
-    has = generator.has_log_prob
-    return _along(energy, t, x, generator.log_prob(x, usual_context(generator, energy)) if has else x.new_full((points,), math.nan))
+    context = usual_context(generator, energy) if context is None else context
+    log_q = generator.log_prob(x, context) if generator.has_log_prob else x.new_full((points,), math.nan)
+    return _along(energy, t, x, log_q, context)
 
 
 def _ends(energy: Energy, a: Tensor, b: Tensor, points: int, exchanges: bool) -> tuple[Tensor, Tensor]:
@@ -147,8 +157,8 @@ def _arc(a: Tensor, b: Tensor, t: Tensor, where: Tensor) -> Tensor:
     return ((1 - t) * lengths[0] + t * lengths[1]) * direction
 
 
-def _along(energy: Energy, t: Tensor, x: Tensor, log_q: Tensor) -> Path:
-    u = energy(x).double()
+def _along(energy: Energy, t: Tensor, x: Tensor, log_q: Tensor, context: Tensor | None) -> Path:
+    u = energy.conditioned(x, context).double()
     u = torch.where(torch.isfinite(u) & energy.in_region(x), u, torch.inf)
     observables = {name: o.function(x).double().cpu() for name, o in energy.observables.items()}
     return Path(t.double().cpu(), x.cpu(), u.cpu(), log_q.double().cpu(), observables)

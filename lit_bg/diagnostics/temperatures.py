@@ -77,12 +77,14 @@ def find_reach(samples: Weighted, kT: float, other: float, label: Tensor | None 
     log_w = weights_at(samples, kT, other)
     if torch.isneginf(log_w).all():
         raise ValueError("no configuration has a finite energy, so there is no other temperature to reweight to.")
-    slow = [samples.u] + [label == k for k in range(modes if label is not None else 0)]
+    slow = [samples.u, *(label == k for k in range(modes) if label is not None)]
     ancestor = getattr(samples, "ancestor", None)
     series = torch.stack([s.detach().cpu().double() for s in slow])
     effective = effective_samples(log_w, samples.dependence, series, ancestor)
     flat = log_w.flatten()
-    return Reach(ess(flat), effective, tail(flat), tail(flat, samples.u.detach().cpu().flatten()), resolves_averages(flat.softmax(0)))
+    return Reach(
+        ess(flat), effective, tail(flat), tail(flat, samples.u.detach().cpu().flatten()), resolves_averages(flat.softmax(0))
+    )
 
 
 def extrapolate(

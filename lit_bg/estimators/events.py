@@ -43,8 +43,8 @@ def probabilities(index: Tensor, w: Tensor, events: int, dependence: Dependence 
     r"""Return $p_k = \sum_{i \in k} \bar w_i$ of every event with its standard error, infinite below five effective samples.
 
     * Of independent draws the error is $\sqrt{\sum \bar w^2 (1_k - p_k)^2 + \bar w_{unseen}^2}$ (see `expectation`).
-    * Of chains the effective samples are fewer by the statistical inefficiency $g_k$ of the series $\bar w (1_k - p_k)$, its own
-      in every event; the variance grows by it, and what is unseen weighs $g_k$ times as much.
+    * Of chains the effective samples are fewer by the statistical inefficiency $g_k$ of the series $\bar w (1_k - p_k)$, its
+      own in every event; the variance grows by it, and what is unseen weighs $g_k$ times as much.
     * Of populations it is what a jackknife over whole populations says, widened by Student's factor for as many degrees of
       freedom as populations hold the event, but one: $n_k = (\sum_j S_{jk})^2 / \sum_j S_{jk}^2$ of their shares of its weight.
 
@@ -105,7 +105,7 @@ def jackknife(left: Tensor) -> Tensor:
 
 
 def widening(dof: Tensor) -> Tensor:
-    """Return the factor of an error that was estimated with few degrees of freedom: between Student's for one and two errors."""
+    """Return the factor of an error from few degrees of freedom, between those of Student for one and for two errors."""
     from scipy.special import stdtrit
 
     known = dof.clamp_min(1.0).numpy()

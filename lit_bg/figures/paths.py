@@ -20,7 +20,10 @@ LEAST = 10.0  # [kT] at least
 
 
 def draw_paths(
-    paths: dict[str, tuple[Array, Array, Array]], observables: dict[str, dict[str, Array]], ends: tuple[str, str], title: str,
+    paths: dict[str, tuple[Array, Array, Array]],
+    observables: dict[str, dict[str, Array]],
+    ends: tuple[str, str],
+    title: str,
     detail: str,
 ) -> Figure:
     """Draw the energy above the first end, -log q on the same scale, and observables along every path.

@@ -18,9 +18,7 @@ DEPTH = 15  # [kT] shown above the minimum
 WORST = 1.0  # [kT] of the scale of errors
 
 
-def draw_surface(
-    names: tuple[str, str], edges: tuple[Array, Array], f: Array, error: Array, title: str, detail: str
-) -> Figure:
+def draw_surface(names: tuple[str, str], edges: tuple[Array, Array], f: Array, error: Array, title: str, detail: str) -> Figure:
     """Draw F above its minimum with contours 1 kT apart, and its standard error; bins without an error are hatched.
 
     Args:
@@ -54,7 +52,12 @@ def draw_surface(
     if known.any() and min(f.shape) > 1:
         centres = [(e[1:] + e[:-1]) / 2 for e in edges]
         axes[0, 0].contour(
-            *centres, np.ma.masked_invalid(height).T, levels=np.arange(1, highest + 0.5), colors=TARGET, linewidths=0.6, alpha=0.7
+            *centres,
+            np.ma.masked_invalid(height).T,
+            levels=np.arange(1, highest + 0.5),
+            colors=TARGET,
+            linewidths=0.6,
+            alpha=0.7,
         )
     hatched = "; hatched: fewer than five effective samples" if not known.all() else ""
     caption(figure, title, f"{detail}; contours 1 kT apart{hatched}")

@@ -10,6 +10,7 @@ populations are drawn, weighted and resampled once, so that particles of one pop
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def normal(edges: Tensor) -> Tensor:
 
 
 def well() -> Tensor:
-    return torch.tensor([WELL._marginal.probability(a, b) for a, b in zip(WELL_EDGES[:-1], WELL_EDGES[1:], strict=True)])
+    return torch.tensor([WELL._marginal.probability(a, b) for a, b in itertools.pairwise(WELL_EDGES.tolist())])
 
 
 @dataclass(frozen=True)
