@@ -98,7 +98,7 @@ def profile(
     from lit_bg import load
     from lit_bg.data.weighted import read_samples
     from lit_bg.figures.style import png
-    from lit_bg.profile_parts import Source, find_along, find_observables, find_path, find_temperatures
+    from lit_bg.profile_parts import Source, describe_verdict, find_along, find_observables, find_path, find_temperatures
     from lit_bg.sample import check_device
 
     check_device(device)
@@ -123,7 +123,8 @@ def profile(
                 temporaries[2 * k + 1].write_bytes(png(part.figure))
     except OSError as error:
         raise OSError(f"{os.strerror(error.errno or 28)}, writing into '{out}': make room, or give another --out.") from error
-    return "\n".join([source.describe(), *(line for part in parts for line in part.lines), f"written to {out}"])
+    judged = [] if samples is not None else describe_verdict(RunFolder.find(Path(run)))
+    return "\n".join([source.describe(), *judged, *(line for part in parts for line in part.lines), f"written to {out}"])
 
 
 def _check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from lit_bg.diagnostics.latent_path import Path, latent_path, straight_path
 from lit_bg.diagnostics.profiles import bin_edges
-from lit_bg.diagnostics.temperatures import Weighted, extrapolate, find_reach
+from lit_bg.diagnostics.temperatures import States, Weighted, extrapolate, find_reach
 from lit_bg.energies.base import Energy, Observable
 from lit_bg.estimators import profile, surface
 from lit_bg.figures import draw_paths, draw_profile, draw_surface, draw_temperatures
@@ -23,7 +24,8 @@ from lit_bg.generators.base import Generator
 from lit_bg.kernels.units import in_kelvin, to_kT
 from lit_bg.report.notation import with_error
 from lit_bg.report.tails import describe_tail
-from lit_bg.report.temperatures import accuse_reach, describe_interval, find_interval, judge_temperature
+from lit_bg.report.temperatures import GOOD, accuse_reach, describe_interval, find_interval, judge_temperature
+from lit_bg.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,6 +95,10 @@ class Source:
         return torch.cat(labels).reshape(self.samples.u.shape)
 
     @property
+    def states(self) -> States | None:
+        return States.of(self.energy, self.label)
+
+    @property
     def modes(self) -> tuple[str, ...]:
         return () if self.energy.modes is None else self.energy.modes.names
 
@@ -103,7 +109,7 @@ class Source:
 
     def describe(self) -> str:
         """Say what the samples are worth at their own temperature."""
-        reach = find_reach(self.samples, self.energy.kT, self.energy.kT, self.label, len(self.modes))
+        reach = find_reach(self.samples, self.energy.kT, self.energy.kT, self.states)
         shape = tuple(self.samples.u.shape)
         what = {
             "draws": f"{shape[0]} weighted draws",
@@ -112,8 +118,18 @@ class Source:
         }[self.samples.dependence]
         weights = "" if self.samples.dependence == "chains" else f", ESS {reach.ess:.3f}, k-hat {describe_tail(reach.tail)}"
         problem = accuse_reach(reach, self.samples)
-        verdict = "trust" if problem is None else f"do not trust: {problem}"
-        return f"{self.name}: {what}{weights}, {reach.effective:.3g} effective samples: {verdict}"
+        verdict = "" if problem is None else f": do not trust: {problem}"
+        return f"{self.name}: {what}{weights}, {reach.effective:.3g} effective samples{verdict}"
+
+
+def describe_verdict(folder: RunFolder) -> list[str]:
+    """Return what was said of the run when it was tested, in a line; nothing where it was not, or the file cannot be read."""
+    try:
+        summary = json.loads((folder.path / "summary.json").read_text())
+        reasons = summary["reasons"][:1] if summary["verdict"] != "trust" else []
+        return [f"the run was judged when it was tested: {': '.join([summary['verdict'], *reasons])}"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
 
 
 def find_observables(energy: Energy, names: Sequence[str]) -> dict[str, Observable]:
@@ -207,13 +223,19 @@ def find_temperatures(source: Source, temperatures: Sequence[float]) -> Part:
     def show(kT: float) -> str:
         return f"{kT / one:.4g} K" if unit else f"kT = {kT:.4g}"
 
-    modes, label = source.modes, source.label
-    found = extrapolate(s, energy.kT, [t * one for t in temperatures], label, len(modes))
-    interval = find_interval(s, energy.kT, label, len(modes))
+    modes, states = source.modes, source.states
+    found = extrapolate(s, energy.kT, [t * one for t in temperatures], states)
+    interval = find_interval(s, energy.kT, states)
     words = [judge_temperature(a.kT, a.reach, s, interval) for a in found]
     relative = s.dependence == "chains"
     log_Z = f"log Z - log Z({show(energy.kT)})" if relative else "log Z"
-    heads = [f"T [{unit}]" if unit else "kT", log_Z, f"<U> [{energy.unit}]", "C [k_B]", *(f"P({m})" for m in modes)]
+    heads = [
+        f"T [{unit}]" if unit else "kT",
+        log_Z,
+        f"<U> [{energy.unit}]" if unit else "<U>",
+        "C [k_B]",
+        *(f"P({m})" for m in modes),
+    ]
     rows = [
         [f"{t:g}", *(with_error(*v) for v in (a.log_Z, a.energy, a.heat_capacity, *a.modes)), f"{a.reach.effective:.3g}"]
         for t, a in zip(temperatures, found, strict=True)
@@ -234,7 +256,7 @@ def find_temperatures(source: Source, temperatures: Sequence[float]) -> Part:
         "effective": np.array([a.reach.effective for a in found]),
         "ess": np.array([a.reach.ess for a in found]),
         "k_hat": np.array([a.reach.tail.k for a in found]),
-        "trusted": np.array([word == "trust" for word in words]),
+        "trusted": np.array([word == GOOD for word in words]),
         "interval": np.array([np.nan, np.nan] if interval is None else interval),
         "log_Z_is_relative": np.array(relative),
     }

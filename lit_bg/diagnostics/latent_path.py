@@ -44,7 +44,7 @@ def latent_path(
     energy: Energy,
     a: Tensor,
     b: Tensor,
-    points: int = 101,
+    points: int = 201,
     spherical: bool = False,
     context: Tensor | None = None,
 ) -> Path:
@@ -96,7 +96,7 @@ def latent_path(
 
 @torch.no_grad()
 def straight_path(
-    generator: Generator, energy: Energy, a: Tensor, b: Tensor, points: int = 101, context: Tensor | None = None
+    generator: Generator, energy: Energy, a: Tensor, b: Tensor, points: int = 201, context: Tensor | None = None
 ) -> Path:
     """Return the straight line between two configurations in their own space, for comparison; on circles the short way.
 

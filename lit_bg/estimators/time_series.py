@@ -45,12 +45,14 @@ def statistical_inefficiency(series: Tensor) -> float:
 
 def inefficiencies(series: Tensor) -> Tensor:
     """Return the `statistical_inefficiency` of many series at once, (K, T, W) -> (K,), float64; all entries finite."""
+    from scipy.fft import next_fast_len
+
     a = series - series.mean((1, 2), keepdim=True)
     n = a.shape[1]
     moves = a.abs().amax((1, 2)) > 0
     if n == 1 or not moves.any():
         return torch.ones(len(a), dtype=torch.float64)
-    size = 2 ** math.ceil(math.log2(2 * n))
+    size = next_fast_len(2 * n, real=True)
     power = torch.zeros(len(a), size // 2 + 1, dtype=torch.float64)
     for part in a.split(256, dim=2):  # many walkers need not be transformed at once
         power += (torch.fft.rfft(part, n=size, dim=1).abs() ** 2).sum(2)

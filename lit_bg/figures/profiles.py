@@ -69,10 +69,13 @@ def draw_profile(
     top.axhline(0, color=FAINT, linewidth=0.5)
     labels(top, name if rows == 1 else "", "free energy [kT]")
     legend(top)
-    caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors")
+    bare = any(np.isinf(curve[1]).any() for curve in (raw, reweighted, reference) if curve is not None)
+    caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors{'; dotted: none is honest' * bare}")
     return figure
 
 
 def _band(ax: Axes, edges: Array, curve: Curve, zero: float, color: str, label: str | None, dashed: bool = False) -> None:
     f, err = curve
-    band(ax, (edges[1:] + edges[:-1]) / 2, f - zero, err, color, label, dashed)
+    middle, barred = (edges[1:] + edges[:-1]) / 2, np.isfinite(err)
+    ax.plot(middle, f - zero, ":", color=color, linewidth=0.8)
+    band(ax, middle, np.where(barred, f - zero, np.nan), np.where(barred, err, np.nan), color, label, dashed)

@@ -52,5 +52,5 @@ def draw_temperatures(
             ax.set_xlim(low, high)
     open_ones = any(not np.isfinite(error).all() for _, error in rows.values())
     empty = "; open: no error bar is honest" if open_ones else ""
-    caption(figure, title, f"{detail}; bars: {SIGMAS} standard errors{empty}; shaded: trusted")
+    caption(figure, title, f"{detail}\nbars: {SIGMAS} standard errors{empty}; shaded: trusted")
     return figure
