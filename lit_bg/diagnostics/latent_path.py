@@ -78,7 +78,7 @@ def latent_path(
             f"{type(generator).__name__} has no inverse to a latent space: take a flow (CouplingFlow, ContinuousFlow) to "
             "interpolate in."
         )
-    a, b = _ends(energy, a, b, points, _follows_exchanges(generator))
+    a, b = _ends(generator, energy, a, b, points)
     context = usual_context(generator, energy) if context is None else context
     z, _ = generator.inverse(torch.stack([a, b]), context)
     if not torch.isfinite(z).all():
@@ -106,7 +106,7 @@ def straight_path(
     Raises:
         ValueError: fewer than three points, or configurations of another shape.
     """
-    a, b = _ends(energy, a, b, points, _follows_exchanges(generator))
+    a, b = _ends(generator, energy, a, b, points)
     t = torch.linspace(0, 1, points, dtype=a.dtype, device=a.device)
     x = energy.space.wrap(_line(energy.space, a, b, t))
     context = usual_context(generator, energy) if context is None else context
@@ -114,14 +114,16 @@ def straight_path(
     return _along(energy, t, x, log_q, context)
 
 
-def _ends(energy: Energy, a: Tensor, b: Tensor, points: int, exchanges: bool) -> tuple[Tensor, Tensor]:
+def _ends(generator: Generator, energy: Energy, a: Tensor, b: Tensor, points: int) -> tuple[Tensor, Tensor]:
     if points < 3:
         raise ValueError(f"a path needs at least 3 points, got {points}.")
+    like = next(generator.parameters(), a)
+    a, b = a.to(like), b.to(like)
     energy.space.check(torch.stack([a, b]), type(energy).__name__)
     if energy.space.types is None or energy.space.cell is not None:
         return a, b
     moves = Moves.of(energy)._replace(reflections=False)
-    moves = moves if exchanges else moves._replace(types=None)
+    moves = moves if _follows_exchanges(generator) else moves._replace(types=None)
     a, b = energy.space.wrap(a[None]), energy.space.wrap(b[None])
     return a[0], aligned(a, b, moves, sweeps=10)[0].to(b)
 

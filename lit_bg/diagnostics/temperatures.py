@@ -10,8 +10,7 @@ from torch import Tensor
 
 from lit_bg.diagnostics.modes import is_lost
 from lit_bg.energies.base import Energy
-from lit_bg.estimators import Tail, ess, tail
-from lit_bg.estimators.dependent import average, effective_samples, log_norm
+from lit_bg.estimators import Tail, average, effective_samples, ess, log_norm, tail
 from lit_bg.estimators.importance import resolves_averages
 from lit_bg.samples import Dependence
 

@@ -3,6 +3,7 @@
 from lit_bg.estimators.alignment import Moves, aligned
 from lit_bg.estimators.basins import circular_basins
 from lit_bg.estimators.density import density, shell_factor
+from lit_bg.estimators.dependent import average, effective_samples, log_norm
 from lit_bg.estimators.forward import forward_ess_with_error, forward_log_z, unproposed_share
 from lit_bg.estimators.importance import (
     effective_in,
@@ -25,10 +26,12 @@ __all__ = [
     "Moves",
     "Tail",
     "aligned",
+    "average",
     "circular_basins",
     "density",
     "effective_count",
     "effective_in",
+    "effective_samples",
     "ess",
     "ess_is_known",
     "ess_with_error",
@@ -38,6 +41,7 @@ __all__ = [
     "forward_log_z",
     "geometric_w2",
     "ladder_populations",
+    "log_norm",
     "log_z",
     "mbar",
     "mbar_covariance",
