@@ -84,7 +84,7 @@ def sample(
     from lit_bg.molecules import save_structures, save_topology
     from lit_bg.report.notation import with_error
 
-    _check_device(device)
+    check_device(device)
     trained = load(run, checkpoint, device)
     conditions = read_context(trained.energy.conditions, trained.energy.default_context, context)
     energy, suffix = trained.energy.given(conditions), Path(out).suffix
@@ -149,7 +149,7 @@ def _check(run: str, n: int, seed: int, files: list[Path], batch_size: int, chec
     RunFolder.find(Path(run)).checkpoint(checkpoint)
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
     """Refuse a device that cannot be used.
 
     Raises:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 FEW = 64  # proposals whose log q is asked for again,
 FEW_THROUGH_A_SOLVER = 16  # fewer where it costs as much as the proposals
+
+Dependence = Literal["draws", "chains", "populations"]  # what samples know of each other, as estimators need to be told
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
@@ -41,6 +43,10 @@ class Samples(NamedTuple):
         """Unnormalised log weights -u - log_q, (B,) [nats]; -inf where the energy is NaN or +inf."""
         return torch.where(self.finite, -self.u - self.log_q, -torch.inf)
 
+    @property
+    def dependence(self) -> Dependence:
+        return "draws"
+
     def detach(self) -> Samples:
         return Samples(self.x.detach(), self.log_q.detach(), self.u.detach())
 
@@ -65,6 +71,10 @@ class Chains(NamedTuple):
         """Log weights of the frames, (T, W): all equal, of an unknown norm."""
         return torch.zeros_like(self.u, dtype=torch.float64)
 
+    @property
+    def dependence(self) -> Dependence:
+        return "chains"
+
 
 class Populations(NamedTuple):
     r"""Weighted particles of several independent populations, as sequential Monte Carlo leaves them.
@@ -83,6 +93,10 @@ class Populations(NamedTuple):
     def log_Z(self) -> Tensor:
         """Return the estimates of the populations, (P,) float64."""
         return torch.logsumexp(self.log_w.double(), 1) - math.log(self.log_w.shape[1])
+
+    @property
+    def dependence(self) -> Dependence:
+        return "populations"
 
 
 def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator, context: Tensor | None = None) -> Samples:

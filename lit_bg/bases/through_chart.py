@@ -29,6 +29,7 @@ class ThroughChart(BaseDensity):
         super().__init__()
         self.base = base
         self.charts = (chart,)  # a tuple, or the chart would be a part of this module too
+        self.space = chart.space
 
     def build(self, energy: Energy, space: Space | None = None) -> Self:
         return self

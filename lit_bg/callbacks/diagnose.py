@@ -161,8 +161,8 @@ class Diagnose(Observer):
             target = target_samples(trainer, module) if ranged else None
             self._curves = {}
             if target is not None:
-                x, mean = target
-                self._curves = {n: reference_curve(o.function(x).cpu(), o, self.bins, mean) for n, o in ranged.items()}
+                x, series = target
+                self._curves = {n: reference_curve(series(o.function(x).cpu()), o, self.bins) for n, o in ranged.items()}
         assert self.evaluation is not None
         log_w = torch.where(table["inside"], self.evaluation.proposals.log_w, -torch.inf)
         columns = dict(zip(energy.observables, table["a"].T, strict=True))

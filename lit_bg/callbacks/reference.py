@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from lit_bg.diagnostics.averages import Mean, independent_mean
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.rng import stream
 
 EXACT_SAMPLES = 100_000
+Series = Callable[[Tensor], Tensor]  # values (n,) -> (T, W) in order of time
 
 
 def reference_data(trainer: Trainer) -> Any | None:
@@ -19,14 +20,19 @@ def reference_data(trainer: Trainer) -> Any | None:
     return getattr(getattr(trainer, "datamodule", None), "dataset", None)
 
 
-def target_samples(trainer: Trainer, module: BoltzmannGenerator) -> tuple[Tensor, Mean] | None:
-    """Configurations of the target on the module's device, and how to average over them with an honest error.
+def target_samples(trainer: Trainer, module: BoltzmannGenerator) -> tuple[Tensor, Series] | None:
+    """Configurations of the target on the module's device, and how one value of each becomes series of walkers, (T, W).
 
     The reference data where there are any, else exact samples of the system (without counting energies), else None.
     """
     data = reference_data(trainer)
     if data is not None:
-        return data.x.to(module.device), data.mean
+        return data.x.to(module.device), data.series
     if module.energy.has_exact_samples:
-        return module.energy.exact_samples(EXACT_SAMPLES, stream(0, "target", device=module.device)), independent_mean
+        return module.energy.exact_samples(EXACT_SAMPLES, stream(0, "target", device=module.device)), _independent
     return None
+
+
+def _independent(values: Tensor) -> Tensor:
+    """(n,) independent values as (1, n)."""
+    return values[None]

@@ -58,7 +58,7 @@ class Dataset:
             u = _energies(flat, energy).float()
         else:
             u = trajectory.u.T.flatten().to("cpu", torch.float32)
-            _check_energies(flat, u, energy, "the simulation")
+            check_energies(flat, u, energy, "the simulation")
         card = make_card(energy, replace(trajectory, x=x), u.reshape(walkers, frames).T, simulator, seed)
         return cls(
             x=flat,
@@ -113,7 +113,7 @@ class Dataset:
             )
         check_finite(x, path)
         u, walker, frame = (torch.from_numpy(arrays[name]) for name in ("u", "walker", "frame"))
-        _check_energies(x, u, energy, str(path))
+        check_energies(x, u, energy, str(path))
         if energy.finds_modes and card.get("found_modes"):
             energy.adopt_modes(card["found_modes"])
         return cls(x, u, walker, frame, card)
@@ -225,7 +225,7 @@ def _energies(x: Tensor, energy: Energy) -> Tensor:
         return torch.cat([energy(part.to(energy.device)).cpu() for part in x.split(8192)])
 
 
-def _check_energies(x: Tensor, u: Tensor, energy: Energy, source: str) -> None:
+def check_energies(x: Tensor, u: Tensor, energy: Energy, source: str) -> None:
     """A few energies evaluated again tell another force field from the same name.
 
     Raises:

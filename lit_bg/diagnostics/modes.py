@@ -77,7 +77,7 @@ def share_modes(
         raw, error = inside.mean().item(), wider * error
         if effective < FEWEST:
             error = math.inf
-        lost = _is_lost(raw, value, error, known.get(name), effective_draws)
+        lost = is_lost(raw, value, error, known.get(name), effective_draws)
         upper = min(upper_limit(inside, log_w) * inefficiency, 1.0) if effective < FEWEST else None
         unit = (w * inside).max().item() or 1 / effective_draws
         free_energy, free_error = math.nan, math.inf
@@ -91,7 +91,15 @@ def share_modes(
     return shares
 
 
-def _is_lost(raw: float, value: float, error: float, known: tuple[float, float] | None, effective_draws: float) -> bool:
+def is_lost(raw: float, value: float, error: float, known: tuple[float, float] | None, effective_draws: float) -> bool:
+    """Say whether a mode is lost, by the rule of `share_modes`.
+
+    Args:
+        raw: share of the samples in it.
+        value, error: its reweighted probability.
+        known: its probability and the error of that, where they are known.
+        effective_draws: effective samples in all.
+    """
     if known is None:
         return raw == 0 and effective_draws >= UNKNOWN
     p, p_error = known

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_bg.diagnostics.averages import Mean
 from lit_bg.energies.base import Observable
 from lit_bg.estimators import profile
 from lit_bg.files import atomic
@@ -55,21 +53,15 @@ def bin_edges(observable: Observable, bins: int) -> Tensor:
     return torch.linspace(*observable.range, bins + 1, dtype=torch.float64)
 
 
-def reference_curve(a: Tensor, observable: Observable, bins: int, mean: Mean) -> Curve:
-    """Return the profile of possibly correlated frames of the target, with the error of `mean` in every bin."""
-    edges = bin_edges(observable, bins)
-    f, _ = profile(a, None, edges, observable.periodic)
-    lower, upper = edges[0], edges[-1]
-    a = a.to(torch.float64)
-    if observable.periodic:
-        a = lower + torch.remainder(a - lower, upper - lower)
-    index = torch.bucketize(a, edges[1:-1], right=True)
-    inside = (a >= lower) & (a <= upper)
-    errors = []
-    for k in range(len(edges) - 1):
-        p, error = mean(((index == k) & inside).to(torch.float64))
-        errors.append(error / p if p > 0 else math.nan)
-    return f, torch.tensor(errors, dtype=torch.float64)
+def reference_curve(a: Tensor, observable: Observable, bins: int) -> Curve:
+    """Return the profile of possibly correlated frames of the target, with their error.
+
+    Args:
+        a: values, (T, W): frames of walkers, or (1, W) independent ones.
+        observable: it has a range.
+        bins: over that.
+    """
+    return profile(a, None, bin_edges(observable, bins), observable.periodic, "chains")
 
 
 def save_profiles(profiles: dict[str, Profile], path: Path) -> None:

@@ -4,6 +4,7 @@ from lit_bg.estimators.alignment import Moves, aligned
 from lit_bg.estimators.basins import circular_basins
 from lit_bg.estimators.crossings import count_entries
 from lit_bg.estimators.density import density, shell_factor
+from lit_bg.estimators.dependent import average, effective_samples, log_norm
 from lit_bg.estimators.forward import forward_ess_with_error, forward_log_z, unproposed_share
 from lit_bg.estimators.importance import (
     effective_in,
@@ -25,7 +26,7 @@ from lit_bg.estimators.populations import (
     population_mean,
     populations_disagree,
 )
-from lit_bg.estimators.profile import effective_count, profile
+from lit_bg.estimators.profile import effective_count, profile, surface
 from lit_bg.estimators.resampling import multinomial, resample, systematic
 from lit_bg.estimators.smoothing import Smoothed, SmoothedWeights, smooth_weights
 from lit_bg.estimators.time_series import mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency
@@ -38,6 +39,7 @@ __all__ = [
     "SmoothedWeights",
     "Tail",
     "aligned",
+    "average",
     "balance",
     "circular_basins",
     "count_ancestors",
@@ -46,6 +48,7 @@ __all__ = [
     "effective_ancestors",
     "effective_count",
     "effective_in",
+    "effective_samples",
     "ess",
     "ess_is_known",
     "ess_with_error",
@@ -55,6 +58,7 @@ __all__ = [
     "forward_log_z",
     "geometric_w2",
     "ladder_populations",
+    "log_norm",
     "log_z",
     "mbar",
     "mbar_covariance",
@@ -73,6 +77,7 @@ __all__ = [
     "shell_factor",
     "smooth_weights",
     "statistical_inefficiency",
+    "surface",
     "systematic",
     "tail",
     "tail_share",

@@ -1,92 +1,144 @@
-"""Free energy along a coordinate."""
+"""Free energy along a coordinate, and in the plane of two."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.importance import FEWEST, certain_count, resolves_averages, unseen_weight
-from lit_bg.estimators.log_weights import checked
+from lit_bg.estimators.events import Events, normalised, probabilities
+from lit_bg.samples import Dependence
 
 
-def _bins(a: Tensor, edges: Tensor, periodic: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Edges, bin index of each value (number of bins where it lies outside), all in float64."""
-    edges = torch.as_tensor(edges).detach().to(torch.float64).cpu()
-    if edges.ndim != 1 or len(edges) < 2 or not (edges.diff() > 0).all():
-        raise ValueError(f"edges must increase and bound at least one bin, got {edges.tolist()}.")
-    a = torch.as_tensor(a).detach().to(torch.float64).cpu()
-    if periodic:
-        a = edges[0] + torch.remainder(a - edges[0], edges[-1] - edges[0])
-    index = torch.searchsorted(edges, a, right=True) - 1
-    index[a == edges[-1]] = len(edges) - 2
-    outside = (index < 0) | (index >= len(edges) - 1) | torch.isnan(a)
-    return edges, a, torch.where(outside, len(edges) - 1, index)
-
-
-def _weights(a: Tensor, log_w: Tensor | None) -> Tensor:
-    n = len(torch.as_tensor(a))
-    if log_w is None:
-        return torch.full((n,), 1 / n, dtype=torch.float64)
-    log_w = checked(log_w).cpu()
-    if len(log_w) != n:
-        raise ValueError(f"one value per weight, got {n} values and {len(log_w)} weights.")
-    if torch.isneginf(log_w).all():
-        raise ValueError("all weights are zero: no proposal has a finite energy, so there is no profile.")
-    return torch.softmax(log_w, 0)
-
-
-def profile(a: Tensor, log_w: Tensor | None, edges: Tensor, periodic: bool = False) -> tuple[Tensor, Tensor]:
-    r"""Free energy $F_i = -\log(p_i / \Delta_i)$ along a coordinate, with its standard error.
+def profile(
+    a: Tensor, log_w: Tensor | None, edges: Tensor, periodic: bool = False, dependence: Dependence = "draws"
+) -> tuple[Tensor, Tensor]:
+    r"""Return the free energy $F_i = -\log(p_i / \Delta_i)$ along a coordinate, with its standard error.
 
     $p_i = \sum_{a \in i} w / \sum w$ is the weight in bin i, $\Delta_i$ the width of the bin. F is minus the log of a
-    normalised density, not shifted, so that profiles of one quantity lie on each other. The error is
-    that of $p_i$, $\sqrt{\sum \bar w^2 (1_i - p_i)^2 + \bar w_{unseen}^2} / p_i$ with normalised weights (see
-    `expectation`), infinite for a bin with fewer than five effective samples and where `expectation` has none: for correlated
-    frames multiply it by the root of the statistical inefficiency.
+    normalised density, not shifted, so that profiles of one quantity lie on each other. The error is that of $p_i$ over $p_i$
+    (see `probabilities`), infinite for a bin with fewer than five effective samples, and everywhere where `expectation` has
+    none.
 
     Args:
-        a: values of the coordinate, (B,); values outside the edges count in the norm alone.
-        log_w: log weights, (B,); None for samples of the target itself.
+        a: values of the coordinate, (B,) of independent draws, (T, W) of chains, (P, N) of populations; values outside the
+            edges count in the norm alone.
+        log_w: log weights, of the same shape; None for samples of the target itself.
         edges: of the bins, increasing, (K+1,).
         periodic: wrap values into [edges[0], edges[-1]).
+        dependence: what samples know of each other: of `Samples`, `Chains`, `Populations` their `dependence`.
 
     Returns:
         F and its error, (K,) float64 [kT]; NaN where a bin is empty.
 
     Raises:
-        ValueError: edges that do not increase, or weights that are all zero, NaN, or of another length.
+        ValueError: edges that do not increase, or weights that are all zero, NaN, or of another shape.
 
     >>> f, err = profile(torch.tensor([0.5, 0.5, 1.5, 1.5]), None, torch.tensor([0.0, 1.0, 2.0, 3.0]))
     >>> f
     tensor([0.6931, 0.6931,    nan], dtype=torch.float64)
     """
-    edges, _, index = _bins(a, edges, periodic)
-    w = _weights(a, log_w)
-    k = len(edges) - 1
-    p = torch.zeros(k + 1, dtype=torch.float64).index_add_(0, index, w)[:k]
-    w2 = torch.zeros(k + 1, dtype=torch.float64).index_add_(0, index, w**2)[:k]
-    seen = torch.zeros(k + 1, dtype=torch.float64).scatter_reduce_(0, index, w, "amax")[:k]
-    held = torch.zeros(k + 1, dtype=torch.float64).index_add_(0, index, (w > 0).double())[:k]
-    count = certain_count(p, w2, held, w)
-    unseen = unseen_weight(seen, count, w.max())
-    var = w2 * (1 - p) ** 2 + ((w**2).sum() - w2) * p**2 + unseen**2
-    empty = p == 0
-    f = torch.where(empty, math.nan, -torch.log(p / edges.diff()))
-    error = torch.where((count < FEWEST * (1 - 1e-9)) | (not resolves_averages(w)), math.inf, var.clamp_min(0).sqrt() / p)
-    return f, torch.where(empty, math.nan, error)
+    return _free_energy([a], log_w, [edges], [periodic], dependence)
 
 
-def effective_count(a: Tensor, log_w: Tensor | None, edges: Tensor, periodic: bool = False) -> Tensor:
-    r"""Effective number of samples in every bin, $(\sum_i w)^2 / \sum_i w^2$, (K,) float64; arguments as for `profile`.
+def surface(
+    a: Tensor,
+    b: Tensor,
+    log_w: Tensor | None,
+    edges: tuple[Tensor, Tensor],
+    periodic: tuple[bool, bool] = (False, False),
+    dependence: Dependence = "draws",
+) -> tuple[Tensor, Tensor]:
+    r"""Return the free energy $F_{ij} = -\log(p_{ij} / \Delta_i \Delta_j)$ in the plane of two coordinates, with its error.
+
+    As `profile`, of which it is the same sum in bins of two coordinates.
+
+    Args:
+        a, b: values of the coordinates, each as for `profile`.
+        log_w, dependence: as for `profile`.
+        edges: of the bins along a, (K+1,), and along b, (L+1,).
+        periodic: which of them are wrapped.
+
+    Returns:
+        F and its error, (K, L) float64 [kT]; NaN where a bin is empty.
+
+    Raises:
+        ValueError: as `profile`.
+
+    >>> a = torch.tensor([0.5, 0.5, 1.5, 1.5])
+    >>> surface(a, a.flip(0), None, (torch.tensor([0.0, 1.0, 2.0]),) * 2)[0]
+    tensor([[   nan, 0.6931],
+            [0.6931,    nan]], dtype=torch.float64)
+    """
+    return _free_energy([a, b], log_w, list(edges), list(periodic), dependence)
+
+
+def effective_count(
+    a: Tensor, log_w: Tensor | None, edges: Tensor, periodic: bool = False, dependence: Dependence = "draws"
+) -> Tensor:
+    r"""Return the effective number of samples in every bin, (K,) float64; arguments as for `profile`.
+
+    Of independent draws it is that of Kish, $(\sum_i w)^2 / \sum_i w^2$, less where few weights do not know themselves, 0 where
+    a bin is empty; of chains it is divided by the statistical inefficiency of the bin; of populations it counts them.
 
     >>> effective_count(torch.tensor([0.5, 0.5, 1.5]), None, torch.tensor([0.0, 1.0, 2.0]))
     tensor([2., 1.], dtype=torch.float64)
     """
-    edges, _, index = _bins(a, edges, periodic)
-    w = _weights(a, log_w)
-    k = len(edges) - 1
-    total = torch.zeros(k + 1, dtype=torch.float64).index_add_(0, index, w)[:k]
-    w2 = torch.zeros(k + 1, dtype=torch.float64).index_add_(0, index, w**2)[:k]
-    return torch.where(w2 > 0, total**2 / w2, 0.0)
+    return _in_bins([a], log_w, [edges], [periodic], dependence)[0].effective
+
+
+def _free_energy(
+    columns: Sequence[Tensor],
+    log_w: Tensor | None,
+    edges: Sequence[Tensor],
+    periodic: Sequence[bool],
+    dependence: Dependence,
+) -> tuple[Tensor, Tensor]:
+    (p, error, _), size = _in_bins(columns, log_w, edges, periodic, dependence)
+    empty = p == 0
+    f, error = torch.where(empty, math.nan, -torch.log(p / size.flatten())), torch.where(empty, math.nan, error / p)
+    return f.reshape(size.shape), error.reshape(size.shape)
+
+
+def _in_bins(
+    columns: Sequence[Tensor],
+    log_w: Tensor | None,
+    edges: Sequence[Tensor],
+    periodic: Sequence[bool],
+    dependence: Dependence,
+) -> tuple[Events, Tensor]:
+    """Probabilities of all bins, and their sizes, in the shape of the table of bins."""
+    columns = [torch.as_tensor(a).detach().to(torch.float64).cpu() for a in columns]
+    log_w = torch.zeros_like(columns[0]) if log_w is None else torch.as_tensor(log_w)
+    for a in columns:
+        if a.shape != log_w.shape:
+            raise ValueError(f"one value per weight, got {a.numel()} values and {log_w.numel()} weights.")
+    index, outside, size = torch.zeros(log_w.shape, dtype=torch.long), torch.zeros(log_w.shape, dtype=torch.bool), None
+    for a, bounds, around in zip(columns, edges, periodic, strict=True):
+        bounds = _checked_edges(bounds)
+        at = _locate(a, bounds, around)
+        bins = len(bounds) - 1
+        outside |= at == bins
+        index = index * bins + at
+        size = bounds.diff() if size is None else size[:, None] * bounds.diff()
+    assert size is not None  # there is a column
+    index = torch.where(outside, size.numel(), index)
+    return probabilities(index, normalised(log_w, dependence), size.numel(), dependence), size
+
+
+def _checked_edges(edges: Tensor) -> Tensor:
+    edges = torch.as_tensor(edges).detach().to(torch.float64).cpu()
+    if edges.ndim != 1 or len(edges) < 2 or not (edges.diff() > 0).all():
+        raise ValueError(f"edges must increase and bound at least one bin, got {edges.tolist()}.")
+    return edges
+
+
+def _locate(a: Tensor, edges: Tensor, periodic: bool) -> Tensor:
+    """Return the bin of each value; the number of bins where it lies outside."""
+    if periodic:
+        a = edges[0] + torch.remainder(a - edges[0], edges[-1] - edges[0])
+    index = torch.searchsorted(edges, a.contiguous(), right=True) - 1
+    index[a == edges[-1]] = len(edges) - 2
+    return torch.where((index < 0) | (index >= len(edges) - 1) | torch.isnan(a), len(edges) - 1, index)

@@ -42,22 +42,28 @@ def statistical_inefficiency(series: Tensor) -> float:
     >>> statistical_inefficiency(torch.randn(1000, generator=torch.Generator().manual_seed(0))) < 1.2
     True
     """
-    a = checked(series)
-    n = len(a)
-    a = a - a.mean()
-    if n == 1 or a.abs().max() == 0:
-        return 1.0
-    size = 2 ** math.ceil(math.log2(2 * n))
-    power = torch.zeros(size // 2 + 1, dtype=torch.float64)
-    for part in a.split(256, dim=1):  # many walkers need not be transformed at once
-        power += (torch.fft.rfft(part, n=size, dim=0).abs() ** 2).sum(1)
-    rho = torch.fft.irfft(power, n=size)[:n]
-    rho = rho / rho[0]  # with 1/T at every lag, so the factor (1 - t/T) is inside
-    pairs = rho[: n - n % 2].reshape(-1, 2).sum(-1)
-    negative = torch.nonzero(pairs <= 0)
-    stop = int(negative[0]) if len(negative) else len(pairs)
-    monotone = torch.cummin(pairs[:stop], 0).values if stop else pairs[:0]
-    return max(1.0, 2 * monotone.sum().item() - 1)
+    return inefficiencies(checked(series)[None]).item()
+
+
+def inefficiencies(series: Tensor) -> Tensor:
+    """Return the `statistical_inefficiency` of many series at once, (K, T, W) -> (K,), float64; all entries finite."""
+    from scipy.fft import next_fast_len
+
+    a = series - series.mean((1, 2), keepdim=True)
+    n = a.shape[1]
+    moves = a.abs().amax((1, 2)) > 0
+    if n == 1 or not moves.any():
+        return torch.ones(len(a), dtype=torch.float64)
+    size = next_fast_len(2 * n, real=True)
+    power = torch.zeros(len(a), size // 2 + 1, dtype=torch.float64)
+    for part in a.split(256, dim=2):  # many walkers need not be transformed at once
+        power += (torch.fft.rfft(part, n=size, dim=1).abs() ** 2).sum(2)
+    rho = torch.fft.irfft(power, n=size)[:, :n]
+    rho = rho / torch.where(moves, rho[:, 0], 1.0)[:, None]  # with 1/T at every lag, so the factor (1 - t/T) is inside
+    pairs = rho[:, : n - n % 2].reshape(len(a), -1, 2).sum(-1)
+    positive = (pairs > 0).cumprod(1)
+    monotone = (torch.cummin(pairs, 1).values * positive).sum(1)
+    return torch.where(moves, (2 * monotone - 1).clamp_min(1.0), 1.0)
 
 
 def mean_with_error(series: Tensor) -> tuple[float, float]:

@@ -3,7 +3,20 @@
 from lit_bg.figures.configurations import Plane, draw_configurations
 from lit_bg.figures.distances import draw_distances
 from lit_bg.figures.energies import draw_energies
+from lit_bg.figures.paths import draw_paths
 from lit_bg.figures.profiles import draw_profile
+from lit_bg.figures.surfaces import draw_surface
+from lit_bg.figures.temperatures import draw_temperatures
 from lit_bg.figures.weights import draw_weights
 
-__all__ = ["Plane", "draw_configurations", "draw_distances", "draw_energies", "draw_profile", "draw_weights"]
+__all__ = [
+    "Plane",
+    "draw_configurations",
+    "draw_distances",
+    "draw_energies",
+    "draw_paths",
+    "draw_profile",
+    "draw_surface",
+    "draw_temperatures",
+    "draw_weights",
+]

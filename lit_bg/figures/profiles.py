@@ -22,12 +22,13 @@ DEPTH = 25.0  # [kT] shown at most
 def draw_profile(
     name: str,
     edges: Array,
-    raw: Curve,
+    raw: Curve | None,
     reweighted: Curve,
     reference: Curve | None,
     title: str,
     detail: str,
     source: str = "reference",
+    label: str = "reweighted",
 ) -> Figure:
     """F of proposals, reweighted proposals and reference with two-sigma bands; below, what differs from the reference.
 
@@ -37,22 +38,27 @@ def draw_profile(
     Args:
         name: of the observable, with its unit.
         edges: of the bins, (K+1,).
-        raw, reweighted, reference: F and standard error, (K,) [kT], NaN where a bin is empty.
+        raw, reweighted, reference: F and standard error, (K,) [kT], NaN where a bin is empty; no raw curve of frames that
+            need no weights.
         title, detail: of the figure.
         source: what the reference is.
+        label: of the reweighted curve.
     """
     rows = 1 if reference is None else 2
     figure, axes = new_figure(5.8, 3.7 + 1.2 * (rows - 1), rows, sharex=True, height_ratios=[1] if rows == 1 else [3, 1.2])
     top, bottom = axes[0, 0], axes[-1, 0]
     known = reference[0] if reference is not None else reweighted[0]
     zero = np.nanmin(known) if np.isfinite(known).any() else 0.0
-    _band(top, edges, raw, zero, PROPOSALS, "proposals")
-    _band(top, edges, reweighted, zero, REWEIGHTED, "reweighted")
+    if raw is not None:
+        _band(top, edges, raw, zero, PROPOSALS, "proposals")
+    _band(top, edges, reweighted, zero, REWEIGHTED, label)
     if reference is not None:
         _band(top, edges, reference, zero, TARGET, source, dashed=True)
         bottom.axhline(0, color=TARGET, linewidth=1, linestyle="--")
-        for (f, err), color in ((raw, PROPOSALS), (reweighted, REWEIGHTED)):
-            _band(bottom, edges, (f - reference[0], np.hypot(err, reference[1])), 0.0, color, None)
+        for curve, color in ((raw, PROPOSALS), (reweighted, REWEIGHTED)):
+            if curve is not None:
+                difference = curve[0] - reference[0], np.hypot(curve[1], reference[1])
+                _band(bottom, edges, difference, 0.0, color, None)
         spread = np.nanmax(np.abs(reweighted[0] - reference[0]), initial=0.2)  # kT, at least
         bottom.set_ylim(-min(1.5 * spread, 5), min(1.5 * spread, 5))
         labels(bottom, name, "difference [kT]")
@@ -63,10 +69,13 @@ def draw_profile(
     top.axhline(0, color=FAINT, linewidth=0.5)
     labels(top, name if rows == 1 else "", "free energy [kT]")
     legend(top)
-    caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors")
+    bare = any(np.isinf(curve[1]).any() for curve in (raw, reweighted, reference) if curve is not None)
+    caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors{'; dotted: none is honest' * bare}")
     return figure
 
 
 def _band(ax: Axes, edges: Array, curve: Curve, zero: float, color: str, label: str | None, dashed: bool = False) -> None:
     f, err = curve
-    band(ax, (edges[1:] + edges[:-1]) / 2, f - zero, err, color, label, dashed)
+    middle, barred = (edges[1:] + edges[:-1]) / 2, np.isfinite(err)
+    ax.plot(middle, f - zero, ":", color=color, linewidth=0.8)
+    band(ax, middle, np.where(barred, f - zero, np.nan), np.where(barred, err, np.nan), color, label, dashed)

@@ -1,0 +1,112 @@
+"""Probabilities of many events that exclude each other (bins, say), with errors, from samples of any kind."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lit_bg.estimators.importance import FEWEST, certain_count, resolves_averages, unseen_weight
+from lit_bg.estimators.log_weights import checked
+from lit_bg.estimators.time_series import inefficiencies
+from lit_bg.samples import Dependence
+
+AT_ONCE = 2**22  # numbers of all series that are transformed together
+
+
+class Events(NamedTuple):
+    """Probabilities of K events."""
+
+    p: Tensor  # (K,) float64
+    error: Tensor  # (K,) standard error, infinite where none is honest
+    effective: Tensor  # (K,) effective samples in each
+
+
+def normalised(log_w: Tensor, dependence: Dependence) -> Tensor:
+    """Return weights that sum to one, float64, of the shape of log weights.
+
+    Raises:
+        ValueError: a shape that is not (B,) of draws, (T, W) of chains or (P, N) of populations, or weights that are all zero.
+    """
+    needed = {"draws": "(B,)", "chains": "(T, W)", "populations": "(P, N)"}[dependence]
+    if log_w.ndim != needed.count(",") + (dependence != "draws"):
+        raise ValueError(f"log weights of {dependence} have the shape {needed}, got {tuple(log_w.shape)}.")
+    flat = checked(log_w.flatten()).cpu()
+    if torch.isneginf(flat).all():
+        raise ValueError("all weights are zero: no configuration has a finite energy, so there is nothing to average.")
+    return torch.softmax(flat, 0).reshape(log_w.shape)
+
+
+def probabilities(index: Tensor, w: Tensor, events: int, dependence: Dependence = "draws") -> Events:
+    r"""Return $p_k = \sum_{i \in k} \bar w_i$ of every event with its standard error, infinite below five effective samples.
+
+    * Of independent draws the error is $\sqrt{\sum \bar w^2 (1_k - p_k)^2 + \bar w_{unseen}^2}$ (see `expectation`).
+    * Of chains the effective samples are fewer by the statistical inefficiency $g_k$ of the series $\bar w (1_k - p_k)$, its
+      own in every event; the variance grows by it, and what is unseen weighs $g_k$ times as much.
+    * Of populations it is what a jackknife over whole populations says, widened by Student's factor for as many degrees of
+      freedom as populations hold the event, but one: $n_k = (\sum_j S_{jk})^2 / \sum_j S_{jk}^2$ of their shares of its weight.
+
+    Args:
+        index: of the event of each sample, of the shape of `w`; `events` for none of them.
+        w: weights that sum to one, (B,) of draws, (T, W) of chains, (P, N) of populations.
+        events: K.
+        dependence: what samples know of each other.
+
+    >>> found = probabilities(torch.tensor([0, 0, 1, 2]), torch.full((4,), 0.25), 2)
+    >>> found.p, found.effective
+    (tensor([0.5000, 0.2500], dtype=torch.float64), tensor([2., 1.], dtype=torch.float64))
+    """
+    if dependence == "populations":
+        return _between_populations(index, w.double(), events)
+    flat, at = w.double().flatten(), index.flatten()
+    p, squares = _sums(at, flat, events), _sums(at, flat**2, events)
+    largest = torch.zeros(events + 1, dtype=torch.float64).scatter_reduce_(0, at, flat, "amax")[:events]
+    count = certain_count(p, squares, _sums(at, (flat > 0).double(), events), flat)
+    g = torch.ones(events, dtype=torch.float64)
+    if dependence == "chains":
+        held = torch.nonzero(count >= FEWEST * (1 - 1e-9)).flatten()  # others have no error whatever it is
+        for part in held.split(max(1, AT_ONCE // w.numel())):
+            g[part] = inefficiencies(w * ((index == part[:, None, None]).double() - p[part, None, None]))
+    count = count / g
+    unseen = g * unseen_weight(largest, count, flat.max())
+    variance = g * (squares * (1 - p) ** 2 + ((flat**2).sum() - squares) * p**2) + unseen**2
+    known = (count >= FEWEST * (1 - 1e-9)) & resolves_averages(flat)
+    return Events(p, torch.where(known, variance.clamp_min(0).sqrt(), math.inf), count)
+
+
+def _sums(at: Tensor, values: Tensor, events: int) -> Tensor:
+    return torch.zeros(events + 1, dtype=torch.float64).index_add_(0, at, values)[:events]
+
+
+def _between_populations(index: Tensor, w: Tensor, events: int) -> Events:
+    populations = len(w)
+    own = torch.zeros(populations, events + 1, dtype=torch.float64).scatter_add_(1, index, w)  # what each has in each event
+    share = own.sum(1, keepdim=True)
+    p = own[:, :events].sum(0)
+    count = p**2 / (own[:, :events] ** 2).sum(0).clamp_min(torch.finfo(torch.float64).tiny)
+    if populations < 2:
+        return Events(p, torch.full_like(p, math.inf), count)
+    count = torch.minimum(count, 1 / (share**2).sum())
+    error = jackknife((p - own[:, :events]) / (1 - share).clamp_min(1e-300)) * widening(count - 1)
+    return Events(p, torch.where(count >= FEWEST * (1 - 1e-9), error, math.inf), count)
+
+
+def jackknife(left: Tensor) -> Tensor:
+    r"""Return the standard error of what was estimated again without each of P parts, (P, K) -> (K,).
+
+    $\sqrt{\frac{P - 1}{P} \sum_j (\hat\theta_{-j} - \bar\theta)^2}$.
+
+    References:
+        Efron, Stein, Ann. Stat. 9, 586 (1981), doi:10.1214/aos/1176345462.
+    """
+    return (left.var(0, correction=0) * (len(left) - 1)).sqrt()
+
+
+def widening(dof: Tensor) -> Tensor:
+    """Return the factor of an error from few degrees of freedom, between those of Student for one and for two errors."""
+    from scipy.special import stdtrit
+
+    known = dof.clamp_min(1.0).numpy()
+    return torch.as_tensor((stdtrit(known, 0.8413447) * stdtrit(known, 0.9772499) / 2) ** 0.5)
