@@ -1,7 +1,10 @@
 """Pure functions from weighted samples and time series to numbers with error bars."""
 
 from lit_bg.estimators.alignment import Moves, aligned
+from lit_bg.estimators.bar import Bounds, bar, bar_overlap, bar_terms, work_bounds
 from lit_bg.estimators.basins import circular_basins
+from lit_bg.estimators.bootstrap import bootstrap, bootstrap_error, group_frames
+from lit_bg.estimators.convergence import Convergence, both_directions
 from lit_bg.estimators.density import density, shell_factor
 from lit_bg.estimators.forward import forward_ess_with_error, forward_log_z, unproposed_share
 from lit_bg.estimators.importance import (
@@ -15,16 +18,25 @@ from lit_bg.estimators.importance import (
     upper_limit,
 )
 from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_covariance, mbar_log_weights
+from lit_bg.estimators.overlap import least_overlap, next_to_diagonal, overlap_matrix, weakest_link
 from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
 from lit_bg.estimators.profile import effective_count, profile
-from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency
+from lit_bg.estimators.time_series import mean_with_error, r_hat, statistical_inefficiency, subsample
 from lit_bg.estimators.virial import virial, virial_terms
 from lit_bg.estimators.wasserstein import geometric_w2, wasserstein
 
 __all__ = [
+    "Bounds",
+    "Convergence",
     "Moves",
     "Tail",
     "aligned",
+    "bar",
+    "bar_overlap",
+    "bar_terms",
+    "bootstrap",
+    "bootstrap_error",
+    "both_directions",
     "circular_basins",
     "density",
     "effective_count",
@@ -37,17 +49,22 @@ __all__ = [
     "forward_ess_with_error",
     "forward_log_z",
     "geometric_w2",
+    "group_frames",
     "ladder_populations",
+    "least_overlap",
     "log_z",
     "mbar",
     "mbar_covariance",
     "mbar_log_weights",
     "mean_with_error",
+    "next_to_diagonal",
+    "overlap_matrix",
     "pareto_k",
     "profile",
     "r_hat",
     "shell_factor",
     "statistical_inefficiency",
+    "subsample",
     "tail",
     "tail_share",
     "unproposed_share",
@@ -55,4 +72,6 @@ __all__ = [
     "virial",
     "virial_terms",
     "wasserstein",
+    "weakest_link",
+    "work_bounds",
 ]
