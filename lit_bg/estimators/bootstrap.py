@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-FEWEST_GROUPS = 16  # that are drawn as a whole
+FEWEST_WALKERS = 16  # from which walkers as a whole are the groups: they alone are certainly independent
+FEWEST_GROUPS = 64  # of stretches of time: the error of the error is a tenth
 
 
 def bootstrap(
@@ -72,12 +73,12 @@ def group_frames(frames: int, walkers: int, least: int = FEWEST_GROUPS) -> Tenso
     Args:
         frames: T of every walker.
         walkers: W.
-        least: groups that are wanted; there are fewer only where there are fewer frames.
+        least: groups that are wanted of fewer than 16 walkers; there are fewer only where there are fewer frames.
 
     >>> group_frames(4, 2, least=4).tolist()
     [[0, 1], [0, 1], [2, 3], [2, 3]]
     """
-    stretches = min(max(1, -(-least // walkers)), frames)
+    stretches = 1 if walkers >= FEWEST_WALKERS else min(max(1, -(-least // walkers)), frames)
     stretch = torch.arange(frames) * stretches // frames
     return stretch[:, None] * walkers + torch.arange(walkers)
 
@@ -87,7 +88,7 @@ def _drawer(samples: Tensor, group: Tensor | None) -> Callable[[torch.Generator]
     if n == 0 or (group is not None and group.shape != (n,)):
         of = "no groups" if group is None else f"groups {tuple(group.shape)}"
         raise ValueError(f"a set needs samples, and a group for each of them, got {n} samples and {of}.")
-    if group is None:
+    if group is None or len(group.unique()) == n:
         return lambda rng: torch.randint(n, (n,), generator=rng)
     sizes = torch.bincount(group.unique(return_inverse=True)[1])
     members = torch.argsort(group, stable=True).split(sizes.tolist())
