@@ -116,7 +116,7 @@ def estimate_absolute(forward: Tensor, reverse: Tensor | None, repeats: int, rng
         repeats: independent parts.
         rng: of the bootstrap.
     """
-    lfep = _estimate(_lfep, (forward,), (None,), repeats, rng)
+    lfep = _estimate(_lfep, _lfep_alone, (forward,), (None,), repeats, rng)
     unreached = int(torch.isposinf(forward).sum())
     if reverse is None:
         nothing = torch.empty(0, dtype=torch.long)
@@ -125,12 +125,11 @@ def estimate_absolute(forward: Tensor, reverse: Tensor | None, repeats: int, rng
     kept, inefficiency, failed = _thin(forward, reverse)
     thinned = reverse[kept]
     works, group = thinned.flatten(), group_frames(*thinned.shape).flatten()
-    backward = _estimate(_reverse_lfep, (works,), (group,), repeats, rng)
     value, error = forward_log_z(reverse)
-    backward = backward._replace(value=-value, analytic=error)
+    backward = _estimate(lambda _: (-value, error), lambda works: -_lfep_alone(works), (works,), (group,), repeats, rng)
     both, overlap = None, None
     if failed is None:
-        both = _estimate(bar, (forward, works), (None, group), repeats, rng)
+        both = _estimate(bar, lambda *works: bar(*works)[0], (forward, works), (None, group), repeats, rng)
         overlap = bar_overlap(forward, works, both.value)
     steady = both_directions(
         (lambda start, stop: bar(_slice(forward, start, stop), _slice(works, start, stop)))
@@ -171,9 +170,9 @@ def _lfep(forward: Tensor) -> tuple[float, float]:
     return -value, error
 
 
-def _reverse_lfep(reverse: Tensor) -> tuple[float, float]:
-    value, error = forward_log_z(reverse[None])
-    return -value, error
+def _lfep_alone(forward: Tensor) -> float:
+    """The same without its error, which costs most of it."""
+    return math.log(len(forward)) - torch.logsumexp(-forward, 0).item()
 
 
 def _slice(x: Tensor, start: float, stop: float) -> Tensor:
@@ -182,16 +181,17 @@ def _slice(x: Tensor, start: float, stop: float) -> Tensor:
 
 def _estimate(
     of: Callable[..., tuple[float, float]],
+    alone: Callable[..., float],
     samples: tuple[Tensor, ...],
     groups: tuple[Tensor | None, ...],
     repeats: int,
     rng: torch.Generator,
 ) -> Estimate:
-    """A value with its analytic error, that of a bootstrap, and the spread of independent parts."""
+    """A value with its analytic error, that of a bootstrap, and the spread of independent parts; `alone` is the value only."""
 
     def tried(*samples: Tensor) -> float:
         try:
-            return of(*samples)[0]
+            return alone(*samples)
         except ValueError:  # no overlap in what was drawn
             return math.nan
 
