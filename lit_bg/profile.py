@@ -97,9 +97,9 @@ def profile(
 
     from lit_bg import load
     from lit_bg.data.weighted import read_samples
+    from lit_bg.device import check_device
     from lit_bg.figures.style import png
     from lit_bg.profile_parts import Source, describe_verdict, find_along, find_observables, find_path, find_temperatures
-    from lit_bg.sample import check_device
 
     check_device(device)
     trained = load(run, checkpoint, device)

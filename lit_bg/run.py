@@ -34,6 +34,11 @@ class Run:
     folder: Path
     step: int
 
+    @property
+    def device(self) -> torch.device:
+        """Return where the generator is."""
+        return next((p.device for p in self.generator.parameters()), torch.device("cpu"))
+
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0, batch_size: int = 10_000, context: Tensor | None = None) -> Samples:
         """`n` proposals with log q and u; the same seed gives the same samples.
@@ -49,9 +54,8 @@ class Run:
             raise ValueError(f"the number of samples must be at least 1, got {n}.")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-        device = next((p.device for p in self.generator.parameters()), torch.device("cpu"))
         for i, start in enumerate(range(0, n, batch_size)):
-            rng = stream(seed, "sample", step=i, device=device)
+            rng = stream(seed, "sample", step=i, device=self.device)
             yield draw(self.generator, self.energy, min(batch_size, n - start), rng, context)
 
     @torch.no_grad()
@@ -128,11 +132,11 @@ def _are_weights(state: Any) -> bool:
     )
 
 
-def _read_model(path: Path) -> dict[str, Any]:
-    """Read the section of energy and generator.
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the configuration of a run.
 
     Raises:
-        ValueError: the file is damaged or not that of a run.
+        ValueError: the file is damaged.
     """
     from lit_bg.config_file import parse_yaml
 
@@ -142,7 +146,16 @@ def _read_model(path: Path) -> dict[str, Any]:
         content, problem = None, f"'{path}' is no text ({error})."
     if problem is not None:
         raise ValueError(" ".join(problem.split()))
-    model = content.get("model") if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
+
+
+def _read_model(path: Path) -> dict[str, Any]:
+    """Read the section of energy and generator.
+
+    Raises:
+        ValueError: the file is damaged or not that of a run.
+    """
+    model = read_config(path).get("model")
     model = model if isinstance(model, dict) else {}
     missing = [f"model.{part}" for part in ("energy", "generator") if not model.get(part)]
     if missing:

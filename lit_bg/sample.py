@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lit_bg import signals
+from lit_bg.device import check_device
 from lit_bg.files import atomic
 from lit_bg.run_folder import RunFolder
 
@@ -147,23 +148,6 @@ def _check(run: str, n: int, seed: int, files: list[Path], batch_size: int, chec
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
     RunFolder.find(Path(run)).checkpoint(checkpoint)
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that cannot be used.
-
-    Raises:
-        ValueError: it is not known, or not here.
-    """
-    import torch
-
-    try:
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise ValueError(
-            f"--device {device} cannot be used here ({reason}): give cpu, or a device that this machine has."
-        ) from error
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def share_by_mean(
         if effective < FEWEST:
             error = math.inf
         upper = min(p + 3 / max(draws, 1e-12), 1.0) if effective < FEWEST else None
-        lost = _is_lost(a.mean().item(), p, error, known.get(name), draws)
+        lost = is_lost(a.mean().item(), p, error, known.get(name), draws)
         free_energy, free_error = math.nan, math.inf
         if not shares:
             first, p_first = a, p

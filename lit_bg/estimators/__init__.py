@@ -1,7 +1,10 @@
 """Pure functions from weighted samples and time series to numbers with error bars."""
 
 from lit_bg.estimators.alignment import Moves, aligned
+from lit_bg.estimators.bar import Bounds, bar, bar_overlap, bar_terms, work_bounds
 from lit_bg.estimators.basins import circular_basins
+from lit_bg.estimators.bootstrap import bootstrap, bootstrap_error, group_frames
+from lit_bg.estimators.convergence import Convergence, both_directions
 from lit_bg.estimators.crossings import count_entries
 from lit_bg.estimators.density import density, shell_factor
 from lit_bg.estimators.dependent import average, effective_samples, log_norm
@@ -18,6 +21,7 @@ from lit_bg.estimators.importance import (
 )
 from lit_bg.estimators.mode_balance import balance, raise_shares
 from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_covariance, mbar_log_weights
+from lit_bg.estimators.overlap import least_overlap, next_to_diagonal, overlap_matrix, weakest_link
 from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
 from lit_bg.estimators.populations import (
     count_ancestors,
@@ -29,11 +33,13 @@ from lit_bg.estimators.populations import (
 from lit_bg.estimators.profile import effective_count, profile, surface
 from lit_bg.estimators.resampling import multinomial, resample, systematic
 from lit_bg.estimators.smoothing import Smoothed, SmoothedWeights, smooth_weights
-from lit_bg.estimators.time_series import mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency
+from lit_bg.estimators.time_series import mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency, subsample
 from lit_bg.estimators.virial import virial, virial_terms
 from lit_bg.estimators.wasserstein import geometric_w2, wasserstein
 
 __all__ = [
+    "Bounds",
+    "Convergence",
     "Moves",
     "Smoothed",
     "SmoothedWeights",
@@ -41,6 +47,12 @@ __all__ = [
     "aligned",
     "average",
     "balance",
+    "bar",
+    "bar_overlap",
+    "bar_terms",
+    "bootstrap",
+    "bootstrap_error",
+    "both_directions",
     "circular_basins",
     "count_ancestors",
     "count_entries",
@@ -57,7 +69,9 @@ __all__ = [
     "forward_ess_with_error",
     "forward_log_z",
     "geometric_w2",
+    "group_frames",
     "ladder_populations",
+    "least_overlap",
     "log_norm",
     "log_z",
     "mbar",
@@ -66,6 +80,8 @@ __all__ = [
     "mean_of_walkers",
     "mean_with_error",
     "multinomial",
+    "next_to_diagonal",
+    "overlap_matrix",
     "pareto_k",
     "population_log_z",
     "population_mean",
@@ -77,6 +93,7 @@ __all__ = [
     "shell_factor",
     "smooth_weights",
     "statistical_inefficiency",
+    "subsample",
     "surface",
     "systematic",
     "tail",
@@ -86,4 +103,6 @@ __all__ = [
     "virial",
     "virial_terms",
     "wasserstein",
+    "weakest_link",
+    "work_bounds",
 ]

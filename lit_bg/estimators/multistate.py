@@ -23,7 +23,8 @@ def mbar(u: Tensor, counts: Tensor, start: Tensor | None = None) -> Tensor:
     damped (Levenberg and Marquardt) until it does. States without samples follow from the others.
 
     Args:
-        u: reduced energies of all samples in all states, (K, N); which state a sample came from does not matter.
+        u: reduced energies of all samples in all states, (K, N); which state a sample came from does not matter. +inf where
+            a state has no density, which none of its own samples can have.
         counts: samples from every state, (K,), their sum is N; 0 for states that were not sampled.
         start: a guess of f, (K,).
 
@@ -31,7 +32,8 @@ def mbar(u: Tensor, counts: Tensor, start: Tensor | None = None) -> Tensor:
         f, (K,) float64.
 
     Raises:
-        ValueError: shapes or counts that do not fit, or states without any overlap.
+        ValueError: shapes or counts that do not fit, energies that are NaN or -inf, a sample that no sampled state has or a
+            state that has no sample, or states without any overlap.
 
     References:
         Shirts, Chodera, J. Chem. Phys. 129, 124105 (2008), doi:10.1063/1.2978177.
@@ -41,10 +43,15 @@ def mbar(u: Tensor, counts: Tensor, start: Tensor | None = None) -> Tensor:
         raise ValueError(
             f"MBAR needs energies (K, N) and K counts that add up to N, got {tuple(u.shape)} and {counts.tolist()}."
         )
-    if not torch.isfinite(u).all():
-        raise ValueError(f"{int((~torch.isfinite(u)).sum())} of {u.numel()} reduced energies are not finite.")
-    offset = u.min(1).values  # large constants of a state cost digits
     sampled = counts > 0
+    if not (u > -torch.inf).all():
+        raise ValueError(f"{int((~(u > -torch.inf)).sum())} of {u.numel()} reduced energies are not finite: NaN or -inf.")
+    if torch.isposinf(u).all(1).any() or torch.isposinf(u[sampled]).all(0).any():
+        raise ValueError(
+            "reduced energies are not finite where they must be: every state needs a sample of finite energy, and every sample "
+            "a finite energy in a state that was sampled."
+        )
+    offset = u.min(1).values  # large constants of a state cost digits
     own, n = u[sampled] - offset[sampled, None], counts[sampled]
     guess = torch.zeros_like(n) if start is None else start.double()[sampled] - offset[sampled]
     f = _solve(own, n, guess - guess[0])

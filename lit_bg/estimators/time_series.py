@@ -66,6 +66,27 @@ def inefficiencies(series: Tensor) -> Tensor:
     return torch.where(moves, (2 * monotone - 1).clamp_min(1.0), 1.0)
 
 
+def subsample(frames: int, inefficiency: float) -> Tensor:
+    r"""Return which of so many frames in order of time to keep, so that they are as good as independent, (m,) long.
+
+    Frame $\lceil i g \rceil$ for i = 0, 1, ...: one for every g, and the first always.
+
+    Args:
+        frames: T.
+        inefficiency: g of `statistical_inefficiency`.
+
+    Raises:
+        ValueError: no frames, or an inefficiency below one.
+
+    >>> subsample(6, 1.5).tolist(), subsample(3, 1.0).tolist(), subsample(3, 99.0).tolist()
+    ([0, 2, 3, 5], [0, 1, 2], [0])
+    """
+    if frames < 1 or not 1 <= inefficiency < math.inf:
+        raise ValueError(f"frames and g are at least 1, got {frames} and {inefficiency}.")
+    kept = (torch.arange(math.ceil(frames / inefficiency), dtype=torch.float64) * inefficiency - 1e-9).ceil().long()
+    return kept[kept < frames]
+
+
 def mean_with_error(series: Tensor) -> tuple[float, float]:
     r"""Return the mean of correlated frames and its standard error, $t\, \sigma \sqrt{g / (T W)}$.
 

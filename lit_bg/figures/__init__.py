@@ -1,10 +1,13 @@
 """Pictures of samples, energies, free energies and weights; each function takes arrays and returns a Figure."""
 
 from lit_bg.figures.configurations import Plane, draw_configurations
+from lit_bg.figures.convergence import draw_convergence
 from lit_bg.figures.distances import draw_distances
 from lit_bg.figures.energies import draw_energies
+from lit_bg.figures.matrix import draw_matrix
 from lit_bg.figures.paths import draw_paths
 from lit_bg.figures.profiles import draw_profile
+from lit_bg.figures.replicas import draw_replicas
 from lit_bg.figures.surfaces import draw_surface
 from lit_bg.figures.temperatures import draw_temperatures
 from lit_bg.figures.weights import draw_weights
@@ -12,10 +15,13 @@ from lit_bg.figures.weights import draw_weights
 __all__ = [
     "Plane",
     "draw_configurations",
+    "draw_convergence",
     "draw_distances",
     "draw_energies",
+    "draw_matrix",
     "draw_paths",
     "draw_profile",
+    "draw_replicas",
     "draw_surface",
     "draw_temperatures",
     "draw_weights",

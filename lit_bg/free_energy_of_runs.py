@@ -1,0 +1,326 @@
+"""Free energies of trained runs: absolute ones, their differences, and MBAR over all that share a space."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_bg.data.reduced_potentials import write_u_kn, write_u_nk
+from lit_bg.diagnostics.absolute import Absolute, estimate_absolute
+from lit_bg.diagnostics.modes import share_modes
+from lit_bg.diagnostics.states import Drawn, Multistate, estimate_states
+from lit_bg.energies.molecule import R
+from lit_bg.estimators import group_frames
+from lit_bg.files import atomic
+from lit_bg.held_out import HeldOut, read_held_out
+from lit_bg.kernels.units import in_kelvin
+from lit_bg.report.energy_units import size_of_kT
+from lit_bg.report.free_energies import (
+    Verdict,
+    judge_run,
+    judge_states,
+    numbers_of_estimate,
+    numbers_of_run,
+    numbers_of_states,
+    tell_difference,
+    tell_modes,
+    tell_run,
+    tell_states,
+)
+from lit_bg.report.notation import with_error
+from lit_bg.rng import stream
+from lit_bg.run import Run, load
+from lit_bg.samples import Samples
+
+CHUNK = 10_000  # configurations in memory of a model at a time
+
+
+@dataclass
+class Member:
+    """One run with everything that was drawn from it."""
+
+    name: str
+    run: Run
+    held: HeldOut | None
+    no_frames: str | None  # why frames are of no use
+    proposals: Samples | None = None
+    found: Absolute | None = None
+
+    @property
+    def kT(self) -> float | None:
+        """Return kT in kJ/mol; None for a model system."""
+        return self.run.energy.kT if in_kelvin(self.run.energy) else None
+
+
+def of_runs(
+    runs: Sequence[str],
+    n: int,
+    repeats: int,
+    units: str,
+    data: Sequence[str],
+    folder: Path,
+    seed: int,
+    checkpoint: str,
+    device: str,
+) -> str:
+    """Estimate, write what was found after every run, and return it in words; for the arguments see `free_energy`.
+
+    Raises:
+        ValueError: a unit that a run does not have, or data of another system; with where earlier results are.
+    """
+    members = [_read(run, file, n, seed + i, checkpoint, device) for i, (run, file) in enumerate(_pairs(runs, data))]
+    for member in members:
+        size_of_kT(units, member.kT)
+    numbers: dict[str, Any] = {"unit": units, "runs": {}}
+    words: list[str] = []
+    verdicts: list[Verdict] = []
+    file = folder / "free_energy.json"
+    try:
+        for i, member in enumerate(members):
+            lines, row, verdict = _estimate_run(member, n, repeats, units, seed + i)
+            words += lines
+            verdicts.append(verdict)
+            numbers["runs"][member.name] = row
+            write_numbers(file, numbers)
+        words += _tell_differences(members, numbers, units)
+        write_numbers(file, numbers)
+        found, why = _estimate_together(members, seed)
+        words += _tell_together(members, found, why, numbers, units, verdicts)
+        numbers["verdict"] = "trust" if all(v.trusted for v in verdicts) else "do not trust"
+        write_numbers(file, numbers)
+        _write_states(members, found, folder)
+        draw(members, found, units, folder)
+    except (ValueError, OSError, ImportError) as error:
+        if not numbers["runs"]:
+            raise
+        kind = next(k for k in (OSError, ImportError, ValueError) if isinstance(error, k))
+        raise kind(f"{str(error).rstrip('.')}; what was found before is in '{file}'.") from error
+    return "\n".join([*words, f"Verdict: {numbers['verdict']}", f"Results in {folder}"])
+
+
+def write_numbers(file: Path, numbers: dict[str, Any]) -> None:
+    """Write free_energy.json, whole or not at all."""
+    with atomic(file) as temporary:
+        temporary.write_text(json.dumps(numbers, indent=1, allow_nan=False))
+
+
+def _pairs(runs: Sequence[str], data: Sequence[str]) -> list[tuple[str, str | None]]:
+    files: Sequence[str | None] = data or [None] * len(runs)
+    return list(zip(runs, files, strict=True))
+
+
+def _read(path: str, file: str | None, n: int, seed: int, checkpoint: str, device: str) -> Member:
+    run = load(path, checkpoint, device)
+    held, no_frames = read_held_out(run, n, file, seed), None
+    if not run.generator.has_log_prob:
+        no_frames = f"{type(run.generator).__name__} has no tractable log_prob, which BAR needs at the frames"
+    elif held is None:
+        no_frames = (
+            "the run was trained without reference data, and its own proposals, reweighted, are not independent of "
+            "themselves; frames of the target, by --data, would allow BAR"
+        )
+    return Member("/".join(run.folder.absolute().parts[-2:]), run, held, no_frames)
+
+
+@torch.no_grad()
+def _estimate_run(member: Member, n: int, repeats: int, units: str, seed: int) -> tuple[list[str], dict[str, Any], Verdict]:
+    """Draw proposals, weigh the frames, and estimate: in words, in numbers, and whether to trust it."""
+    run, held = member.run, member.held
+    energy = run.energy.given()
+    proposals = run.sample(n, seed, CHUNK)
+    proposals = Samples(proposals.x, proposals.log_q.double().cpu(), proposals.u.double().cpu())
+    reverse = None
+    if held is not None and member.no_frames is None:
+        log_q = _in_chunks(run.log_prob, held.x.flatten(0, 1), run.device).reshape(held.u.shape)
+        reverse = -held.u - log_q
+    found = estimate_absolute(-proposals.log_w, reverse, repeats, stream(seed, "free energy/bootstrap"))
+    member.proposals, member.found = proposals, found
+    verdict = judge_run(
+        found,
+        type(run.generator).__name__,
+        run.generator.exact_density,
+        member.no_frames,
+        held.problems if held is not None and reverse is not None else (),
+    )
+    size = size_of_kT(units, member.kT)
+    frames = ""
+    if reverse is not None and held is not None:
+        frames = f", {found.frames} frames ({held.source}), {found.independent} of them independent"
+    words = [
+        f"{member.name} ({energy.name}): {found.proposals} proposals, {found.unreached} without weight{frames}",
+        *tell_run(found, units, member.kT),
+    ]
+    row = numbers_of_run(found, member.kT) | {"energy": energy.name, "frames_from": None if held is None else held.source}
+    if energy.log_Z is not None:
+        exact, best = -float(energy.log_Z), found.best
+        off = f", off by {(best.value - exact) / best.error:+.1f} standard errors" if best.error > 0 else ""
+        words.append(f"  exact: {with_error(exact * size)}{off}")
+        row["exact [kT]"] = exact
+    modes = energy.modes
+    if modes is not None:
+        label = _in_chunks(modes.label, proposals.x, run.device).long()
+        shares = share_modes(modes.names, label, proposals.log_w, {})
+        words += tell_modes(shares, size, units)
+        row["modes [kT]"] = {
+            name: {"free_energy": _finite(s.free_energy), "error": _finite(s.free_energy_error)} for name, s in shares.items()
+        }
+    words += [f"  {sentence}" for sentence in verdict.sentences]
+    return words, row | {"trusted": verdict.trusted, "verdict": list(verdict.sentences)}, verdict
+
+
+def _tell_differences(members: list[Member], numbers: dict[str, Any], units: str) -> list[str]:
+    """DeepBAR: differences of absolute free energies to the first."""
+    first, words = members[0], []
+    assert first.found is not None
+    for member in members[1:]:
+        assert member.found is not None
+        difference = member.found.best.minus(first.found.best)
+        alike = member.kT is None and first.kT is None
+        same = alike or (member.kT is not None and first.kT is not None and math.isclose(member.kT, first.kT, rel_tol=1e-6))
+        kT = first.kT if same else None
+        name = f"F({member.name}) - F({first.name})"
+        words += [name + (" by DeepBAR" if difference.parts is not None else ""), *tell_difference("", difference, units, kT)]
+        notes = []
+        dims = [m.run.energy.space.dof for m in (first, member)]
+        if dims[0] != dims[1]:
+            notes.append(f"{dims[1]} and {dims[0]} dimensions: the value depends on the unit of length")
+        if not same:
+            notes.append("at different temperatures: a difference of F / kT")
+        words += [f"  {note}." for note in notes]
+        numbers.setdefault("differences", {})[name] = numbers_of_estimate(difference, kT)
+    return words
+
+
+def _estimate_together(members: list[Member], seed: int) -> tuple[Multistate | None, str | None]:
+    """MBAR over generators and energies of all runs, or why not."""
+    space = members[0].run.energy.space
+    if any(m.run.energy.space != space for m in members[1:]):
+        shapes = ", ".join(str(tuple(m.run.energy.space.shape)) for m in members)
+        return None, f"MBAR is left out: the runs have configurations of different spaces (shapes {shapes})."
+    without = [type(m.run.generator).__name__ for m in members if not m.run.generator.has_log_prob]
+    if without and (len(members) > 1 or members[0].held is not None):
+        return None, f"MBAR is left out: {without[0]} has no tractable log_prob, and needs one at the samples of other states."
+    drawn = []
+    for k, member in enumerate(members):
+        assert member.proposals is not None
+        u = _reduced(members, member.proposals.x, own=k)
+        drawn.append(Drawn(u, torch.full((len(u),), k)))
+    for k, member in enumerate(members):
+        if member.held is None or member.no_frames is not None or member.found is None:
+            continue
+        x = member.held.x[member.found.kept]
+        u = _reduced(members, x.flatten(0, 1), None)
+        u[:, len(members) + k] = member.held.u[member.found.kept].flatten()
+        drawn.append(Drawn(u, torch.full((len(u),), len(members) + k), group_frames(*x.shape[:2]).flatten()))
+    names = [f"generator of {m.name}" for m in members] + [m.name for m in members]
+    try:
+        first = len(members) if len(members) > 1 else 0
+        return estimate_states(names, drawn, stream(seed, "free energy/states"), first), None
+    except ValueError as error:
+        return None, str(error)
+
+
+@torch.no_grad()
+def _reduced(members: list[Member], x: Tensor, own: int | None) -> Tensor:
+    """Reduced energies (n, K) in all states: densities of the generators, then energies.
+
+    Args:
+        members: all runs.
+        x: (n, *event_shape).
+        own: the run whose proposals they are, which know their log q and u; None for frames.
+    """
+    columns = []
+    for k, member in enumerate(members):
+        drawn = member.proposals if k == own else None
+        log_q = drawn.log_q if drawn is not None else _in_chunks(member.run.log_prob, x, member.run.device)
+        columns.append(-log_q)
+    for k, member in enumerate(members):
+        drawn = member.proposals if k == own else None
+        columns.append(drawn.u if drawn is not None else _in_chunks(_bounded(member.run), x, member.run.device))
+    u = torch.stack(columns, -1).double()
+    u[u.isnan()] = math.inf
+    if own is not None:  # a proposal without a density of its own is of no other state either
+        lost = ~torch.isfinite(u[:, own])
+        u[lost] = math.inf
+        u[lost, own] = 0.0
+    return u
+
+
+def _bounded(run: Run) -> Any:
+    energy = run.energy.given()
+    return lambda x: torch.where(energy.in_region(x), energy(x), torch.inf)
+
+
+def _in_chunks(function: Any, x: Tensor, device: torch.device) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([function(part.to(device)).double().cpu() for part in x.split(CHUNK)])
+
+
+def _tell_together(
+    members: list[Member],
+    found: Multistate | None,
+    why: str | None,
+    numbers: dict[str, Any],
+    units: str,
+    verdicts: list[Verdict],
+) -> list[str]:
+    """MBAR in words and numbers; of one run alone it is BAR again, and only the numbers are kept."""
+    if found is None:
+        numbers["MBAR"] = why
+        return [why] if why and len(members) > 1 else []
+    kT = members[0].kT if len({m.run.energy.kT for m in members}) == 1 else None
+    verdict = judge_states(found, ordered=False)
+    numbers["MBAR"] = numbers_of_states(found, kT) | {"trusted": verdict.trusted, "verdict": list(verdict.sentences)}
+    if len(members) == 1:
+        return []
+    words = [
+        "MBAR over all generators and energies; generators are normalised, so theirs should be 0",
+        *tell_states(found, units, kT),
+    ]
+    size = size_of_kT(units, kT)
+    for k, member in enumerate(members[1:], 1):
+        value, analytic, spread = found.difference(len(members) + k, to=len(members))
+        name = f"F({member.name}) - F({members[0].name})"
+        shown = with_error(value * size, max(analytic, spread) * size)
+        words.append(f"  {name} = {shown} {units}: {analytic * size:.2g} analytic, {spread * size:.2g} by bootstrap")
+    verdicts.append(verdict)
+    return words + [f"  {sentence}" for sentence in verdict.sentences]
+
+
+def _write_states(members: list[Member], found: Multistate | None, folder: Path) -> None:
+    if found is None:
+        return
+    temperatures = {round(m.kT / R, 6) for m in members if m.kT is not None}
+    write_u_kn(folder / "u_kn.npz", found.names, found.u, found.counts)
+    write_u_nk(folder / "u_nk.parquet", found.u, found.counts, temperatures.pop() if len(temperatures) == 1 else None)
+
+
+def draw(members: list[Member], found: Multistate | None, units: str, folder: Path) -> None:
+    """Draw convergence of every run, and the overlap of all states."""
+    from lit_bg.figures import draw_convergence, draw_matrix
+    from lit_bg.figures.style import save
+
+    curves = [(m.name, m.found.convergence) for m in members if m.found is not None]
+    estimators = "/".join(sorted({"LFEP" if m.found is None or m.found.bar is None else "BAR" for m in members}))
+    if found is not None and len(members) > 1:
+        curves.append((f"{found.names[-1]} - {members[0].name}, MBAR", found.convergence))
+    detail = "converged where both curves meet within their two-sigma bars long before the end"
+    figure = draw_convergence(curves, "F [kT]", f"Free energy by {estimators}", detail)
+    save(figure, folder / "forward_reverse_convergence.png")
+    if found is None or (found.counts > 0).sum() < 2:
+        return
+    names = [name.replace("generator of ", "q of ") for name in found.names]
+    detail = f"as for equal counts; samples: {', '.join(str(int(n)) for n in found.counts)}"
+    figure = draw_matrix(found.even.numpy(), names, "Overlap of states", detail, ("state", "state"))
+    save(figure, folder / "mbar_overlap_matrix.png")
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None

@@ -1,0 +1,251 @@
+"""Free energies as numbers, and in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from lit_bg.diagnostics.absolute import Absolute, Estimate
+from lit_bg.diagnostics.exchange import Mixing
+from lit_bg.diagnostics.modes import ModeShare
+from lit_bg.diagnostics.states import Multistate
+from lit_bg.estimators import least_overlap, next_to_diagonal, weakest_link
+from lit_bg.report.energy_units import UNITS, size_of_kT
+from lit_bg.report.notation import with_error
+
+SIGMAS = 3.0  # standard errors from which two numbers are different
+OPTIMISTIC = 2.0  # times the analytic error that another one is, from which the analytic one is said to be too small
+WIDTH = 26  # of names
+
+
+class Verdict(NamedTuple):
+    """Whether free energies are to be trusted, with all that speaks for and against it in sentences."""
+
+    trusted: bool
+    sentences: tuple[str, ...]
+
+
+def judge_run(a: Absolute, generator: str, exact_density: bool, no_frames: str | None, problems: Sequence[str]) -> Verdict:
+    """Return whether the free energy of one run is to be trusted.
+
+    Args:
+        a: what was found.
+        generator: its name.
+        exact_density: whether its log q is exact.
+        no_frames: why there are only proposals; None: there are frames.
+        problems: of the frames, by their own card.
+    """
+    good, bad = [], []
+    if no_frames is not None:
+        good.append(f"only LFEP is available, and nothing contradicts what proposals never reach: {no_frames}")
+    if a.failed is not None:
+        bad.append(f"BAR has no answer: {a.failed}")
+    if a.overlap is not None:
+        limit = least_overlap(2)
+        if a.overlap < limit:
+            bad.append(
+                f"too little overlap between the generator and its target ({a.overlap:.2g}, below {limit}): the answer is not "
+                "to be trusted, so train longer"
+            )
+        else:
+            good.append(f"overlap is enough between the generator and its target ({a.overlap:.2f} of at most 0.50)")
+    if a.bar is not None and a.reverse is not None:
+        one, other, both = (with_error(e.value, e.error) for e in (a.lfep, a.reverse, a.bar))
+        if _differ(a.lfep, a.bar):
+            bad.append(
+                f"LFEP says {one} kT and BAR {both} kT: the generator misses a region that the frames hold, or the frames "
+                "are no equilibrium"
+            )
+        if _differ(a.reverse, a.bar):
+            good.append(
+                f"reverse LFEP says {other} kT and BAR {both} kT: proposals go where too few frames are to say how often, "
+                "which biases reverse LFEP alone"
+            )
+    if math.isinf(a.best.error):
+        bad.append("no honest error bar exists: the weights have too heavy a tail, or there are too few samples")
+    elif a.best.error > OPTIMISTIC * a.best.analytic > 0:
+        good.append("the analytic error is less than half of another one: believe the largest")
+    if a.bar is not None and a.convergence.halves > SIGMAS:
+        bad.append(f"the two halves of the data differ by {a.convergence.halves:.1f} standard errors: not converged")
+    if not exact_density:
+        bad.append(f"log q of {generator} is a random estimate, which biases every free energy")
+    bad += [f"the reference data, by their own card: {problem}" for problem in problems]
+    return Verdict(not bad, tuple(_sentence(s) for s in (*bad, *good)))
+
+
+def judge_states(m: Multistate, ordered: bool) -> Verdict:
+    """Return whether differences of MBAR are to be trusted.
+
+    Args:
+        m: what was found.
+        ordered: whether the states are a ladder, whose neighbours must overlap; else they only need to be joined somehow.
+    """
+    sampled = [k for k in range(len(m.names)) if m.counts[k] > 0]
+    if ordered:
+        smallest, i = next_to_diagonal(m.even)
+        j = i + 1
+    else:
+        smallest, i, j = weakest_link(m.even[sampled][:, sampled])
+        i, j = sampled[i], sampled[j]
+    limit = least_overlap(len(sampled))
+    pair = f"between {m.names[i]} and {m.names[j]} ({smallest:.2g}"
+    good, bad = [], []
+    if smallest < limit:
+        bad.append(
+            f"too little overlap {pair}, below {limit:.2g}): differences across it are not to be trusted, so put a "
+            "state between"
+        )
+    else:
+        good.append(f"overlap is enough, least {pair}, where {limit:.2g} is needed)")
+    if m.convergence.halves > SIGMAS:
+        bad.append(
+            f"{m.names[-1]} relative to {m.names[m.first]} differs by {m.convergence.halves:.1f} standard errors between the "
+            "two halves of the data: not converged"
+        )
+    return Verdict(not bad, tuple(_sentence(s) for s in (*bad, *good)))
+
+
+def numbers_of_estimate(e: Estimate | None, kT: float | None) -> dict[str, Any] | None:
+    """Return an estimate for a JSON file, in every unit that there is."""
+    if e is None:
+        return None
+    found: dict[str, Any] = {}
+    for unit in UNITS if kT is not None else UNITS[:1]:
+        size = size_of_kT(unit, kT)
+        found[unit] = {
+            "value": e.value * size,
+            "error": _finite(e.error * size),
+            "analytic": _finite(e.analytic * size),
+            "bootstrap": _finite(e.bootstrap * size),
+            "parts": None
+            if e.parts is None
+            else {
+                "n": e.parts.n,
+                "mean": e.parts.mean * size,
+                "deviation": e.parts.deviation * size,
+                "error": e.parts.error * size,
+            },
+        }
+    return found
+
+
+def numbers_of_run(a: Absolute, kT: float | None) -> dict[str, Any]:
+    """Return what was found of one run for a JSON file."""
+    b = a.bounds
+    return {
+        "proposals": a.proposals,
+        "proposals_without_weight": a.unreached,
+        "frames": a.frames,
+        "independent_frames": a.independent,
+        "statistical_inefficiency": _finite(a.inefficiency),
+        "F": numbers_of_estimate(a.best, kT),
+        "estimator": "LFEP" if a.bar is None else "BAR",
+        "LFEP": numbers_of_estimate(a.lfep, kT),
+        "reverse_LFEP": numbers_of_estimate(a.reverse, kT),
+        "BAR": numbers_of_estimate(a.bar, kT),
+        "bounds [kT]": None if b is None else {name: _finite(value) for name, value in (*b._asdict().items(), ("gap", b.gap))},
+        "overlap": a.overlap,
+        "halves [sigma]": _finite(a.convergence.halves),
+    }
+
+
+def numbers_of_states(m: Multistate, kT: float | None) -> dict[str, Any]:
+    """Return what MBAR says for a JSON file."""
+    rows = []
+    for k, name in enumerate(m.names):
+        value, analytic, spread = m.difference(k) if k else (0.0, 0.0, 0.0)
+        row = {"state": name, "samples": int(m.counts[k])}
+        for unit in UNITS if kT is not None else UNITS[:1]:
+            size = size_of_kT(unit, kT)
+            row[unit] = {"value": value * size, "analytic": _finite(analytic * size), "bootstrap": _finite(spread * size)}
+        rows.append(row)
+    return {
+        "states": rows,
+        "overlap": m.overlap.tolist(),
+        "overlap_of_equal_counts": m.even.tolist(),
+        "smallest_next_to_diagonal": next_to_diagonal(m.even)[0],
+        "halves [sigma]": _finite(m.convergence.halves),
+    }
+
+
+def numbers_of_mixing(m: Mixing) -> dict[str, Any]:
+    """Return how replicas mix for a JSON file."""
+    return {
+        "transitions": m.transitions.tolist(),
+        "relaxation [records]": _finite(m.relaxation),
+        "round_trips": m.round_trips,
+        "states_visited": m.visited.tolist(),
+    }
+
+
+def tell_run(a: Absolute, unit: str, kT: float | None) -> list[str]:
+    """Return the table of one run, errors by each way in columns of their own."""
+    size = size_of_kT(unit, kT)
+    rows = [_head(unit)]
+    named = (
+        ("LFEP (proposals)", a.lfep),
+        ("reverse LFEP (frames)", a.reverse),
+        ("BAR (both)", a.bar),
+    )
+    rows += [_row(name, e, size) for name, e in named if e is not None]
+    if a.bounds is not None:
+        b = a.bounds
+        lower, upper = with_error(b.lower * size, b.lower_error * size), with_error(b.upper * size, b.upper_error * size)
+        rows.append(f"  bounds by the mean work: {lower} <= F <= {upper}, gap {b.gap * size:.3g} {unit}")
+    return rows
+
+
+def tell_modes(shares: dict[str, ModeShare], size: float, unit: str) -> list[str]:
+    """Return free energies of modes relative to the first, by the weights of the proposals."""
+    names = list(shares)
+    rows = []
+    for name in names[1:]:
+        s = shares[name]
+        value = "-" if math.isnan(s.free_energy) else with_error(s.free_energy * size, s.free_energy_error * size)
+        rows.append(f"  F({name}) - F({names[0]}) = {value} {unit}, {s.effective:.3g} effective proposals in {name}")
+    return rows
+
+
+def tell_difference(name: str, e: Estimate, unit: str, kT: float | None) -> list[str]:
+    """Return a difference of two runs."""
+    return [_head(unit), _row(name, e, size_of_kT(unit, kT))]
+
+
+def tell_states(m: Multistate, unit: str, kT: float | None) -> list[str]:
+    """Return the table of MBAR."""
+    size = size_of_kT(unit, kT)
+    width = max(map(len, m.names)) + 2
+    rows = [f"  {'state':{width}}{'samples':>8}  {f'F - F(first) [{unit}]':>22}   {'analytic':>9}  {'bootstrap':>9}"]
+    for k, name in enumerate(m.names):
+        value, analytic, spread = m.difference(k) if k else (0.0, 0.0, 0.0)
+        shown = "0" if k == 0 else with_error(value * size, max(analytic, spread) * size)
+        errors = "" if k == 0 else f"   {_error(analytic * size):>9}  {_error(spread * size):>9}"
+        rows.append(f"  {name:{width}}{int(m.counts[k]):>8}  {shown:>22}{errors}")
+    return rows
+
+
+def _differ(a: Estimate, b: Estimate) -> bool:
+    return abs(a.value - b.value) > SIGMAS * math.hypot(a.error, b.error)
+
+
+def _head(unit: str) -> str:
+    return f"  {'':{WIDTH}}{f'F [{unit}]':>16}   {'analytic':>9}  {'bootstrap':>9}  {'of parts':>9}"
+
+
+def _row(name: str, e: Estimate, size: float) -> str:
+    parts = "-" if e.parts is None else _error(e.parts.error * size)
+    value = with_error(e.value * size, e.error * size)
+    return f"  {name:{WIDTH}}{value:>16}   {_error(e.analytic * size):>9}  {_error(e.bootstrap * size):>9}  {parts:>9}"
+
+
+def _error(error: float) -> str:
+    return f"{error:.2g}" if math.isfinite(error) else "-"
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
