@@ -29,6 +29,7 @@ import lit_bg.kernels
 import lit_bg.losses
 import lit_bg.nets
 import lit_bg.pairings
+import lit_bg.samplers
 import lit_bg.simulators
 import lit_bg.solvers
 import lit_bg.transforms
@@ -97,7 +98,8 @@ class Parser(LightningArgumentParser):
 
 def _public_classes() -> list[type]:
     """The classes a YAML can name without their module."""
-    named = "bases callbacks data energies generators interpolants kernels losses nets pairings simulators solvers transforms"
+    named = "bases callbacks data energies generators interpolants kernels losses nets pairings"
+    named += " samplers simulators solvers transforms"
     packages = [getattr(lit_bg, name) for name in named.split()]
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 

@@ -1,4 +1,4 @@
-"""python -m lit_bg.sample RUN -n N --out F: draw from a trained generator, weigh, save."""
+"""python -m lit_bg.sample RUN --out F: draw from a trained generator and weigh, or correct its proposals by a sampler."""
 
 from __future__ import annotations
 
@@ -34,17 +34,28 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument(
         "--context", nargs="+", default=[], metavar="NAME=VALUE", help="conditions, such as kT=0.7; default: the usual ones"
     )
+    parser.add_argument(
+        "--sampler",
+        help="a class such as SMC, MarkovChains, AIS, Importance with its arguments as --sampler.NAME=VALUE, or a YAML with "
+        "class_path and init_args; beside the samples it writes <out>.summary.json and <out>.figures",
+    )
+    parser.add_argument("--blend", nargs="+", default=[], metavar="RUN", help="further runs that propose, in equal shares")
+    parser.add_argument("--reference", help="reference data for the verdict; default: those of the run, where they are there")
     parser.add_argument("--checkpoint", default="best", help="best (default) or last")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist, forget an unfinished sampler")
     if not args:
         parser.print_help()
         return
-    options = parser.parse_args(args)
+    options, rest = parser.parse_known_args(args)
+    own = [word for word in rest if word.startswith("--sampler.")]
+    if len(own) < len(rest) or (own and options.sampler is None):
+        unknown = [word for word in rest if word not in own] or own
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}" + (" without --sampler" if own == unknown else ""))
     with signals.listening("nothing was written."):
         signals.set_mode("raise")
         try:
-            print(sample(**vars(options)))
+            print(sample(**vars(options), sampler_arguments=own))
         except (ValueError, TypeError, OSError, ImportError) as error:
             if os.environ.get("LIT_BG_TRACEBACK"):
                 raise
@@ -62,8 +73,12 @@ def sample(
     device: str = "cpu",
     force: bool = False,
     context: Sequence[str] = (),
+    sampler: str | None = None,
+    blend: Sequence[str] = (),
+    reference: str | None = None,
+    sampler_arguments: Sequence[str] = (),
 ) -> str:
-    """Draw and save; returns a line that says what was written.
+    """Draw and save, or run a sampler, judge and save; returns a line that says what was written.
 
     Structures are accompanied by their weights, `<out>.weights.npz`, and where the format holds coordinates alone by their
     topology, `<out>.topology.pdb`. All files appear together, or none.
@@ -75,8 +90,16 @@ def sample(
         ValueError: a number below one, an unknown suffix or device, structures of something that is not a molecule, or
             conditions that the run does not have or that are out of range.
     """
-    files = _files(out)
+    corrected = sampler is not None or bool(blend)
+    files = _files(out) + ([Path(f"{out}.summary.json")] if corrected else [])
     _check(run, n, seed, files, batch_size, checkpoint, force)
+    if corrected:
+        for other in blend:
+            RunFolder.find(Path(other)).checkpoint(checkpoint)
+        check_device(device)
+        return _correct([run, *blend], n, out, sampler, sampler_arguments, seed, checkpoint, device, force, context, reference)
+    if reference is not None:
+        raise ValueError("--reference is for the verdict on what a sampler found: give --sampler, or ask lit_bg.judge.")
 
     import numpy as np
 
@@ -116,6 +139,32 @@ def sample(
         f"{n} samples{under} in {out}{beside}: ESS {estimators.ess(s.log_w):.3f}, k-hat {estimators.pareto_k(s.log_w):.2f}, "
         f"log Z {with_error(value, deviation)}"
     )
+
+
+def _correct(
+    runs: list[str],
+    n: int,
+    out: str,
+    sampler: str | None,
+    arguments: Sequence[str],
+    seed: int,
+    checkpoint: str,
+    device: str,
+    force: bool,
+    context: Sequence[str],
+    reference: str | None,
+) -> str:
+    """Run a sampler and say what was written; for what is raised see `sample`."""
+    from lit_bg.report.table import print_summary
+    from lit_bg.sample_with import read_sampler, sample_with
+
+    built = read_sampler(
+        sampler if sampler is not None else "Importance", [*arguments, *([] if sampler else [f"--sampler.n={n}"])]
+    )
+    signals.set_mode("raise")
+    summary = sample_with(runs, built, Path(out), seed, checkpoint, device, force, reference, context)
+    print_summary(summary)
+    return f"Written: {out}, {out}.summary.json and {out}.figures"
 
 
 def _files(out: str) -> list[Path]:

@@ -31,14 +31,14 @@ MOST_FREE_ENERGY_ERROR = 1.0  # [kT]
 CHUNK = 50_000  # configurations in memory at a time beside the data
 
 
-def describe(item: Energy | Simulator | Kernel[Any] | Temperatures) -> dict[str, Any]:
+def describe(item: Any) -> dict[str, Any]:
     """Return class and constructor arguments, as they stand in YAML, those of kernels inside too; no absolute paths.
 
     >>> from lit_bg.energies import DoubleWell
     >>> describe(DoubleWell(dim=3))["parameters"]["dim"]
     3
     """
-    names = [n for n in inspect.signature(type(item).__init__).parameters if n not in ("self", "kT")]
+    names = [n for n in inspect.signature(type(item).__init__).parameters if n not in ("self", "kT", "generator", "context")]
     held = {n: name for n in names for name in (f"{n}_path", n) if hasattr(item, name)}  # a file may be kept as n_path
     held.pop("modes", None)  # they describe a system and do not define it
     values = {n: getattr(item, name) for n, name in held.items()}

@@ -12,6 +12,7 @@ from torch import Tensor
 from lit_bg.energies.base import Observable
 from lit_bg.estimators import profile
 from lit_bg.files import atomic
+from lit_bg.samples import Dependence
 
 Curve = tuple[Tensor, Tensor]  # F and its standard error, (K,) [kT]; NaN where a bin is empty
 
@@ -26,15 +27,20 @@ class Profile(NamedTuple):
 
 
 def find_profiles(
-    columns: dict[str, tuple[Tensor, Observable]], log_w: Tensor, bins: int, reference: dict[str, Curve]
+    columns: dict[str, tuple[Tensor, Observable]],
+    log_w: Tensor,
+    bins: int,
+    reference: dict[str, Curve],
+    dependence: Dependence = "draws",
 ) -> dict[str, Profile]:
     """Return the profile along every observable; none where no proposal has a finite energy.
 
     Args:
-        columns: values (n,) and the observable, which has a range, by name.
-        log_w: log weights, (n,).
+        columns: values (n,) and the observable, which has a range, by name; of chains (T, W), of populations (P, N).
+        log_w: log weights, of the same shape.
         bins: over the range of an observable.
         reference: curves of the target, of `reference_curve`.
+        dependence: what samples know of each other.
     """
     finite = torch.isfinite(log_w)
     if not finite.any():
@@ -43,7 +49,8 @@ def find_profiles(
     for name, (a, observable) in columns.items():
         edges, a = bin_edges(observable, bins), a.contiguous()
         raw = profile(a[finite], None, edges, observable.periodic)
-        found[name] = Profile(edges, raw, profile(a, log_w, edges, observable.periodic), reference.get(name))
+        reweighted = profile(a, log_w, edges, observable.periodic, dependence)
+        found[name] = Profile(edges, raw, reweighted, reference.get(name))
     return found
 
 

@@ -19,6 +19,7 @@ from lit_bg.figures.plane import find_plane, in_plane
 from lit_bg.figures.profiles import draw_profile
 from lit_bg.figures.style import with_unit
 from lit_bg.figures.weights import draw_weights
+from lit_bg.samples import Dependence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,16 +28,27 @@ BINS = 60
 FRAMES = 50_000  # of the reference, at most
 
 
-def draw_samples(energy: Energy, x: Tensor, u: Tensor, log_w: Tensor | None, data: Dataset | None = None) -> dict[str, Figure]:
+def draw_samples(
+    energy: Energy,
+    x: Tensor,
+    u: Tensor,
+    log_w: Tensor | None,
+    data: Dataset | None = None,
+    dependence: Dependence = "draws",
+) -> dict[str, Figure]:
     """Return figures of configurations, energies, profiles and, where there are any, weights, by file name.
 
     Args:
         energy: the system.
-        x: configurations, (n, *event_shape).
-        u: their energies, (n,) [kT].
-        log_w: their log weights, (n,); None: all equal.
+        x: configurations, (n, *event_shape); of chains (T, W, *event_shape), of populations (P, N, *event_shape).
+        u: their energies, of the leading shape [kT].
+        log_w: their log weights, of the leading shape; None: all equal.
         data: reference data.
+        dependence: what samples know of each other, for the bands of profiles.
     """
+    lead = u.shape
+    x, u = x.reshape(-1, *energy.space.shape), u.flatten()
+    log_w = None if log_w is None else log_w.flatten()
     equal = log_w is None
     log_w = torch.where(torch.isfinite(u), 0.0, -torch.inf).double() if log_w is None else log_w.double()
     some = torch.isfinite(log_w).any()
@@ -60,13 +72,13 @@ def draw_samples(energy: Energy, x: Tensor, u: Tensor, log_w: Tensor | None, dat
         figures["weights"] = draw_weights(log_w.numpy(), pareto_k(log_w), f"{name}: weight tail", detail)
     ranged = {n: o for n, o in energy.observables.items() if o.range is not None}
     with torch.no_grad():
-        columns = {n: (o.function(x.to(energy.device)).cpu().double(), o) for n, o in ranged.items()}
+        columns = {n: (o.function(x.to(energy.device)).cpu().double().reshape(lead), o) for n, o in ranged.items()}
         curves = {}
         if data is not None:
             curves = {
-                n: reference_curve(o.function(data.x.to(energy.device)).cpu(), o, BINS, data.mean) for n, o in ranged.items()
+                n: reference_curve(data.series(o.function(data.x.to(energy.device)).cpu()), o, BINS) for n, o in ranged.items()
             }
-    for key, p in find_profiles(columns, log_w, BINS, curves).items():
+    for key, p in find_profiles(columns, log_w.reshape(lead), BINS, curves, dependence).items():
         figures[f"profile_{file_name(key)}"] = draw_profile(
             with_unit(key, ranged[key].unit),
             p.edges.numpy(),

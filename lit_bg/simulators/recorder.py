@@ -41,6 +41,7 @@ class Recorder:
         identity: what is simulated, for JSON: only the same simulation goes on.
         restart: an unfinished simulation of another identity, or a damaged one, is thrown away instead of refused.
         every: seconds between two states.
+        again: how the user starts again, for messages.
 
     Raises:
         ValueError: the folder holds an unfinished simulation of something else, or one that is not as it was saved, or one
@@ -48,7 +49,12 @@ class Recorder:
     """
 
     def __init__(
-        self, folder: Path | None = None, identity: dict[str, Any] | None = None, restart: bool = False, every: float = 60.0
+        self,
+        folder: Path | None = None,
+        identity: dict[str, Any] | None = None,
+        restart: bool = False,
+        every: float = 60.0,
+        again: str = "data.force=true",
     ) -> None:
         self.folder, self.every = folder, every
         self.identity = json.loads(json.dumps(identity or {}))
@@ -72,8 +78,7 @@ class Recorder:
         if not restart:
             way_on = "" if "cannot go on" in problem else "finish it with its own configuration, "
             raise ValueError(
-                f"{folder} holds an unfinished simulation {problem}: {way_on}delete the folder, or start again with "
-                "data.force=true."
+                f"{folder} holds an unfinished simulation {problem}: {way_on}delete the folder, or start again with {again}."
             )
         self.start_again()
 

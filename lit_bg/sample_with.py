@@ -1,0 +1,181 @@
+"""A sampler run on a trained generator: samples, what they are worth, and what is written of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lit_bg.callbacks.report import plain
+from lit_bg.data.card import describe
+from lit_bg.data.dataset import Dataset
+from lit_bg.diagnostics.density import density_defect
+from lit_bg.diagnostics.proposals import Density, compare_densities
+from lit_bg.energies.base import Energy
+from lit_bg.energies.condition import read_context
+from lit_bg.figures.samples import draw_samples
+from lit_bg.figures.style import save
+from lit_bg.files import atomic, release
+from lit_bg.generators.base import Generator
+from lit_bg.generators.mixture_proposal import MixtureProposal
+from lit_bg.molecules import save_structures, save_topology
+from lit_bg.report.assess import assess_samples
+from lit_bg.report.cost import Cost
+from lit_bg.rng import stream
+from lit_bg.run import Run, load
+from lit_bg.samplers.base import Proposer, Result, Sampler
+from lit_bg.samples import Evaluation
+from lit_bg.simulators.recorder import Recorder
+from lit_bg.system import load_system
+
+
+def read_sampler(name: str, arguments: Sequence[str] = ()) -> Sampler:
+    """Build a sampler from the name of its class or a YAML, with arguments such as "--sampler.particles=500".
+
+    Raises:
+        ValueError: there is no such class, or it cannot be built so; the message ends with the way out.
+    """
+    from lit_bg.cli import Parser, sentences
+
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") and not path.is_file():
+        raise FileNotFoundError(
+            f"there is no file '{name}': give a YAML with class_path and init_args, or a class such as SMC."
+        )
+    parser = Parser(prog="python -m lit_bg.sample", parser_mode="omegaconf+", exit_on_error=True)
+    parser.add_argument("--sampler", type=Sampler, enable_path=True)
+    with sentences():
+        return parser.instantiate(parser.parse_args([f"--sampler={name}", *arguments])).sampler
+
+
+def propose_from(runs: list[str], checkpoint: str, device: str, context: Sequence[str] = ()) -> tuple[Run, Proposer]:
+    """Return the first run, and what proposes: its generator, or that of several runs by the balance heuristic.
+
+    Raises:
+        FileNotFoundError: a run or its checkpoint is missing.
+        ValueError: runs of different systems, or conditions that they do not have.
+    """
+    trained = [load(run, checkpoint, device) for run in runs]
+    first = trained[0]
+    conditions = read_context(first.energy.conditions, first.energy.default_context, context)
+    generator: Generator = first.generator
+    if len(trained) > 1:
+        for run, other in zip(runs[1:], trained[1:], strict=True):
+            if describe(other.energy) != describe(first.energy) or other.energy.kT != first.energy.kT:
+                raise ValueError(f"'{run}' is of another system than '{runs[0]}': proposals are blended for one system only.")
+        generator = MixtureProposal([run.generator for run in trained]).eval()
+    return first, Proposer(generator, first.energy.given(conditions), conditions if generator.context else None)
+
+
+def run_sampler(proposer: Proposer, sampler: Sampler, seed: int, recorder: Recorder | None = None) -> tuple[Result, Cost]:
+    """Run a sampler under a progress bar; return what it found, and what that cost."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    energy, began = proposer.energy, time.monotonic()
+    before = energy.n_values, energy.n_gradients
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}"))
+    with Progress(*columns, console=Console()) as bar:
+        task = bar.add_task(type(sampler).__name__, state="")
+
+        def report(done: int, total: int, state: str) -> None:
+            bar.update(task, completed=done, total=total, state=state)
+
+        result = sampler.run(proposer, seed, report, recorder)
+    densities = result.info.get("densities", 0)
+    assert isinstance(densities, int)
+    seconds = time.monotonic() - began
+    return result, Cost(energy.n_values - before[0], energy.n_gradients - before[1], densities, seconds)
+
+
+def sample_with(
+    runs: list[str],
+    sampler: Sampler,
+    out: Path,
+    seed: int = 0,
+    checkpoint: str = "best",
+    device: str = "cpu",
+    force: bool = False,
+    reference: str | None = None,
+    context: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Sample the target of a run, judge the samples, and write everything; return the summary.
+
+    Beside `out` lie `<out>.summary.json` and the folder `<out>.figures`. While it runs the state is kept in `<out>.partial`, so
+    that the same command goes on where it was interrupted.
+
+    Raises:
+        FileNotFoundError: a run, a checkpoint or the reference is missing.
+        ValueError: sampler, generator and system do not fit, or sampling went wrong.
+        Interrupted: it was interrupted; the text says how to go on.
+    """
+    first, proposer = propose_from(runs, checkpoint, device, context)
+    energy = proposer.energy
+    if out.suffix != ".npz" and energy.structure is None:
+        raise ValueError(f"'{out}' holds structures and {energy.name} is no molecule: write .npz.")
+    sampler.check(proposer)
+    system = load_system(runs[0])
+    file = system.data if reference is None else Path(reference)
+    data = None
+    if file is not None and (reference is not None or file.is_file()):
+        data = Dataset.load(file, energy, force=system.force)
+    identity = {
+        "sampler": describe(sampler),
+        "runs": [Path(run).name for run in runs],
+        "checkpoint": f"{checkpoint}, step {first.step}",
+        "seed": seed,
+        "context": list(context),
+        "device": energy.device.type,
+    }
+    recorder = Recorder(out.with_name(f"{out.name}.partial"), identity, restart=force, again="--force")
+    try:
+        result, cost = run_sampler(proposer, sampler, seed, recorder)
+    except BaseException:
+        if recorder.folder is not None:
+            release(recorder.folder)
+        raise
+    found = assess_samples(energy, result.samples, data, system.log_Z, cost, _density(proposer))
+    summary = {**found.summary, "sampler": describe(sampler), "sampler_info": result.info, "problems": result.problems}
+    _write(out, energy, result)
+    samples = result.samples
+    flat = None if samples.dependence == "chains" else samples.log_w.cpu()
+    figures = draw_samples(energy, samples.x.cpu(), samples.u.cpu(), flat, data, samples.dependence)
+    for name, figure in figures.items():
+        save(figure, out.with_name(f"{out.name}.figures") / f"{name}.png")
+    with atomic(out.with_name(f"{out.name}.summary.json")) as temporary:
+        temporary.write_text(json.dumps(plain(summary), indent=2, allow_nan=False) + "\n")
+    recorder.discard()
+    return summary
+
+
+def _density(proposer: Proposer) -> Density:
+    """How far log q of the proposals can be believed."""
+    generator = proposer.generator
+    exact = generator.exact_density
+    defect = density_defect(generator, proposer.energy, stream(0, "density_defect")) if exact else None
+    nothing = proposer.draw(2, 0, "density")
+    return compare_densities(Evaluation(nothing), defect, exact)
+
+
+def _write(out: Path, energy: Energy, result: Result) -> None:
+    """Write the samples, all files or none."""
+    samples = result.samples
+    arrays = {name: part.cpu().numpy() for name, part in samples._asdict().items() if part is not None}
+    if samples.dependence == "draws":
+        arrays["log_w"] = samples.log_w.cpu().numpy()
+    with ExitStack() as stack:
+        if out.suffix != ".npz":
+            x = samples.x.reshape(-1, *energy.space.shape)
+            save_structures(energy, x, stack.enter_context(atomic(out)))
+            if out.suffix != ".pdb":
+                save_topology(energy, stack.enter_context(atomic(out.with_name(f"{out.name}.topology.pdb"))))
+            arrays.pop("x")
+            arrays = {name: part.reshape(x.shape[0]) if name != "start" else part for name, part in arrays.items()}
+            out = out.with_name(f"{out.name}.weights.npz")
+        with stack.enter_context(atomic(out)).open("wb") as file:
+            np.savez(file, **arrays)
