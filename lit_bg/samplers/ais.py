@@ -21,7 +21,7 @@ class AIS(Annealing):
     them.
 
     Args:
-        kernel, moves, keep, through, tuning: as for `Annealing`.
+        kernel, moves, keep, through, tuning, last_moves: as for `Annealing`.
         n: paths.
         particles: of the pilot.
 
@@ -41,8 +41,9 @@ class AIS(Annealing):
         keep: float = 0.95,
         through: float | None = None,
         tuning: int = 25,
+        last_moves: int | None = None,
     ) -> None:
-        super().__init__(kernel, particles, moves, keep, through, tuning)
+        super().__init__(kernel, particles, moves, keep, through, tuning, last_moves)
         if n < 2:
             raise ValueError(f"AIS needs n >= 2 paths for an error bar, got {n}.")
         self.n = n

@@ -22,6 +22,7 @@ from lit_bg.simulators.recorder import Recorder
 MOST_LEVELS = 1000
 HALVINGS = 60  # of the interval of s
 FEWEST_FINITE = 2  # proposals with a finite energy, to begin with
+FEWEST_PARTICLES = 16  # of a population
 SHORTEST = 1e-12  # step in s
 HALF = 0.5  # of the particles: with fewer effective ones a population is resampled
 
@@ -61,6 +62,7 @@ class Annealing(Sampler):
             (`ULA`).
         particles: of a population.
         moves: of the kernel at a level.
+        last_moves: of the kernel at the target itself, where log q is not needed, so that they are cheap; None: as many.
         keep: share of the effective particles that a step may leave.
         through: as for `AnnealedPath`.
         tuning: moves of the pilot at a level, of a kernel that is tuned.
@@ -70,9 +72,21 @@ class Annealing(Sampler):
             `run`, weights that collapse.
     """
 
-    def __init__(self, kernel: Kernel, particles: int, moves: int, keep: float, through: float | None, tuning: int) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        particles: int,
+        moves: int,
+        keep: float,
+        through: float | None,
+        tuning: int,
+        last_moves: int | None,
+    ) -> None:
         name = type(self).__name__
-        for key, value, least in (("particles", particles, 16), ("moves", moves, 1), ("tuning", tuning, 1)):
+        last_moves = moves if last_moves is None else last_moves
+        sizes = {"particles": particles, "moves": moves, "tuning": tuning, "last_moves": last_moves}
+        for key, value in sizes.items():
+            least = FEWEST_PARTICLES if key == "particles" else 1
             if value < least:
                 raise ValueError(f"{name} needs {key} >= {least}, got {value}.")
         if not 0 < keep < 1:
@@ -80,7 +94,7 @@ class Annealing(Sampler):
         if kernel.replicas != 1:
             raise ValueError(f"{name} moves single particles: give the kernel of the replicas, not {type(kernel).__name__}.")
         self.kernel, self.particles, self.moves = kernel, particles, moves
-        self.keep, self.through, self.tuning = keep, through, tuning
+        self.keep, self.through, self.tuning, self.last_moves = keep, through, tuning, last_moves
 
     def check(self, proposer: Proposer) -> None:
         name, kernel = type(self).__name__, self.kernel
@@ -169,7 +183,8 @@ class Annealing(Sampler):
             now, times = resampled(now, stream(seed, "anneal/resample", step=level, device=now.x.device))
         self.kernel.reset()
         self.kernel.restore(stage.tuning[level])
-        now, acceptance = self._moved(path, s, now, self.moves, seed, "anneal/moves", level)
+        moves = self.last_moves if s == 1 else self.moves
+        now, acceptance = self._moved(path, s, now, moves, seed, "anneal/moves", level)
         return stage._replace(
             acceptance=[*stage.acceptance, acceptance], level=level + 1, resampled=stage.resampled + times, now=now
         )

@@ -22,7 +22,7 @@ class SMC(Annealing):
     of them at least.
 
     Args:
-        kernel, particles, moves, keep, through, tuning: as for `Annealing`.
+        kernel, particles, moves, keep, through, tuning, last_moves: as for `Annealing`.
         populations: fresh ones, after the pilot.
 
     Raises:
@@ -42,8 +42,9 @@ class SMC(Annealing):
         keep: float = 0.9,
         through: float | None = None,
         tuning: int = 25,
+        last_moves: int | None = None,
     ) -> None:
-        super().__init__(kernel, particles, moves, keep, through, tuning)
+        super().__init__(kernel, particles, moves, keep, through, tuning, last_moves)
         if populations < 2:
             raise ValueError(f"SMC takes its error bars from several populations, 8 or more; got populations={populations}.")
         self.populations = populations
