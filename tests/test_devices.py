@@ -497,6 +497,8 @@ LABEL = (SERIES[:, :, None].expand(-1, -1, 3) > 0).long()
 FREE = torch.zeros(3, dtype=torch.float64)
 TYPES = torch.tensor([0, 0, 1, 1])
 INSIDE = LOG_W > 0.3
+POPULATIONS = LOG_W.reshape(8, 25)
+ANCESTORS = (torch.arange(25) // 2).repeat(8, 1)
 ESTIMATES = {  # a function of tensors, and the tensors
     "aligned": (lambda x, y, types: estimators.aligned(x, y, Moves(types, True, True), 3), *PAIRED, TYPES),
     "balance": (lambda w, label: estimators.balance(w, label, 2, 0.3), LOG_W.exp(), INSIDE.long()),
@@ -504,7 +506,10 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "average, of chains": (lambda a, w: estimators.average(a, w, "chains"), SERIES.sin(), SERIES),
     "average, of populations": (lambda a, w: estimators.average(a, w, "populations"), SERIES.sin(), SERIES),
     "circular_basins": (lambda a: estimators.circular_basins(a, 100.0), LOG_W % 3),
+    "count_ancestors": (estimators.count_ancestors, POPULATIONS, ANCESTORS),
+    "count_entries": (lambda label: estimators.count_entries(label, 2), LABEL[..., 0]),
     "density": (estimators.density, SERIES, LOG_W[:64], EDGES),
+    "effective_ancestors": (estimators.effective_ancestors, POPULATIONS, ANCESTORS, POPULATIONS > 0),
     "effective_count": (estimators.effective_count, LOG_W, LOG_W, EDGES),
     "effective_in": (estimators.effective_in, INSIDE, LOG_W),
     "effective_samples": (lambda w, s: estimators.effective_samples(w, "chains", s[None]), SERIES, SERIES.sin()),
@@ -525,9 +530,13 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "mbar": (estimators.mbar, ENERGIES, COUNTS),
     "mbar_covariance": (estimators.mbar_covariance, ENERGIES, COUNTS, FREE),
     "mbar_log_weights": (estimators.mbar_log_weights, ENERGIES, ENERGIES[0], COUNTS, FREE),
+    "mean_of_walkers": (estimators.mean_of_walkers, SERIES.repeat(1, 2).sin()),
     "mean_with_error": (estimators.mean_with_error, SERIES),
     "multinomial": (lambda log_w: estimators.multinomial(log_w, torch.Generator().manual_seed(0)), LOG_W),
     "pareto_k": (estimators.pareto_k, LOG_W),
+    "population_log_z": (estimators.population_log_z, POPULATIONS),
+    "population_mean": (estimators.population_mean, POPULATIONS.sin(), POPULATIONS),
+    "populations_disagree": (estimators.populations_disagree, POPULATIONS, ANCESTORS, POPULATIONS.sin()),
     "profile": (estimators.profile, LOG_W, LOG_W, EDGES),
     "profile, of a circle": (lambda a, edges: estimators.profile(a, None, edges, periodic=True), LOG_W, EDGES),
     "r_hat": (estimators.r_hat, SERIES),

@@ -197,7 +197,7 @@ class TestGoodSamples:
         assert found["verdict"] == "trust", found["reasons"]
         assert found["log_Z"] is None
         assert "log Z" not in {claim["name"] for claim in found["claims"]}
-        assert "log Z: frames without log q say nothing of it" in " ".join(printed.split())
+        assert "log Z: samples without log q say nothing of it" in " ".join(printed.split())
 
     def test_frames_alone(self, judged, made):
         found, printed = judged({"x": exact().numpy()})

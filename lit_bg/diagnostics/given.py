@@ -72,7 +72,7 @@ def find_clipped_weights(log_w: Tensor) -> str | None:
     >>> find_clipped_weights(w), find_clipped_weights(torch.zeros(100))
     (None, None)
     >>> find_clipped_weights(w.clamp_max(0.9))
-    'the 11 largest of 100 weights are equal: they were clipped, and averages are biased.'
+    'the 10 largest of 100 weights are equal: they were clipped, and averages are biased.'
     """
     finite = log_w[torch.isfinite(log_w)].double()
     if len(finite) == 0:

@@ -39,6 +39,7 @@ class PopulationFindings(Findings):
         worth: effective number of populations, by their estimates of Z.
         max_weight: largest share of one particle.
         weights: the estimate of log Z, with the tail of the weights.
+        copies: populations that are another one over again.
         split: names of the averages, and "log Z", on which populations differ by more than their families explain.
         density: how far the log density can be believed that the first generation came with.
     """
@@ -53,6 +54,7 @@ class PopulationFindings(Findings):
     worth: float
     max_weight: float
     weights: Estimate
+    copies: int = 0
     split: tuple[str, ...] = ()
     density: Density = field(default_factory=Density)
 
@@ -144,6 +146,13 @@ def diagnose_populations(
         worth=ess(log_z_each) * shape[0],
         max_weight=torch.softmax(weights, 0).max().item() if seen.any() else math.nan,
         weights=Estimate(z, z_error, tail(weights) if seen.any() else Tail(math.nan, math.inf, math.nan)),
+        copies=_count_copies(populations.x, log_z_each),
         split=tuple(split),
         density=Density() if density is None else density,
     )
+
+
+def _count_copies(x: Tensor, log_z: Tensor) -> int:
+    """Populations with the particles and the estimate of one before."""
+    pairs = torch.nonzero(torch.triu(log_z[:, None] == log_z, 1)).tolist()
+    return len({j for i, j in pairs if torch.equal(x[i], x[j])})

@@ -111,7 +111,7 @@ def effective_ancestors(log_w: Tensor, ancestor: Tensor, inside: Tensor | None =
         return 0.0
     w = (log_w - log_w.max()).exp()
     w = w if inside is None else w * inside.to(w)
-    family = family_sums(w, ancestor)
+    family = family_sums(w, ancestor.cpu())
     squares = family.square().sum().item()
     return family.sum().item() ** 2 / squares if squares > 0 else 0.0
 

@@ -87,6 +87,8 @@ def _of_populations(found: PopulationFindings, known: Knowledge) -> Iterator[str
             f"all particles descend from {found.ancestors} ancestors of {found.n:.0f} (at least {EFFECTIVE} are needed): "
             "resample more rarely, or take more steps or particles."
         )
+    if found.copies:
+        yield f"{found.copies} of {found.populations} populations are copies of another one."
     if found.split:
         yield (
             f"the populations do not agree on {', '.join(found.split)}: they differ by more than four standard errors of their "

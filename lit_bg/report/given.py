@@ -224,7 +224,7 @@ def _weighted(log_w: Tensor) -> Any:
 def _unknown(given: GivenSamples, found: Findings, known: Knowledge) -> Iterator[str]:
     """What the samples and all that is known of the system leave open."""
     if found.log_Z is None:
-        yield "log Z: frames without log q say nothing of it."
+        yield "log Z: samples without log q say nothing of it."
     witnessed = known.log_Z is not None and found.log_Z is not None
     if not witnessed and not known.populations:
         there = "the reference data" if known.data_pass else "anything that is known of the system"

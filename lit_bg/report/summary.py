@@ -111,6 +111,7 @@ def _of_populations(found: PopulationFindings) -> dict[str, Any]:
         "max_weight": found.max_weight,
         "pareto_k": found.weights.tail.k,
         "tail_share": found.weights.tail.share,
+        "n_copies": found.copies,
         "disagreement": list(found.split),
     }
 

@@ -177,6 +177,12 @@ class TestPopulations:
         assert found.verdict.word == "do not trust"
         assert "collapsed" in reasons(found) or "few populations" in reasons(found)
 
+    def test_a_copy_is_no_population(self):
+        twice = Populations(*(torch.cat([t[:7], t[2:3]]) for t in particles()))
+        found = assess_samples(COLD, twice)
+        assert found.verdict.word == "do not trust"
+        assert "1 of 8 populations are copies" in reasons(found)
+
     def test_populations_that_disagree_are_not_trusted(self):
         shift = torch.linspace(-1, 1, 8)[:, None]
         found = assess_samples(Bare(), particles()._replace(log_w=particles().log_w + shift))
