@@ -230,6 +230,7 @@ class TestWhatIsSaid:
         row = numbers["runs"]["pendulum/version_0"]
         assert row["estimator"] == "LFEP"
         assert row["BAR"] is None
+        assert numbers["verdict"] == "unchecked"
         said = capsys.readouterr().out
         assert "Only LFEP is available" in said
         assert "trained without reference data" in said
@@ -260,7 +261,7 @@ class TestWhatIsSaid:
         numbers = run("runs/far")
         row = numbers["runs"]["far/version_0"]
         assert row["overlap"] < 0.03
-        assert not row["trusted"]
+        assert row["verdict"] == "do not trust"
         assert numbers["verdict"] == "do not trust"
         said = capsys.readouterr().out
         assert "Too little overlap between the generator and its target" in said
