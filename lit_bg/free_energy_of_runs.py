@@ -193,7 +193,11 @@ def _pool(proposals: Samples, held: HeldOut | None, reverse: Tensor | None, foun
 
 
 def _tell_differences(members: list[Member], numbers: dict[str, Any], units: str) -> list[str]:
-    """DeepBAR: differences of absolute free energies to the first."""
+    """Return differences of absolute free energies to the first, each by its own generator (DeepBAR).
+
+    References:
+        Ding, Zhang, J. Phys. Chem. Lett. 12, 2509 (2021), doi:10.1021/acs.jpclett.1c00189.
+    """
     first, words = members[0], []
     assert first.found is not None
     for member in members[1:]:

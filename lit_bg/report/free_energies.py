@@ -109,12 +109,12 @@ def judge_states(m: Multistate, ordered: bool, round_trips: int | None = None) -
         round_trips: of replicas that exchange states; None: there are none.
     """
     sampled = [k for k in range(len(m.names)) if m.counts[k] > 0]
-    if ordered:
-        smallest, i = next_to_diagonal(m.even)
-        j = i + 1
-    else:
-        smallest, i, j = weakest_link(m.even[sampled][:, sampled])
-        i, j = sampled[i], sampled[j]
+    even = m.even[sampled][:, sampled]
+    smallest, i = next_to_diagonal(even) if ordered else (0.0, 0)
+    j = i + 1
+    if not ordered:
+        smallest, i, j = weakest_link(even)
+    i, j = sampled[i], sampled[j]
     limit = least_overlap(len(sampled))
     pair = f"between {m.names[i]} and {m.names[j]} ({smallest:.2g}"
     good: list[str] = []
@@ -195,11 +195,15 @@ def numbers_of_states(m: Multistate, kT: float | None) -> dict[str, Any]:
             size = size_of_kT(unit, kT)
             row[unit] = {"value": value * size, "analytic": _finite(analytic * size), "bootstrap": _finite(spread * size)}
         rows.append(row)
+    sampled = (m.counts > 0).nonzero().flatten()
+    even = m.even[sampled][:, sampled]
+    joined = len(sampled) > 1
     return {
         "states": rows,
         "overlap": m.overlap.tolist(),
         "overlap_of_equal_counts": m.even.tolist(),
-        "smallest_next_to_diagonal": next_to_diagonal(m.even)[0],
+        "smallest_next_to_diagonal": next_to_diagonal(even)[0] if joined else None,
+        "weakest_link": weakest_link(even)[0] if joined else None,
         "halves [sigma]": _finite(m.convergence.halves),
     }
 
