@@ -477,8 +477,15 @@ LABEL = (SERIES[:, :, None].expand(-1, -1, 3) > 0).long()
 FREE = torch.zeros(3, dtype=torch.float64)
 TYPES = torch.tensor([0, 0, 1, 1])
 INSIDE = LOG_W > 0.3
+OVERLAP = torch.softmax(SERIES[:4], 1)
+GROUPS = torch.arange(200) // 10
 ESTIMATES = {  # a function of tensors, and the tensors
     "aligned": (lambda x, y, types: estimators.aligned(x, y, Moves(types, True, True), 3), *PAIRED, TYPES),
+    "bar": (estimators.bar, LOG_W, LOG_W.sin()),
+    "bar_overlap": (lambda f, r: estimators.bar_overlap(f, r, 0.2), LOG_W, LOG_W.sin()),
+    "bar_terms": (lambda f, r: estimators.bar_terms(f, r, 0.2), LOG_W, LOG_W.sin()),
+    "bootstrap": (lambda x, g: estimators.bootstrap(lambda x: x.mean(), (x,), 4, torch.Generator(), (g,)), LOG_W, GROUPS),
+    "bootstrap_error": (lambda x: estimators.bootstrap_error(x, 16), LOG_W),
     "circular_basins": (lambda a: estimators.circular_basins(a, 100.0), LOG_W % 3),
     "density": (estimators.density, SERIES, LOG_W[:64], EDGES),
     "effective_count": (estimators.effective_count, LOG_W, LOG_W, EDGES),
@@ -498,6 +505,9 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "mbar_covariance": (estimators.mbar_covariance, ENERGIES, COUNTS, FREE),
     "mbar_log_weights": (estimators.mbar_log_weights, ENERGIES, ENERGIES[0], COUNTS, FREE),
     "mean_with_error": (estimators.mean_with_error, SERIES),
+    "next_to_diagonal": (estimators.next_to_diagonal, OVERLAP),
+    "overlap_matrix": (estimators.overlap_matrix, ENERGIES, COUNTS, FREE),
+    "overlap_matrix, of equal counts": (lambda u, n, f: estimators.overlap_matrix(u, n, f, True), ENERGIES, COUNTS, FREE),
     "pareto_k": (estimators.pareto_k, LOG_W),
     "profile": (estimators.profile, LOG_W, LOG_W, EDGES),
     "profile, of a circle": (lambda a, edges: estimators.profile(a, None, edges, periodic=True), LOG_W, EDGES),
@@ -511,8 +521,11 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "virial": (lambda x: estimators.virial(DoubleWell(), x), SERIES[:, :2]),
     "virial_terms": (lambda x: estimators.virial_terms(DoubleWell(), x), SERIES[:, :2]),
     "wasserstein": (estimators.wasserstein, SERIES, SERIES[:8].cos(), LOG_W[:64]),
+    "weakest_link": (estimators.weakest_link, OVERLAP),
+    "work_bounds": (estimators.work_bounds, LOG_W, SERIES),
 }
-NO_TENSORS = {"Moves", "Tail", "ess_is_known"}
+NO_TENSORS = {"Moves", "Tail", "ess_is_known", "least_overlap", "group_frames", "subsample"}
+NO_TENSORS |= {"Bounds", "Convergence", "both_directions"}  # which leave tensors to a function of numbers
 
 
 @pytest.mark.parametrize("case", ESTIMATES)
