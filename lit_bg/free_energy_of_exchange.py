@@ -58,13 +58,13 @@ def of_exchange(openmm: str, temperatures: Sequence[float], units: str, folder: 
     group = group_frames(len(kept), 1).expand(-1, states).flatten()
     drawn = Drawn(u[kept].flatten(0, 1), torch.arange(states).repeat(len(kept)), group)
     found = estimate_states(names, [drawn], stream(seed, "free energy/states"))
-    verdict = judge_states(found, ordered=True)
-    notes = _notes(u, kelvin, log.cut, mixed.round_trips)
+    verdict = judge_states(found, ordered=True, round_trips=mixed.round_trips)
+    notes = _notes(u, kelvin, log.cut)
     numbers: dict[str, Any] = {
         "unit": units,
         "records": len(u),
         "statistical_inefficiency": g,
-        "MBAR": numbers_of_states(found, kT) | {"trusted": verdict.trusted, "verdict": list(verdict.sentences)},
+        "MBAR": numbers_of_states(found, kT) | {"verdict": verdict.word, "reasons": list(verdict.sentences)},
         "exchange": numbers_of_mixing(mixed),
         "notes": notes,
     }
@@ -76,12 +76,13 @@ def of_exchange(openmm: str, temperatures: Sequence[float], units: str, folder: 
         f"{openmm}: {states} states, {len(u)} records, {len(kept)} of them independent (g = {g:.1f})",
         *tell_states(found, units, kT),
         *(f"  {sentence}" for sentence in (*verdict.sentences, *notes)),
+        f"Verdict: {verdict.word}",
         f"Results in {folder}",
     ]
     return "\n".join(words)
 
 
-def _notes(u: Tensor, kelvin: list[float], cut: int, round_trips: int) -> list[str]:
+def _notes(u: Tensor, kelvin: list[float], cut: int) -> list[str]:
     """What else a user should know, in sentences."""
     notes = []
     if len(set(kelvin)) > 1:
@@ -96,10 +97,6 @@ def _notes(u: Tensor, kelvin: list[float], cut: int, round_trips: int) -> list[s
             )
     if cut:
         notes.append(f"{cut} records are in one of the two files only, and were left out.")
-    if round_trips == 0:
-        notes.append("No replica went from the first state to the last and back: barriers may not have been crossed anywhere.")
-    else:
-        notes.append(f"{round_trips} round trips of replicas between the first and the last state.")
     return notes
 
 

@@ -17,7 +17,7 @@ from lit_bg.diagnostics.absolute import Absolute, estimate_absolute
 from lit_bg.diagnostics.modes import share_modes
 from lit_bg.diagnostics.states import Drawn, Multistate, estimate_states
 from lit_bg.energies.molecule import R
-from lit_bg.estimators import group_frames
+from lit_bg.estimators import group_frames, mbar_log_weights
 from lit_bg.files import atomic
 from lit_bg.held_out import HeldOut, read_held_out
 from lit_bg.kernels.units import in_kelvin
@@ -33,6 +33,7 @@ from lit_bg.report.free_energies import (
     tell_modes,
     tell_run,
     tell_states,
+    worst,
 )
 from lit_bg.report.notation import with_error
 from lit_bg.rng import stream
@@ -93,7 +94,7 @@ def of_runs(
         write_numbers(file, numbers)
         found, why = _estimate_together(members, seed)
         words += _tell_together(members, found, why, numbers, units, verdicts)
-        numbers["verdict"] = "trust" if all(v.trusted for v in verdicts) else "do not trust"
+        numbers["verdict"] = worst(verdicts)
         write_numbers(file, numbers)
         _write_states(members, found, folder)
         draw(members, found, units, folder)
@@ -148,6 +149,7 @@ def _estimate_run(member: Member, n: int, repeats: int, units: str, seed: int) -
         run.generator.exact_density,
         member.no_frames,
         held.problems if held is not None and reverse is not None else (),
+        None if energy.log_Z is None else -float(energy.log_Z),
     )
     size = size_of_kT(units, member.kT)
     frames = ""
@@ -165,18 +167,37 @@ def _estimate_run(member: Member, n: int, repeats: int, units: str, seed: int) -
         row["exact [kT]"] = exact
     modes = energy.modes
     if modes is not None:
-        label = _in_chunks(modes.label, proposals.x, run.device).long()
-        shares = share_modes(modes.names, label, proposals.log_w, {})
+        x, log_w = _pool(proposals, held, reverse, found)
+        shares = share_modes(modes.names, _in_chunks(modes.label, x, run.device).long(), log_w, {})
         words += tell_modes(shares, size, units)
         row["modes [kT]"] = {
             name: {"free_energy": _finite(s.free_energy), "error": _finite(s.free_energy_error)} for name, s in shares.items()
         }
     words += [f"  {sentence}" for sentence in verdict.sentences]
-    return words, row | {"trusted": verdict.trusted, "verdict": list(verdict.sentences)}, verdict
+    return words, row | {"verdict": verdict.word, "reasons": list(verdict.sentences)}, verdict
+
+
+def _pool(proposals: Samples, held: HeldOut | None, reverse: Tensor | None, found: Absolute) -> tuple[Tensor, Tensor]:
+    r"""Return configurations and their log weights under the target: of proposals, and where there is BAR of frames, too.
+
+    Together they are samples of the mixture $n_q q + n_\pi e^{F - u}$, and each counts by $e^{-u}$ over it.
+    """
+    if held is None or reverse is None or found.bar is None:
+        return proposals.x, proposals.log_w
+    x, u, works = held.x[found.kept].flatten(0, 1), held.u[found.kept].flatten(), reverse[found.kept].flatten()
+    densities = torch.stack([torch.cat([-proposals.log_q, u + works]), torch.cat([proposals.u, u])])
+    counts = torch.tensor([len(proposals.u), len(u)])
+    log_w = mbar_log_weights(densities, densities[1], counts, torch.tensor([0.0, found.bar.value], dtype=torch.float64))
+    finite = torch.cat([proposals.finite, torch.ones(len(u), dtype=torch.bool)])
+    return torch.cat([proposals.x, x.to(proposals.x.device)]), torch.where(finite, log_w, -torch.inf)
 
 
 def _tell_differences(members: list[Member], numbers: dict[str, Any], units: str) -> list[str]:
-    """DeepBAR: differences of absolute free energies to the first."""
+    """Return differences of absolute free energies to the first, each by its own generator (DeepBAR).
+
+    References:
+        Ding, Zhang, J. Phys. Chem. Lett. 12, 2509 (2021), doi:10.1021/acs.jpclett.1c00189.
+    """
     first, words = members[0], []
     assert first.found is not None
     for member in members[1:]:
@@ -277,7 +298,7 @@ def _tell_together(
         return [why] if why and len(members) > 1 else []
     kT = members[0].kT if len({m.run.energy.kT for m in members}) == 1 else None
     verdict = judge_states(found, ordered=False)
-    numbers["MBAR"] = numbers_of_states(found, kT) | {"trusted": verdict.trusted, "verdict": list(verdict.sentences)}
+    numbers["MBAR"] = numbers_of_states(found, kT) | {"verdict": verdict.word, "reasons": list(verdict.sentences)}
     if len(members) == 1:
         return []
     words = [

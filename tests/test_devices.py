@@ -497,6 +497,8 @@ LABEL = (SERIES[:, :, None].expand(-1, -1, 3) > 0).long()
 FREE = torch.zeros(3, dtype=torch.float64)
 TYPES = torch.tensor([0, 0, 1, 1])
 INSIDE = LOG_W > 0.3
+OVERLAP = torch.softmax(SERIES[:4], 1)
+GROUPS = torch.arange(200) // 10
 POPULATIONS = LOG_W.reshape(8, 25)
 ANCESTORS = (torch.arange(25) // 2).repeat(8, 1)
 ESTIMATES = {  # a function of tensors, and the tensors
@@ -505,6 +507,11 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "average": (lambda a, w: estimators.average(a, w, "draws"), LOG_W.sin(), LOG_W),
     "average, of chains": (lambda a, w: estimators.average(a, w, "chains"), SERIES.sin(), SERIES),
     "average, of populations": (lambda a, w: estimators.average(a, w, "populations"), SERIES.sin(), SERIES),
+    "bar": (estimators.bar, LOG_W, LOG_W.sin()),
+    "bar_overlap": (lambda f, r: estimators.bar_overlap(f, r, 0.2), LOG_W, LOG_W.sin()),
+    "bar_terms": (lambda f, r: estimators.bar_terms(f, r, 0.2), LOG_W, LOG_W.sin()),
+    "bootstrap": (lambda x, g: estimators.bootstrap(lambda x: x.mean(), (x,), 4, torch.Generator(), (g,)), LOG_W, GROUPS),
+    "bootstrap_error": (lambda x: estimators.bootstrap_error(x, 16), LOG_W),
     "circular_basins": (lambda a: estimators.circular_basins(a, 100.0), LOG_W % 3),
     "count_ancestors": (estimators.count_ancestors, POPULATIONS, ANCESTORS),
     "count_entries": (lambda label: estimators.count_entries(label, 2), LABEL[..., 0]),
@@ -533,6 +540,9 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "mean_of_walkers": (estimators.mean_of_walkers, SERIES.repeat(1, 2).sin()),
     "mean_with_error": (estimators.mean_with_error, SERIES),
     "multinomial": (lambda log_w: estimators.multinomial(log_w, torch.Generator().manual_seed(0)), LOG_W),
+    "next_to_diagonal": (estimators.next_to_diagonal, OVERLAP),
+    "overlap_matrix": (estimators.overlap_matrix, ENERGIES, COUNTS, FREE),
+    "overlap_matrix, of equal counts": (lambda u, n, f: estimators.overlap_matrix(u, n, f, True), ENERGIES, COUNTS, FREE),
     "pareto_k": (estimators.pareto_k, LOG_W),
     "population_log_z": (estimators.population_log_z, POPULATIONS),
     "population_mean": (estimators.population_mean, POPULATIONS.sin(), POPULATIONS),
@@ -562,8 +572,12 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "virial": (lambda x: estimators.virial(DoubleWell(), x), SERIES[:, :2]),
     "virial_terms": (lambda x: estimators.virial_terms(DoubleWell(), x), SERIES[:, :2]),
     "wasserstein": (estimators.wasserstein, SERIES, SERIES[:8].cos(), LOG_W[:64]),
+    "weakest_link": (estimators.weakest_link, OVERLAP),
+    "work_bounds": (estimators.work_bounds, LOG_W, SERIES),
 }
 NO_TENSORS = {"Moves", "Smoothed", "SmoothedWeights", "Tail", "ess_is_known"}
+NO_TENSORS = {"Moves", "Tail", "ess_is_known", "least_overlap", "group_frames", "subsample"}
+NO_TENSORS |= {"Bounds", "Convergence", "both_directions"}  # which leave tensors to a function of numbers
 
 
 @pytest.mark.parametrize("case", ESTIMATES)

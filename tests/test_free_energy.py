@@ -25,6 +25,10 @@ from lit_bg.held_out import read_held_out
 from lit_bg.rng import stream
 from lit_bg.simulators.base import Trajectory
 
+ALANINE = {
+    "topology": str(Path(__file__).parent.parent / "experiments/alanine_dipeptide.pdb"),
+    "forcefield": ["amber99sbildn.xml", "amber99_obc.xml"],
+}
 FLOW = {"class_path": "CouplingFlow", "init_args": {"blocks": 1, "hidden": [4]}}
 PATHS = {
     "class_path": "ReverseDiffusion",
@@ -40,7 +44,21 @@ MADE = {
     "wide": ({"class_path": "Gaussian", "init_args": WIDE}, FLOW),
     "three": ({"class_path": "Gaussian", "init_args": {"dim": 3}}, FLOW),
     "far": ({"class_path": "Gaussian", "init_args": {"loc": 7.0}}, FLOW),
+    "molecule": (
+        {"class_path": "Molecule", "init_args": ALANINE},
+        {
+            "class_path": "CouplingFlow",
+            "init_args": {"blocks": 1, "hidden": [4], "coordinates": {"class_path": "InternalCoordinates"}},
+        },
+    ),
     "pendulum": ({"class_path": "pendulum.Pendulum"}, FLOW),
+    "tempered": (
+        {
+            "class_path": "Tempered",
+            "init_args": {"energy": {"class_path": "Gaussian", "init_args": NARROW}, "lowest": 0.8, "highest": 1.2},
+        },
+        FLOW,
+    ),
     "paths": ({"class_path": "Gaussian"}, PATHS),
 }
 
@@ -230,6 +248,7 @@ class TestWhatIsSaid:
         row = numbers["runs"]["pendulum/version_0"]
         assert row["estimator"] == "LFEP"
         assert row["BAR"] is None
+        assert numbers["verdict"] == "unchecked"
         said = capsys.readouterr().out
         assert "Only LFEP is available" in said
         assert "trained without reference data" in said
@@ -247,6 +266,10 @@ class TestWhatIsSaid:
         e = row["BAR"]["kT"]
         assert abs(e["value"] + Gaussian(**WIDE).log_Z) < 4 * e["error"]
 
+    def test_conditions_are_the_usual_ones(self, inside):
+        e = run("runs/tempered")["runs"]["tempered/version_0"]["BAR"]["kT"]
+        assert abs(e["value"] + Gaussian(**NARROW).log_Z) < 4 * e["error"]
+
     def test_a_generator_without_log_prob(self, inside, capsys):
         row = run("runs/paths")["runs"]["paths/version_0"]
         assert row["estimator"] == "LFEP"
@@ -260,7 +283,7 @@ class TestWhatIsSaid:
         numbers = run("runs/far")
         row = numbers["runs"]["far/version_0"]
         assert row["overlap"] < 0.03
-        assert not row["trusted"]
+        assert row["verdict"] == "do not trust"
         assert numbers["verdict"] == "do not trust"
         said = capsys.readouterr().out
         assert "Too little overlap between the generator and its target" in said
@@ -320,10 +343,12 @@ class TestWhatIsRefused:
         assert Path("out/u_kn.npz").read_text() == "precious"
 
 
-def test_units_of_a_molecule(inside, tmp_path):
+def test_a_molecule_has_every_unit(inside, capsys):
     """Kilojoules and kilocalories are kT times what they are at 300 K, and the parquet knows the temperature."""
-    from lit_bg.report.energy_units import size_of_kT
-
-    kT = 8.31446261815324e-3 * 300
-    assert size_of_kT("kJ/mol", kT) == pytest.approx(2.4943, abs=1e-4)
-    assert 1 / size_of_kT("kcal/mol", kT) == pytest.approx(1.6774, abs=1e-4)  # kT of one kcal/mol
+    pandas = pytest.importorskip("pandas")
+    free_energy.main(["runs/molecule", "--out", "out", "-n", "64", "--units", "kcal/mol"])
+    e = found()["runs"]["molecule/version_0"]["LFEP"]
+    assert e["kJ/mol"]["value"] / e["kT"]["value"] == pytest.approx(2.49434, rel=1e-5)
+    assert e["kcal/mol"]["value"] / e["kT"]["value"] == pytest.approx(1 / 1.6774, rel=1e-4)
+    assert "F [kcal/mol]" in capsys.readouterr().out
+    assert pandas.read_parquet("out/u_nk.parquet").attrs["temperature"] == 300.0

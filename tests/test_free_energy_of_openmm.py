@@ -71,6 +71,7 @@ def test_temperatures(inside, capsys):
     said = capsys.readouterr().out
     assert "Overlap is enough, least between" in said
     assert "round trips" in said
+    assert numbers["MBAR"]["verdict"] == "trust"
     assert not any("Reduced energies" in note for note in numbers["notes"])
     transitions = torch.tensor(numbers["exchange"]["transitions"])
     torch.testing.assert_close(transitions.sum(1), torch.ones(4))
@@ -117,7 +118,7 @@ def test_too_little_overlap_is_said(inside, capsys):
     u = np.where(state[:, :, None] == np.arange(3), u, u + 12)  # foreign states are 12 kT less likely
     np.savetxt("springs/energy.csv", u.reshape(len(u), -1), delimiter=",")
     numbers = run("springs", "--temperatures", 300)
-    assert not numbers["MBAR"]["trusted"]
+    assert numbers["MBAR"]["verdict"] == "do not trust"
     assert "Too little overlap between" in capsys.readouterr().out
 
 

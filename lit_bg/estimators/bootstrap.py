@@ -28,7 +28,7 @@ def bootstrap(
         statistic: from as many tensors as there are sets, to one number or a tensor of numbers.
         samples: sets of samples, each (n, ...).
         repeats: resampled data sets.
-        rng: of the draws.
+        rng: of the draws, on the CPU.
         groups: for every set the group of each sample, (n,) integers, or None where samples are independent.
 
     Raises:
@@ -51,8 +51,8 @@ def bootstrap(
     drawers = [_drawer(x, group) for x, group in zip(samples, groups, strict=True)]
     values = []
     for _ in range(repeats):
-        resampled = [x[draw(rng)] for x, draw in zip(samples, drawers, strict=True)]
-        values.append(torch.as_tensor(statistic(*resampled)).double())
+        resampled = [x[draw(rng).to(x.device)] for x, draw in zip(samples, drawers, strict=True)]
+        values.append(torch.as_tensor(statistic(*resampled)).double().cpu())
     return torch.stack(values)
 
 
@@ -88,6 +88,7 @@ def _drawer(samples: Tensor, group: Tensor | None) -> Callable[[torch.Generator]
     if n == 0 or (group is not None and group.shape != (n,)):
         of = "no groups" if group is None else f"groups {tuple(group.shape)}"
         raise ValueError(f"a set needs samples, and a group for each of them, got {n} samples and {of}.")
+    group = None if group is None else group.cpu()
     if group is None or len(group.unique()) == n:
         return lambda rng: torch.randint(n, (n,), generator=rng)
     sizes = torch.bincount(group.unique(return_inverse=True)[1])

@@ -17,7 +17,7 @@ def size_of_kT(unit: str, kT: float | None) -> float:
         ValueError: another unit, or one that needs a temperature.
 
     >>> size_of_kT("kT", None), round(size_of_kT("kcal/mol", 2.4943), 4)
-    (1.0, 0.5961)
+    (1.0, 0.5962)
     """
     if unit not in UNITS:
         raise ValueError(f"--units must be one of {', '.join(UNITS)}, got {unit}.")

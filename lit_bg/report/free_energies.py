@@ -15,18 +15,38 @@ from lit_bg.report.energy_units import UNITS, size_of_kT
 from lit_bg.report.notation import with_error
 
 SIGMAS = 3.0  # standard errors from which two numbers are different
+ROUNDING = 1e-3  # [kT] that densities and energies in single precision may be off by, whatever the error bar
 OPTIMISTIC = 2.0  # times the analytic error that another one is, from which the analytic one is said to be too small
 WIDTH = 26  # of names
+WORDS = ("trust", "unchecked", "do not trust")
 
 
 class Verdict(NamedTuple):
-    """Whether free energies are to be trusted, with all that speaks for and against it in sentences."""
+    """A word for free energies, with all that speaks against and for it in sentences."""
 
-    trusted: bool
+    word: str  # trust; unchecked, where nothing could have contradicted them; do not trust
     sentences: tuple[str, ...]
 
+    @classmethod
+    def of(cls, bad: Sequence[str], unchecked: Sequence[str], good: Sequence[str]) -> Verdict:
+        """Return the worst word that has a reason."""
+        word = "do not trust" if bad else "unchecked" if unchecked else "trust"
+        return cls(word, tuple(f"{s[0].upper()}{s[1:].rstrip('.')}." for s in (*bad, *unchecked, *good)))
 
-def judge_run(a: Absolute, generator: str, exact_density: bool, no_frames: str | None, problems: Sequence[str]) -> Verdict:
+
+def worst(verdicts: Sequence[Verdict]) -> str:
+    """Return the worst word of several verdicts."""
+    return max((v.word for v in verdicts), key=WORDS.index)
+
+
+def judge_run(
+    a: Absolute,
+    generator: str,
+    exact_density: bool,
+    no_frames: str | None,
+    problems: Sequence[str],
+    exact: float | None = None,
+) -> Verdict:
     """Return whether the free energy of one run is to be trusted.
 
     Args:
@@ -35,10 +55,16 @@ def judge_run(a: Absolute, generator: str, exact_density: bool, no_frames: str |
         exact_density: whether its log q is exact.
         no_frames: why there are only proposals; None: there are frames.
         problems: of the frames, by their own card.
+        exact: -ln Z where it is known [kT].
     """
-    good, bad = [], []
+    good: list[str] = []
+    unchecked: list[str] = []
+    bad: list[str] = []
+    if exact is not None and abs(a.best.value - exact) > SIGMAS * a.best.error + ROUNDING:
+        bad.append(f"{with_error(a.best.value, a.best.error)} kT is not the exact value, {exact:.4f} kT")
     if no_frames is not None:
-        good.append(f"only LFEP is available, and nothing contradicts what proposals never reach: {no_frames}")
+        why = f"only LFEP is available, which does not know of what proposals never reach: {no_frames}"
+        (good if exact is not None else unchecked).append(why)
     if a.failed is not None:
         bad.append(f"BAR has no answer: {a.failed}")
     if a.overlap is not None:
@@ -71,26 +97,29 @@ def judge_run(a: Absolute, generator: str, exact_density: bool, no_frames: str |
     if not exact_density:
         bad.append(f"log q of {generator} is a random estimate, which biases every free energy")
     bad += [f"the reference data, by their own card: {problem}" for problem in problems]
-    return Verdict(not bad, tuple(_sentence(s) for s in (*bad, *good)))
+    return Verdict.of(bad, unchecked, good)
 
 
-def judge_states(m: Multistate, ordered: bool) -> Verdict:
+def judge_states(m: Multistate, ordered: bool, round_trips: int | None = None) -> Verdict:
     """Return whether differences of MBAR are to be trusted.
 
     Args:
         m: what was found.
         ordered: whether the states are a ladder, whose neighbours must overlap; else they only need to be joined somehow.
+        round_trips: of replicas that exchange states; None: there are none.
     """
     sampled = [k for k in range(len(m.names)) if m.counts[k] > 0]
-    if ordered:
-        smallest, i = next_to_diagonal(m.even)
-        j = i + 1
-    else:
-        smallest, i, j = weakest_link(m.even[sampled][:, sampled])
-        i, j = sampled[i], sampled[j]
+    even = m.even[sampled][:, sampled]
+    smallest, i = next_to_diagonal(even) if ordered else (0.0, 0)
+    j = i + 1
+    if not ordered:
+        smallest, i, j = weakest_link(even)
+    i, j = sampled[i], sampled[j]
     limit = least_overlap(len(sampled))
     pair = f"between {m.names[i]} and {m.names[j]} ({smallest:.2g}"
-    good, bad = [], []
+    good: list[str] = []
+    unchecked: list[str] = []
+    bad: list[str] = []
     if smallest < limit:
         bad.append(
             f"too little overlap {pair}, below {limit:.2g}): differences across it are not to be trusted, so put a "
@@ -103,7 +132,13 @@ def judge_states(m: Multistate, ordered: bool) -> Verdict:
             f"{m.names[-1]} relative to {m.names[m.first]} differs by {m.convergence.halves:.1f} standard errors between the "
             "two halves of the data: not converged"
         )
-    return Verdict(not bad, tuple(_sentence(s) for s in (*bad, *good)))
+    if round_trips == 0:
+        unchecked.append(
+            "no replica went from the first state to the last and back: barriers may not have been crossed anywhere"
+        )
+    elif round_trips is not None:
+        good.append(f"{round_trips} round trips of replicas between the first and the last state")
+    return Verdict.of(bad, unchecked, good)
 
 
 def numbers_of_estimate(e: Estimate | None, kT: float | None) -> dict[str, Any] | None:
@@ -160,11 +195,15 @@ def numbers_of_states(m: Multistate, kT: float | None) -> dict[str, Any]:
             size = size_of_kT(unit, kT)
             row[unit] = {"value": value * size, "analytic": _finite(analytic * size), "bootstrap": _finite(spread * size)}
         rows.append(row)
+    sampled = (m.counts > 0).nonzero().flatten()
+    even = m.even[sampled][:, sampled]
+    joined = len(sampled) > 1
     return {
         "states": rows,
         "overlap": m.overlap.tolist(),
         "overlap_of_equal_counts": m.even.tolist(),
-        "smallest_next_to_diagonal": next_to_diagonal(m.even)[0],
+        "smallest_next_to_diagonal": next_to_diagonal(even)[0] if joined else None,
+        "weakest_link": weakest_link(even)[0] if joined else None,
         "halves [sigma]": _finite(m.convergence.halves),
     }
 
@@ -197,13 +236,13 @@ def tell_run(a: Absolute, unit: str, kT: float | None) -> list[str]:
 
 
 def tell_modes(shares: dict[str, ModeShare], size: float, unit: str) -> list[str]:
-    """Return free energies of modes relative to the first, by the weights of the proposals."""
+    """Return free energies of modes relative to the first."""
     names = list(shares)
     rows = []
     for name in names[1:]:
         s = shares[name]
         value = "-" if math.isnan(s.free_energy) else with_error(s.free_energy * size, s.free_energy_error * size)
-        rows.append(f"  F({name}) - F({names[0]}) = {value} {unit}, {s.effective:.3g} effective proposals in {name}")
+        rows.append(f"  F({name}) - F({names[0]}) = {value} {unit}, {s.effective:.3g} effective samples in {name}")
     return rows
 
 
@@ -226,7 +265,7 @@ def tell_states(m: Multistate, unit: str, kT: float | None) -> list[str]:
 
 
 def _differ(a: Estimate, b: Estimate) -> bool:
-    return abs(a.value - b.value) > SIGMAS * math.hypot(a.error, b.error)
+    return abs(a.value - b.value) > SIGMAS * math.hypot(a.error, b.error) + ROUNDING
 
 
 def _head(unit: str) -> str:
@@ -245,7 +284,3 @@ def _error(error: float) -> str:
 
 def _finite(x: float) -> float | None:
     return x if math.isfinite(x) else None
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:].rstrip('.')}."

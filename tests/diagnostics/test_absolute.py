@@ -89,7 +89,7 @@ def test_bar_mends_a_region_that_proposals_miss_and_the_verdict_says_so():
     assert abs(a.bar.value) < 4 * a.bar.error
     assert a.bar.error < 0.01
     verdict = judge_run(a, "CouplingFlow", True, None, ())
-    assert not verdict.trusted
+    assert verdict.word == "do not trust"
     assert any("the generator misses a region that the frames hold" in s for s in verdict.sentences)
 
 
@@ -101,8 +101,24 @@ def test_no_overlap_leaves_lfep_and_a_reason():
     assert a.best is a.lfep
     assert a.unreached == 50
     verdict = judge_run(a, "CouplingFlow", True, None, ())
-    assert not verdict.trusted
+    assert verdict.word == "do not trust"
     assert any(s.startswith("BAR has no answer: none of 80 reverse works is finite") for s in verdict.sentences)
+
+
+def test_words_without_frames():
+    """What nothing contradicts is unchecked; an exact value decides."""
+    forward, _ = works(0)
+    a = estimate_absolute(forward, None, 4, torch.Generator().manual_seed(0))
+    assert a.best is a.lfep
+    for exact, word in ((None, "unchecked"), (EXACT, "trust"), (EXACT + 1, "do not trust")):
+        assert judge_run(a, "CouplingFlow", True, "there are no data", (), exact).word == word
+    assert judge_run(a, "ContinuousFlow", False, "there are no data", ()).word == "do not trust"
+
+
+def test_words_of_exchange():
+    m = estimate_states(["a", "b"], ladder([0.0, 1.0]), torch.Generator().manual_seed(1))
+    assert judge_states(m, ordered=True, round_trips=0).word == "unchecked"
+    assert judge_states(m, ordered=True, round_trips=3).word == "trust"
 
 
 def test_few_frames_have_no_parts():
@@ -143,13 +159,13 @@ def test_states_and_their_bootstrap():
     assert m.convergence.forward[-1].tolist() == pytest.approx([m.difference(2)[0], m.difference(2)[1]])
     assert (m.u.argmin(0) >= 0).all()
     assert m.counts.tolist() == [400] * 3
-    assert judge_states(m, ordered=True).trusted
+    assert judge_states(m, ordered=True).word == "trust"
 
 
 def test_states_that_hardly_overlap_are_said():
     m = estimate_states(["a", "b", "c"], ladder([0.0, 1.0, 6.0]), torch.Generator().manual_seed(1))
     verdict = judge_states(m, ordered=True)
-    assert not verdict.trusted
+    assert verdict.word == "do not trust"
     assert verdict.sentences[0].startswith("Too little overlap between b and c")
     reordered = estimate_states(["a", "c", "b"], ladder([0.0, 3.0, 1.5]), torch.Generator().manual_seed(1))
-    assert judge_states(reordered, ordered=False).trusted  # a joins c by way of b
+    assert judge_states(reordered, ordered=False).word == "trust"  # a joins c by way of b
