@@ -262,7 +262,7 @@ def find_temperatures(source: Source, temperatures: Sequence[float]) -> Part:
     }
     drawn = {head: (arrays[key], arrays[f"{key}_err"]) for head, key in zip(heads[1:4], numbers, strict=True)}
     shaded = None if interval is None else (interval.lowest / one, interval.highest / one)
-    verdict = describe_interval(interval, show)
+    verdict = describe_interval(interval, energy.kT, show)
     figure = draw_temperatures(
         np.array(temperatures), drawn, arrays["effective"], shaded, heads[0], f"{source.name}: other temperatures", verdict
     )

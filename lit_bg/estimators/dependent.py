@@ -19,8 +19,8 @@ def average(a: Tensor, log_w: Tensor, dependence: Dependence) -> tuple[float, fl
     * Of independent draws as `expectation` has it.
     * Of chains that error times the root of g, the statistical inefficiency of the series $\bar w (a - \hat A)$, and widened by
       Student's factor for as many independent frames; of an event with fewer than five frames that are independent, infinite.
-    * Of populations by a jackknife over whole populations, widened likewise; infinite with fewer than five of them, or of their
-      effective number, or where draws of such weights had none.
+    * Of populations by a jackknife over whole populations, widened likewise, and at least that of as many draws of such
+      weights, which knows of tails that no population has shown; infinite with fewer than five, or of their effective number.
 
     Args:
         a: observable, of the shape of the weights; what has weight zero may be anything.
@@ -40,9 +40,8 @@ def average(a: Tensor, log_w: Tensor, dependence: Dependence) -> tuple[float, fl
         if is_event:
             found = probabilities(torch.where(a == 1, 0, 1), w, 2, dependence)
             return found.p[0].item(), found.error.max().item()  # the complement must be held, too
-        tells = math.isfinite(expectation(a.flatten(), log_w.flatten().cpu())[1])
         value, error = _between(w, a)
-        return value, error if tells else math.inf
+        return value, max(error, expectation(a.flatten(), log_w.flatten().cpu())[1])  # which knows of tails
     value, error = expectation(a.flatten(), log_w.flatten().cpu())
     if dependence == "draws" or not math.isfinite(error):
         return value, error
@@ -67,11 +66,10 @@ def log_norm(log_w: Tensor, dependence: Dependence) -> tuple[float, float]:
         value = torch.logsumexp(flat, 0).item() - math.log(len(flat))
         share = w.sum(1)
         dof = 1 / (share**2).sum() - 1
-        tells = math.isfinite(log_z(flat)[1])
-        if len(share) < 2 or dof + 1 < FEWEST * (1 - 1e-9) or not tells:
+        if len(share) < 2 or dof + 1 < FEWEST * (1 - 1e-9):
             return value, math.inf
         left = torch.log((1 - share) * len(share) / (len(share) - 1))
-        return value, (jackknife(left[:, None]) * widening(dof)).item()
+        return value, max((jackknife(left[:, None]) * widening(dof)).item(), log_z(flat)[1])
     value, error = log_z(log_w.flatten().cpu())
     if dependence == "draws" or not math.isfinite(error):
         return value, error

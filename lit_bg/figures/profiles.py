@@ -70,7 +70,7 @@ def draw_profile(
     labels(top, name if rows == 1 else "", "free energy [kT]")
     legend(top)
     bare = any(np.isinf(curve[1]).any() for curve in (raw, reweighted, reference) if curve is not None)
-    caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors{'; dotted: none is honest' * bare}")
+    caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors{'; dotted: no error bar is honest' * bare}")
     return figure
 
 

@@ -131,7 +131,7 @@ class TestLostStates:
         known = states(energy, left)
         assert find_reach(left, 4.0, 4.0, known).lost == ("right",)
         assert find_interval(left, 4.0, known) is None
-        assert "no temperature" in describe_interval(None, str)
+        assert "no temperature" in describe_interval(None, 4.0, str)
         assert find_interval(left, 4.0) is not None  # nothing else can see it
 
     def test_known_to_be_too_small(self):
@@ -174,4 +174,24 @@ def test_the_interval_in_words():
     interval = Interval(0.5, 2.0)
     assert 0.5 in interval
     assert 2.1 not in interval
-    assert "from 0.5 to 2.0, as far as the samples are right, and not beyond" in describe_interval(interval, str)
+    assert "from 0.5 to 2.0, as far as the samples are right, and not beyond" in describe_interval(interval, 1.0, str)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("energy", [Gaussian(10), DoubleWell(kT=4.0)], ids=["Gaussian", "double well"])
+def test_errors_cover_at_the_ends_of_the_interval(energy):
+    """80 repeats of 4000 draws: samples that lack the largest weights must not claim to reach furthest."""
+    inside = {}
+    for seed in range(80):
+        samples = kinds(energy, 4000, seed)["draws"]
+        interval = find_interval(samples, energy.kT, states(energy, samples))
+        for end, found in zip(("lowest", "highest"), extrapolate(samples, energy.kT, interval), strict=True):
+            at = energy.at(found.kT)
+            for name, truth in (("log_Z", at.log_Z), ("energy", exact_energy(at)[0])):
+                value, error = getattr(found, name)
+                inside.setdefault((end, name), []).append((abs(value - truth) < error, abs(value - truth) < 2 * error))
+    slack = 3 * math.sqrt(0.22 / 80), 3 * math.sqrt(0.09 / 80)
+    for key, pairs in inside.items():
+        one, two = (sum(column) / 80 for column in zip(*pairs, strict=True))
+        assert 0.6 - slack[0] < one < 0.76 + slack[0], key
+        assert two > 0.9 - slack[1], key

@@ -15,7 +15,7 @@ from lit_bg.samples import Chains, Populations, Samples
 
 
 def wrong(band, repeats, sigmas):
-    """Parts whose bars cover outside 60 to 76 % or below 90 %, by so many sigmas; nine bins of a repeat are independent."""
+    """Parts whose bars cover outside 60 to 76 % or below 90 %, by so many sigmas; nine bins of a repeat count apart."""
     slack = sigmas * math.sqrt(0.22 / repeats) / 3, sigmas * math.sqrt(0.09 / repeats) / 3
     found = {}
     for part, (one, two, _, bars) in band.coverage(repeats).items():

@@ -40,7 +40,7 @@ def test_curves_without_an_error_bar_are_dotted():
     figure = draw_profile("a", EDGES[0], None, (f, error), None, "title", "detail", label="frames")
     solid = next(line for line in figure.axes[0].lines if line.get_label() == "frames")
     assert np.isnan(solid.get_ydata()[3])
-    assert "dotted: none is honest" in figure.texts[-1].get_text()
+    assert "dotted: no error bar is honest" in figure.texts[-1].get_text()
     whole = draw_profile("a", EDGES[0], None, (f, np.full(4, 0.1)), None, "title", "detail")
     assert "dotted" not in whole.texts[-1].get_text()
 
