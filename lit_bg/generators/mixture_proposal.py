@@ -28,14 +28,15 @@ class MixtureProposal(Generator):
     variance: error bars of independent samples are on the safe side. Samples are in random order, so every part of a batch is
     of all generators.
 
+    Trained generators are joined by `MixtureProposal.of`, which leaves them as they are; the constructor and `build` are for
+    generators that are trained together, as one.
+
     Args:
-        generators: built for the same system, or built with this one by `build`; each has a `log_prob`.
+        generators: not built yet, each with a `log_prob`.
         shares: of the samples, positive, of any sum; None: equal ones.
-        contexts: for each generator the conditions that it always proposes under, (C,); None for one without conditions, or
-            for one that follows those that the mixture is asked for.
 
     Raises:
-        ValueError: no generator, one without `log_prob`, shapes or conditions that differ, or not one positive share for each.
+        ValueError: no generator, one without `log_prob`, or not one positive share for each.
 
     References:
         Veach, Guibas, SIGGRAPH 95, 419 (1995), doi:10.1145/218380.218498, balance heuristic.
@@ -45,25 +46,19 @@ class MixtureProposal(Generator):
     >>> from lit_bg.energies import DoubleWell
     >>> from lit_bg.generators import CouplingFlow
     >>> flows = [CouplingFlow(blocks=1, hidden=(8,)).build(DoubleWell()) for _ in range(2)]
-    >>> mixture = MixtureProposal(flows, shares=[3, 1])
+    >>> mixture = MixtureProposal.of(flows, shares=[3, 1])
     >>> x, log_q = mixture.sample(8, torch.Generator().manual_seed(0))
     >>> torch.allclose(mixture.log_prob(x), log_q, atol=1e-5)
     True
     """
 
-    def __init__(
-        self,
-        generators: list[Generator],
-        shares: list[float] | None = None,
-        contexts: Sequence[Tensor | None] | None = None,
-    ) -> None:
+    def __init__(self, generators: list[Generator], shares: list[float] | None = None) -> None:
         super().__init__()
         shares = [1.0] * len(generators) if shares is None else list(shares)
-        own = [None] * len(generators) if contexts is None else list(contexts)
-        if not generators or not len(generators) == len(shares) == len(own):
+        if not generators or len(generators) != len(shares):
             raise ValueError(
-                f"MixtureProposal needs one share, and conditions or None, for each generator, got {len(generators)} "
-                f"generators, {len(shares)} shares and {len(own)} conditions."
+                f"MixtureProposal needs one share for each of its generators, got {len(generators)} generators and "
+                f"{len(shares)} shares."
             )
         if not all(s > 0 and math.isfinite(s) for s in shares):
             raise ValueError(f"shares of a MixtureProposal must be positive, got {shares}: leave out what has none.")
@@ -74,12 +69,38 @@ class MixtureProposal(Generator):
                     "leave it out."
                 )
         self.members = nn.ModuleList(generators)
-        self.contexts = own
+        self.contexts: list[Tensor | None] = [None] * len(generators)
         self.shares = [s / sum(shares) for s in shares]
         self.log_share: Tensor
         self.register_buffer("log_share", torch.tensor(self.shares, dtype=torch.float64).log(), persistent=False)
-        if all(map(_is_built, generators)):
-            self._agree()
+        self.finished = False
+
+    @classmethod
+    def of(
+        cls,
+        generators: Sequence[Generator],
+        shares: Sequence[float] | None = None,
+        contexts: Sequence[Tensor | None] | None = None,
+    ) -> Self:
+        """Join generators that are built and trained.
+
+        Args:
+            generators: for one system, each with a `log_prob`. One may come several times, under several conditions.
+            shares: as of the class.
+            contexts: for each generator the conditions that it always proposes under, (C,); None for one without conditions,
+                or for one that follows those that the mixture is asked for.
+
+        Raises:
+            ValueError: as of the class; shapes or conditions that differ, or not one entry of `contexts` for each.
+        """
+        mixture = cls(list(generators), None if shares is None else list(shares))
+        if contexts is not None:
+            if len(contexts) != len(generators):
+                raise ValueError(f"{len(generators)} generators need as many conditions or None, got {len(contexts)}.")
+            mixture.contexts = list(contexts)
+        mixture._agree()
+        mixture.finished = True
+        return mixture
 
     @property
     def generators(self) -> list[Generator]:
@@ -87,23 +108,20 @@ class MixtureProposal(Generator):
         return [member for member in self.members if isinstance(member, Generator)]
 
     def build(self, energy: Energy) -> Self:
+        if self.finished:
+            raise RuntimeError("MixtureProposal.of joins generators that are trained: building them again would undo that.")
         for generator in self.generators:
-            if not _is_built(generator):
-                generator.build(energy)
+            generator.build(energy)
         self._agree()
-        if self.event_shape != energy.space.shape:
-            raise ValueError(
-                f"the generators of MixtureProposal propose configurations {self.event_shape}, and {type(energy).__name__} has "
-                f"{energy.space.shape}: give generators of this system."
-            )
         return self
 
     def _agree(self) -> None:
         """Take shape and conditions from the generators, which must agree."""
-        shapes = [g.event_shape for g in self.generators]
-        if len(set(shapes)) > 1:
-            raise ValueError(f"the generators of MixtureProposal propose configurations of different shapes, {shapes}.")
-        self.event_shape = shapes[0]
+        shapes = {shape for g in self.generators if (shape := getattr(g, "event_shape", None)) is not None}
+        if len(shapes) > 1:
+            raise ValueError(f"the generators of MixtureProposal propose configurations of different shapes, {sorted(shapes)}.")
+        if shapes:
+            self.event_shape = shapes.pop()
         following = [g.conditions for g, c in zip(self.generators, self.contexts, strict=True) if c is None and g.conditions]
         if len(set(following)) > 1:
             raise ValueError(
@@ -162,7 +180,3 @@ class MixtureProposal(Generator):
         """Refuse conditions where no generator follows any."""
         if not self.conditions:
             check_context((), context, type(self).__name__)
-
-
-def _is_built(generator: Generator) -> bool:
-    return hasattr(generator, "event_shape")

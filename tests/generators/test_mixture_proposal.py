@@ -39,7 +39,7 @@ def gaussian(t, log_scale=0.0, energy=None):
 
 
 def mixture(shares=(0.7, 0.3)):
-    return MixtureProposal([gaussian(-1.0, -0.4), gaussian(2.0, 0.3)], list(shares)).build(Line())
+    return MixtureProposal.of([gaussian(-1.0, -0.4), gaussian(2.0, 0.3)], list(shares))
 
 
 def test_the_density_is_the_balance_heuristic():
@@ -55,7 +55,7 @@ def test_the_density_is_the_balance_heuristic():
 
 
 def test_counts_are_fixed_but_for_rounding_and_rows_are_in_random_order():
-    far = MixtureProposal([gaussian(-50.0), gaussian(50.0)], [0.7, 0.3]).build(Line())
+    far = MixtureProposal.of([gaussian(-50.0), gaussian(50.0)], [0.7, 0.3])
     positions, counts = torch.zeros(7, dtype=torch.float64), []
     for seed in range(1500):
         right = far.sample(7, rng(seed))[0][:, 0] > 0
@@ -67,8 +67,34 @@ def test_counts_are_fixed_but_for_rounding_and_rows_are_in_random_order():
     assert int((far.sample(1000, rng())[0] > 0).sum()) == 300
 
 
+def test_trained_generators_are_left_as_they_are():
+    class Bare(Generator):
+        """It keeps no shape, as a user's own may."""
+
+        def build(self, energy):
+            self.t = torch.nn.Parameter(torch.zeros(()))
+            return self
+
+        def sample(self, n, rng, context=None):
+            x = self.t + torch.randn(n, 1, generator=rng)
+            return x, self.log_prob(x)
+
+        def log_prob(self, x, context=None):
+            return torch.distributions.Normal(self.t, 1.0).log_prob(x[:, 0])
+
+    trained = Bare().build(Line())
+    trained.t.data.fill_(3.0)
+    joined = MixtureProposal.of([trained, Bare().build(Line())])
+    assert (joined.sample(1000, rng())[0] > 1.5).double().mean().item() == pytest.approx(0.5, abs=0.1)
+    with pytest.raises(RuntimeError, match="joins generators that are trained: building them again would undo that"):
+        joined.build(Line())
+    assert trained.t == 3.0
+    together = MixtureProposal([Bare(), Bare()]).build(Line())
+    assert len(list(together.parameters())) == 2
+
+
 def test_one_generator_is_itself_and_equal_shares_are_the_default():
-    one = MixtureProposal([gaussian(0.5)]).build(Line())
+    one = MixtureProposal.of([gaussian(0.5)])
     x, log_q = one.sample(20, rng())
     torch.testing.assert_close(log_q, gaussian(0.5).log_prob(x))
     assert MixtureProposal([gaussian(0.0), gaussian(1.0)]).shares == [0.5, 0.5]
@@ -85,7 +111,7 @@ def test_a_generator_of_each_mode_is_enough_and_error_bars_cover():
         flow.adapt(torch.tensor([[at, 0.0]]) + torch.tensor([[s, 1.0]]) * torch.randn(4000, 2, generator=rng(1)))
         return flow
 
-    both = MixtureProposal([well(-1.78, 0.3), well(1.67, 0.3)], [0.6, 0.4]).build(energy)
+    both = MixtureProposal.of([well(-1.78, 0.3), well(1.67, 0.3)], [0.6, 0.4])
     n, repeats = 1000, 400
     with torch.no_grad():
         drawn = [draw(both, energy, n, rng(seed)) for seed in range(repeats)]
@@ -111,7 +137,7 @@ def test_a_generator_of_each_mode_is_enough_and_error_bars_cover():
 
 def test_fixed_counts_scatter_less_than_their_error_bars_say():
     """Weights of one generator all near 2 Z and of the other near 0: what scatters is the choice, and it is not random here."""
-    q = MixtureProposal([gaussian(0.0), gaussian(6.0)], [0.5, 0.5]).build(Line())
+    q = MixtureProposal.of([gaussian(0.0), gaussian(6.0)], [0.5, 0.5])
     with torch.no_grad():
         w = torch.stack([(-Line()(x) - log_q).exp() for x, log_q in (q.sample(200, rng(seed)) for seed in range(300))])
     own = (w.var(1) / 200).mean()
@@ -121,7 +147,7 @@ def test_fixed_counts_scatter_less_than_their_error_bars_say():
 
 def test_a_defensive_share_bounds_weights():
     wide, narrow = gaussian(0.0, 0.5), gaussian(0.0, -1.0)  # weights of the narrow one have no variance
-    mixed = MixtureProposal([narrow, wide], [0.9, 0.1]).build(Line())
+    mixed = MixtureProposal.of([narrow, wide], [0.9, 0.1])
     x, log_q = mixed.sample(20_000, rng())
     log_w = -Line()(x) - log_q
     bound = math.log(10) + (-Line()(x) - wide.log_prob(x))
@@ -147,7 +173,7 @@ def conditional():
 def test_one_conditional_generator_at_several_temperatures():
     flow = conditional()
     kTs = [torch.tensor([kT], dtype=torch.float64) for kT in (0.7, 3.0)]
-    ladder = MixtureProposal([flow, flow], contexts=kTs).build(DoubleWell())
+    ladder = MixtureProposal.of([flow, flow], contexts=kTs)
     assert ladder.context == 0
     x, log_q = ladder.sample(60, rng())
     expected = torch.logsumexp(torch.stack([flow.log_prob(x, kT) for kT in kTs]), 0) - math.log(2)
@@ -160,7 +186,7 @@ def test_one_conditional_generator_at_several_temperatures():
 
 def test_generators_that_follow_the_conditions_asked_for():
     flow, hot = conditional(), torch.tensor([4.0], dtype=torch.float64)
-    both = MixtureProposal([flow, flow], [0.8, 0.2], contexts=[None, hot]).build(TEMPERED)
+    both = MixtureProposal.of([flow, flow], [0.8, 0.2], [None, hot])
     assert both.context == 1
     each = torch.linspace(0.5, 4.0, 50, dtype=torch.float64)[:, None]
     for context in (each, each[10]):
@@ -185,14 +211,17 @@ class Blind(Generator):
     ("make", "message"),
     [
         (lambda: MixtureProposal([]), "got 0 generators"),
-        (lambda: MixtureProposal([gaussian(0.0)], [1.0, 2.0]), "got 1 generators, 2 shares"),
+        (lambda: MixtureProposal([gaussian(0.0)], [1.0, 2.0]), "got 1 generators and 2 shares"),
         (lambda: MixtureProposal([gaussian(0.0), gaussian(1.0)], [1.0, 0.0]), "must be positive"),
         (lambda: MixtureProposal([gaussian(0.0), Blind()]), "Blind has no log_prob: leave it out"),
         (lambda: MixtureProposal([ReverseDiffusion(MLPField((4,)), steps=2)]), "ReverseDiffusion has no log_prob"),
-        (lambda: MixtureProposal([gaussian(0.0), CouplingFlow(1).build(DoubleWell())]), "different shapes"),
-        (lambda: MixtureProposal([gaussian(0.0)]).build(DoubleWell()), r"configurations \(1,\), and DoubleWell has \(2,\)"),
+        (lambda: MixtureProposal.of([gaussian(0.0), CouplingFlow(1).build(DoubleWell())]), "different shapes"),
         (
-            lambda: MixtureProposal([conditional(), CouplingFlow(1).build(Tempered(DoubleWell(), 0.5, 2.0))]),
+            lambda: MixtureProposal.of([gaussian(0.0)], contexts=[None, None]),
+            "1 generators need as many conditions or None, got 2",
+        ),
+        (
+            lambda: MixtureProposal.of([conditional(), CouplingFlow(1).build(Tempered(DoubleWell(), 0.5, 2.0))]),
             "follow different conditions",
         ),
     ],
@@ -205,7 +234,7 @@ def test_what_cannot_be_mixed_is_refused(make, message):
 def test_log_q_is_known_to_be_right_where_it_is_of_every_generator():
     wells = DoubleWell()
     good = CouplingFlow(1, hidden=(4,)).build(wells)
-    mixed = MixtureProposal([good, ContinuousFlow(MLPField((4,)), solver=RungeKutta4(10)).build(wells)]).build(wells)
+    mixed = MixtureProposal.of([good, ContinuousFlow(MLPField((4,)), solver=RungeKutta4(10)).build(wells)])
     assert density_defect(mixed, wells, rng()).agrees
     mixed.sample(4, rng())
     assert mixed.evaluations == mixed.generators[1].evaluations > 0
@@ -218,7 +247,7 @@ def test_log_q_is_known_to_be_right_where_it_is_of_every_generator():
         def log_prob(self, x, context=None):
             return super().log_prob(x, context) + 0.5
 
-    assert not density_defect(MixtureProposal([good, Wrong(1).build(wells)]), wells, rng()).agrees
+    assert not density_defect(MixtureProposal.of([good, Wrong(1).build(wells)]), wells, rng()).agrees
 
     class Unknown(Generator):
         def build(self, energy):
@@ -231,12 +260,12 @@ def test_log_q_is_known_to_be_right_where_it_is_of_every_generator():
         def log_prob(self, x, context=None):
             return self.base.log_prob(x)
 
-    assert density_defect(MixtureProposal([good, Unknown().build(wells)]), wells, rng()) is None
+    assert density_defect(MixtureProposal.of([good, Unknown().build(wells)]), wells, rng()) is None
 
 
 def test_a_mixture_is_judged_like_any_generator():
     energy = Gaussian(2)
     flows = [CouplingFlow(1, hidden=(4,)).build(energy) for _ in range(2)]
-    found = assess(MixtureProposal(flows, [0.5, 0.5]).build(energy), energy, 2000, rng())
+    found = assess(MixtureProposal.of(flows, [0.5, 0.5]), energy, 2000, rng())
     assert found.verdict.word == "trust"
     assert found.findings.weights.ess > 0.5
