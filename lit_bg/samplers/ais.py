@@ -21,9 +21,8 @@ class AIS(Annealing):
     them.
 
     Args:
-        kernel, moves, keep, through, tuning, last_moves: as for `Annealing`.
+        kernel, moves, keep, through, pilot, tuning, last_moves: as for `Annealing`.
         n: paths.
-        particles: of the pilot.
 
     Raises:
         ValueError: as for `Annealing`, or fewer than two paths.
@@ -36,14 +35,14 @@ class AIS(Annealing):
         self,
         kernel: Kernel,
         n: int = 10_000,
-        particles: int = 1000,
         moves: int = 1,
         keep: float = 0.95,
         through: float | None = None,
+        pilot: int = 500,
         tuning: int = 25,
         last_moves: int | None = None,
     ) -> None:
-        super().__init__(kernel, particles, moves, keep, through, tuning, last_moves)
+        super().__init__(kernel, pilot, moves, keep, through, tuning, last_moves)
         if n < 2:
             raise ValueError(f"AIS needs n >= 2 paths for an error bar, got {n}.")
         self.n = n

@@ -60,12 +60,12 @@ class Annealing(Sampler):
     Args:
         kernel: how particles move at a level; any that leaves exp(-u) exactly as it is, or carries the weight of its paths
             (`ULA`).
-        particles: of a population.
+        pilot: particles of the pilot population.
         moves: of the kernel at a level.
         last_moves: of the kernel at the target itself, where log q is not needed, so that they are cheap; None: as many.
         keep: share of the effective particles that a step may leave.
         through: as for `AnnealedPath`.
-        tuning: moves of the pilot at a level, of a kernel that is tuned.
+        tuning: moves of the pilot at a level, of a kernel that is tuned to an acceptance.
 
     Raises:
         ValueError: a number out of range; from `check`, a kernel or generator that cannot be corrected to the target; from
@@ -75,7 +75,7 @@ class Annealing(Sampler):
     def __init__(
         self,
         kernel: Kernel,
-        particles: int,
+        pilot: int,
         moves: int,
         keep: float,
         through: float | None,
@@ -84,16 +84,16 @@ class Annealing(Sampler):
     ) -> None:
         name = type(self).__name__
         last_moves = moves if last_moves is None else last_moves
-        sizes = {"particles": particles, "moves": moves, "tuning": tuning, "last_moves": last_moves}
+        sizes = {"pilot": pilot, "moves": moves, "tuning": tuning, "last_moves": last_moves}
         for key, value in sizes.items():
-            least = FEWEST_PARTICLES if key == "particles" else 1
+            least = FEWEST_PARTICLES if key == "pilot" else 1
             if value < least:
                 raise ValueError(f"{name} needs {key} >= {least}, got {value}.")
         if not 0 < keep < 1:
             raise ValueError(f"{name} needs a share keep between 0 and 1 of the effective particles, got {keep}.")
         if kernel.replicas != 1:
             raise ValueError(f"{name} moves single particles: give the kernel of the replicas, not {type(kernel).__name__}.")
-        self.kernel, self.particles, self.moves = kernel, particles, moves
+        self.kernel, self.pilot, self.moves = kernel, pilot, moves
         self.keep, self.through, self.tuning, self.last_moves = keep, through, tuning, last_moves
 
     def check(self, proposer: Proposer) -> None:
@@ -128,7 +128,7 @@ class Annealing(Sampler):
         path, energy = AnnealedPath(proposer, self.through), proposer.energy
         if recorder.state is None:
             self.kernel.reset()
-            stage = Stage([], [], [], 0, True, 0, first(proposer, (1, self.particles), seed, "pilot"), 0.0)
+            stage = Stage([], [], [], 0, True, 0, first(proposer, (1, self.pilot), seed, "pilot"), 0.0)
         else:
             stage = restore(energy, path, recorder.state)
         began, before, reported = time.monotonic(), stage.seconds, 0.0

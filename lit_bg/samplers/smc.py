@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lit_bg.kernels.base import Kernel
-from lit_bg.samplers.annealing import Annealing, effective_share
+from lit_bg.samplers.annealing import FEWEST_PARTICLES, Annealing, effective_share
 from lit_bg.samplers.base import Proposer, Result
 from lit_bg.samples import Populations
 from lit_bg.simulators.base import Numbers, Progress
@@ -22,7 +22,8 @@ class SMC(Annealing):
     of them at least.
 
     Args:
-        kernel, particles, moves, keep, through, tuning, last_moves: as for `Annealing`.
+        kernel, moves, keep, through, pilot, tuning, last_moves: as for `Annealing`.
+        particles: of a population.
         populations: fresh ones, after the pilot.
 
     Raises:
@@ -41,13 +42,16 @@ class SMC(Annealing):
         moves: int = 5,
         keep: float = 0.9,
         through: float | None = None,
+        pilot: int = 500,
         tuning: int = 25,
         last_moves: int | None = None,
     ) -> None:
-        super().__init__(kernel, particles, moves, keep, through, tuning, last_moves)
+        super().__init__(kernel, pilot, moves, keep, through, tuning, last_moves)
+        if particles < FEWEST_PARTICLES:
+            raise ValueError(f"SMC needs particles >= {FEWEST_PARTICLES}, got {particles}.")
         if populations < 2:
             raise ValueError(f"SMC takes its error bars from several populations, 8 or more; got populations={populations}.")
-        self.populations = populations
+        self.particles, self.populations = particles, populations
 
     def run(self, proposer: Proposer, seed: int, progress: Progress, recorder: Recorder | None = None) -> Result:
         stage, path = self.anneal(proposer, (self.populations, self.particles), True, seed, progress, recorder)

@@ -36,9 +36,9 @@ def proposer():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: SMC(MALA(0.4, 0.574), particles=40, populations=3, moves=2),
-        lambda: SMC(Cycle([ISIR(3), HMC(0.2, 2)]), particles=40, populations=3, moves=1),
-        lambda: AIS(MALA(0.4, 0.574), n=60, particles=40),
+        lambda: SMC(MALA(0.4, 0.574), particles=40, pilot=40, populations=3, moves=2),
+        lambda: SMC(Cycle([ISIR(3), HMC(0.2, 2)]), particles=40, pilot=40, populations=3, moves=1),
+        lambda: AIS(MALA(0.4, 0.574), n=60, pilot=40),
         lambda: MarkovChains(Cycle([Independence(2), MALA(0.4, 0.574)]), frames=6, walkers=5, stride=2, burn_in=60),
     ],
     ids=["SMC", "SMC-Cycle", "AIS", "MarkovChains"],
@@ -63,7 +63,7 @@ def test_interruptions_change_nothing(make, tmp_path):
 
 
 def test_an_energy_that_has_changed_is_refused(tmp_path):
-    sampler = SMC(MALA(0.4, 0.574), particles=40, populations=3, moves=2)
+    sampler = SMC(MALA(0.4, 0.574), particles=40, pilot=40, populations=3, moves=2)
     with pytest.raises(Interrupted, match="at level 3 in the pilot; the same command goes on"):
         sampler.run(proposer(), 3, silent, Breaking(tmp_path / "a.partial", 3))
     other = DoubleWell(kT=3.0)

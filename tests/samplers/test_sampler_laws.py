@@ -34,7 +34,7 @@ SAMPLERS = {
         lambda: SMC(ULA(0.05), particles=300, moves=3),
         lambda: SMC(Cycle([ISIR(3), Metropolis(0.3)]), particles=300, moves=2),
     ],
-    "AIS": [lambda: AIS(MALA(0.4, 0.574), n=4000, particles=300), lambda: AIS(ULA(0.05), n=4000, particles=300, moves=2)],
+    "AIS": [lambda: AIS(MALA(0.4, 0.574), n=4000, pilot=300), lambda: AIS(ULA(0.05), n=4000, pilot=300, moves=2)],
     "MarkovChains": [
         lambda: MarkovChains(Independence(3), frames=150, walkers=200, burn_in=20),
         lambda: MarkovChains(Cycle([ISIR(4), MALA(0.4, 0.574)]), frames=150, walkers=200, burn_in=60),
@@ -120,7 +120,7 @@ def test_the_same_seed_gives_the_same_samples(name):
     make = {
         "Importance": lambda: Importance(50),
         "SMC": lambda: SMC(MALA(0.4), particles=32, populations=2, moves=1),
-        "AIS": lambda: AIS(MALA(0.4), n=50, particles=32),
+        "AIS": lambda: AIS(MALA(0.4), n=50, pilot=32),
         "MarkovChains": lambda: MarkovChains(Independence(2), frames=5, walkers=4, burn_in=0),
     }[name]
     proposer = SYSTEMS["double well"]()
