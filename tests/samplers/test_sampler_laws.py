@@ -172,7 +172,7 @@ class TestWhatIsWrongIsCaught:
         return disagreements(sampler.run(proposer, 5, silent).samples, proposer.energy)
 
     def smc(self, kernel=None):
-        return SMC(kernel or Metropolis(0.5), particles=300, moves=3)
+        return SMC(kernel or Metropolis(0.5), particles=300, populations=60, moves=3)
 
     def test_nothing_is_wrong(self):
         assert self.found(self.smc()) == []
