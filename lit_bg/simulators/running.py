@@ -20,6 +20,7 @@ class Running(NamedTuple):
     measured: dict[str, Tensor]  # sums over production
     move: int
     seconds: float
+    paid: tuple[int, int] = (0, 0)  # energies, and gradients, with all that was done before it was interrupted
 
 
 def record(energy: Energy, now: Running) -> dict[str, Tensor]:
@@ -32,6 +33,7 @@ def record(energy: Energy, now: Running) -> dict[str, Tensor]:
         "u": now.state.u,
         "step": torch.tensor(now.move),
         "seconds": torch.tensor(now.seconds, dtype=torch.float64),
+        "paid": torch.tensor(now.paid),
         "energy": pack_extra(energy),
     }
 

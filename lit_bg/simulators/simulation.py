@@ -117,8 +117,10 @@ class Simulation(Simulator):
         self.check(energy)
         recorder = Recorder() if recorder is None else recorder
         total = self.burn_in + self.frames * self.stride
+        bill = energy.n_values, energy.n_gradients
         if recorder.state is not None:
             now = self._restored(energy, recorder.state)
+            bill = energy.n_values - now.paid[0], energy.n_gradients - now.paid[1]
         else:
             now = Running(*self.begin(energy, seed, lambda text: progress(0, total, text)), {}, 0, 0.0)
             pack(now.state)  # so that a state that cannot be kept is refused before it is wanted
@@ -135,6 +137,7 @@ class Simulation(Simulator):
                 if production and now.move == end:
                     frame = (end - self.burn_in) // self.stride - 1
                     recorder.write(frame, self.frames, self.saved(energy, kernel, now.state))
+                now = now._replace(paid=(energy.n_values - bill[0], energy.n_gradients - bill[1]))
                 if now.move == total or recorder.due:
                     recorder.save(record(energy, now))
                 if recorder.interrupted and now.move < total:
@@ -184,7 +187,8 @@ class Simulation(Simulator):
                 "its parameters have changed, so start again with data.force=true."
             )
         unpack_extra(energy, kept["energy"])
-        return Running(kernel, state, of_prefix("measured", kept), int(kept["step"]), float(kept["seconds"]))
+        paid = tuple(kept["paid"].tolist()) if "paid" in kept else (0, 0)
+        return Running(kernel, state, of_prefix("measured", kept), int(kept["step"]), float(kept["seconds"]), paid)
 
     def _status(self, energy: Energy, now: Running) -> str:
         """A short word on how it goes, for the progress bar, with the time of all replicas together."""
@@ -199,7 +203,7 @@ class Simulation(Simulator):
         """Return what was recorded, with all that the card should say."""
         trajectory = self.trajectory(energy, now.kernel, recorder)
         trajectory.info, trajectory.problems = now.kernel.summarise(energy, now.measured)
-        trajectory.info |= self._speed(energy, now)
+        trajectory.info |= self._speed(energy, now) | {"energies": now.paid[0], "gradients": now.paid[1]}
         parts = trajectory.x.transpose(0, 1).reshape(-1, *energy.space.shape).split(AT_ONCE)
         left = torch.cat([~energy.in_region(part) for part in parts]).reshape(self.walkers, -1).any(1)
         if left.any():
