@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -153,7 +154,7 @@ def diagnose_chains(
         modes=shares,
         frames=frames,
         walkers=walkers,
-        repeated=_count_copies(x) if energy.space.continuous else 0,
+        repeated=_count_copies(x, u.numel() / min(m.effective for m in mixing.values())) if energy.space.continuous else 0,
         mixing=mixing,
         entries=entries,
         starts=starts,
@@ -191,8 +192,26 @@ def _on_the_line(a: Tensor, observable: Observable) -> list[Tensor]:
     return [angle.cos(), angle.sin()]
 
 
-def _count_copies(x: Tensor) -> int:
-    """Frames that repeat another; a stay of a walker (rejected moves) counts once, and that at its start not at all."""
-    moved = torch.full(x.shape[:2], len(x) == 1)
-    moved[1:] = (x[1:] != x[:-1]).flatten(2).any(-1).cpu()
-    return int(find_repeats(x[moved.to(x.device)]).sum())
+def _count_copies(x: Tensor, memory: float) -> int:
+    """Frames that repeat another; a stay of a walker (rejected moves) counts once, and that at its start not at all.
+
+    Of all frames only equal ones count, because a walker that moves little is near where it was. Among frames so far apart in
+    time that walkers have forgotten where they were, near ones do, too.
+
+    Args:
+        x: frames of walkers, (T, W, *event_shape).
+        memory: frames per independent frame.
+    """
+    rows = _arrivals(x).flatten(1).contiguous().numpy()
+    bytes_of_row = np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))
+    equal = len(rows) - len(np.unique(rows.view(bytes_of_row))) if len(rows) else 0
+    far = x[:: max(1, math.ceil(memory))]
+    near = int(find_repeats(_arrivals(far)).sum()) * len(x) // len(far)
+    return max(equal, near)
+
+
+def _arrivals(x: Tensor) -> Tensor:
+    """Frames that are not where their walker was one frame before, (n, *event_shape); of single frames all."""
+    moved = torch.full(x.shape[:2], len(x) == 1, device=x.device)
+    moved[1:] = (x[1:] != x[:-1]).flatten(2).any(-1)
+    return x[moved].cpu()

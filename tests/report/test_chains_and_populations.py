@@ -10,8 +10,9 @@ import torch
 from made_samples import anneal, walk
 
 from lit_bg.data.dataset import Dataset
+from lit_bg.diagnostics.independence import find_repeats
 from lit_bg.diagnostics.knowledge import Knowledge, Value
-from lit_bg.energies import DoubleWell, GaussianMixture
+from lit_bg.energies import DoubleWell, Gaussian, GaussianMixture
 from lit_bg.report.assess import assess_samples
 from lit_bg.report.cost import Cost
 from lit_bg.report.table import print_summary
@@ -122,6 +123,15 @@ class TestChains:
         found = assess_samples(HOT, twice)
         assert found.verdict.word == "do not trust"
         assert "duplicates" in reasons(found)
+
+    def test_small_steps_are_no_copies(self):
+        """In many dimensions a walker that has hardly moved is near where it was, not a copy of it."""
+        energy, random = Gaussian(80), torch.Generator().manual_seed(0)
+        steps = 2e-4 * torch.randn(400, 10, 80, generator=random)
+        x = energy.exact_samples(10, random).float() + steps.cumsum(0)
+        chains = Chains(x, energy(x.flatten(0, 1)).reshape(400, 10))
+        assert find_repeats(x.flatten(0, 1)).sum() > 1000
+        assert assess_samples(energy, chains).findings.repeated == 0
 
     def test_frames_without_a_finite_energy_are_counted(self):
         u = crossing().u.clone()
