@@ -26,7 +26,7 @@ class MixtureProposal(Generator):
 
     Counts are fixed where independent draws would have chosen a generator anew for each sample, which can only lower the
     variance: error bars of independent samples are on the safe side. Samples are in random order, so every part of a batch is
-    of all generators.
+    of all generators. A sample costs one draw and the density of every generator.
 
     Trained generators are joined by `MixtureProposal.of`, which leaves them as they are; the constructor and `build` are for
     generators that are trained together, as one.
@@ -137,19 +137,20 @@ class MixtureProposal(Generator):
         self._check(context)
         log_share = torch.tensor(self.shares, dtype=torch.float64).log()  # where counts are needed
         counts = torch.bincount(resample(log_share, n, rng), minlength=len(self.shares)).tolist()
-        rows = torch.randperm(n, generator=rng, device=rng.device).split(counts)  # of each generator
-        drawn: list[tuple[Tensor, Tensor] | None] = [
-            generator.sample(len(own), rng, self._given(k, context, own)) if len(own) else None
-            for k, (generator, own) in enumerate(zip(self.generators, rows, strict=True))
-        ]
-        x = torch.cat([part[0] for part in drawn if part is not None])[torch.cat(rows).argsort()]
+        order = torch.randperm(n, generator=rng, device=rng.device)
+        rows = order.split(counts)  # of each generator
+        drawn = []
+        for k, (generator, own) in enumerate(zip(self.generators, rows, strict=True)):
+            # A count that was rounded down wants one sample less than is drawn: code is compiled for each number of samples.
+            size = max(math.ceil(n * self.shares[k] - 1e-9), len(own))
+            asked = torch.cat([own, order[: size - len(own)]])
+            x, log_q = generator.sample(size, rng, self._given(k, context, asked))
+            drawn.append((x[: len(own)], log_q[: len(own)]))
+        x = torch.cat([part for part, _ in drawn])[order.argsort()]
         columns = []
-        for k, (generator, own, part) in enumerate(zip(self.generators, rows, drawn, strict=True)):
-            others = torch.cat([own[:0], *rows[:k], *rows[k + 1 :]])
-            log_q = [] if part is None else [part[1]]  # known already
-            if len(others):
-                log_q.append(generator.log_prob(x[others], self._given(k, context, others)))
-            columns.append(torch.cat(log_q)[torch.cat([own, others]).argsort()])
+        for k, (generator, own) in enumerate(zip(self.generators, rows, strict=True)):
+            log_q = generator.log_prob(x, self._given(k, context))
+            columns.append(log_q.index_copy(0, own, drawn[k][1].to(log_q)))  # of its own as it came with them
         return x, self._mix(columns)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:

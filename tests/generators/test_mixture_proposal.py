@@ -67,6 +67,32 @@ def test_counts_are_fixed_but_for_rounding_and_rows_are_in_random_order():
     assert int((far.sample(1000, rng())[0] > 0).sum()) == 300
 
 
+def test_generators_are_asked_for_the_same_numbers_every_time():
+    """A flow is compiled for every number of samples."""
+    asked = set()
+
+    class Noting(CouplingFlow):
+        def sample(self, n, rng, context=None):
+            asked.add(("sample", n))
+            return super().sample(n, rng, context)
+
+        def log_prob(self, x, context=None):
+            asked.add(("log_prob", len(x)))
+            return super().log_prob(x, context)
+
+    q = MixtureProposal.of([Noting(1, hidden=(4,)).build(DoubleWell()), gaussian_in_two()], [2, 1])
+    counts = {int((q.sample(10, rng(seed))[0][:, 0] > 50).sum()) for seed in range(50)}
+    assert counts == {3, 4}
+    assert asked == {("sample", 7), ("log_prob", 10)}
+
+
+def gaussian_in_two():
+    """Far to the right."""
+    flow = CouplingFlow(1, hidden=(4,)).build(DoubleWell())
+    flow.adapt(torch.tensor([100.0, 0.0]) + torch.randn(100, 2, generator=rng()))
+    return flow
+
+
 def test_trained_generators_are_left_as_they_are():
     class Bare(Generator):
         """It keeps no shape, as a user's own may."""
