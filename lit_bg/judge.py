@@ -64,8 +64,6 @@ def judge(
 
     import json
 
-    import torch
-
     from lit_bg.callbacks.report import plain
     from lit_bg.data.dataset import Dataset
     from lit_bg.data.given_samples import read_samples
@@ -77,9 +75,8 @@ def judge(
 
     system = load_system(energy)
     given = read_samples(Path(samples), system.energy, walkers)
-    usual = system.energy.default_context
-    other = given.context is not None and (usual is None or not torch.equal(given.context, usual.cpu()))
-    target = system.energy.given(given.context) if other else system.energy
+    target = given.target(system.energy)
+    other = target is not system.energy
     data = None
     if reference is not None:
         data = Dataset.load(reference, target.given(), force=system.force)

@@ -17,6 +17,7 @@ from lit_bg.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from lit_bg.profile_parts import Part
+    from lit_bg.samples import Chains, Populations, Samples
 
 BINS = (60, 30)  # along one observable, and along each of two
 
@@ -39,9 +40,7 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("--out", required=True, help="folder for profile.npz, temperatures.npz, path.npz and their figures")
     parser.add_argument("-n", type=int, default=None, help="number of samples to draw (default 100000)")
-    parser.add_argument(
-        "--samples", default=None, help="read samples instead: .npz of `python -m lit_bg.sample`, or reference data"
-    )
+    parser.add_argument("--samples", default=None, help="read samples instead, in any form that `python -m lit_bg.judge` takes")
     parser.add_argument("--bins", type=int, default=None, help=f"along every observable (default {BINS[0]}, of two {BINS[1]})")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
     parser.add_argument("--checkpoint", default="best", help="best (default) or last")
@@ -96,7 +95,7 @@ def profile(
     import numpy as np
 
     from lit_bg import load
-    from lit_bg.data.weighted import read_samples
+    from lit_bg.data.given_samples import load_samples
     from lit_bg.device import check_device
     from lit_bg.figures.style import png
     from lit_bg.profile_parts import Source, describe_verdict, find_along, find_observables, find_path, find_temperatures
@@ -105,7 +104,12 @@ def profile(
     trained = load(run, checkpoint, device)
     energy = trained.energy.given()
     observables = find_observables(energy, along)  # refused before anything is drawn
-    drawn = read_samples(samples, energy) if samples is not None else trained.sample(100_000 if n is None else n, seed)
+    drawn: Samples | Chains | Populations
+    if samples is not None:
+        energy, drawn = load_samples(Path(samples), trained.energy)
+        observables = find_observables(energy, along)
+    else:
+        drawn = trained.sample(100_000 if n is None else n, seed)
     source = Source(energy, trained.energy, trained.generator, drawn)
     parts: list[Part] = []
     if along:
