@@ -139,7 +139,7 @@ def sample_with(
         if recorder.folder is not None:
             release(recorder.folder)
         raise
-    found = assess_samples(energy, result.samples, data, system.log_Z, cost, _density(proposer))
+    found = assess_samples(energy, result.samples, data, system.log_Z, cost, _density(proposer), result.problems)
     summary = {**found.summary, "sampler": describe(sampler), "sampler_info": result.info, "problems": result.problems}
     _write(out, energy, result)
     samples = result.samples

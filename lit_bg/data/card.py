@@ -17,7 +17,7 @@ from lit_bg.estimators.multistate import ladder_populations
 from lit_bg.estimators.time_series import mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial_terms
 from lit_bg.kernels.base import Kernel
-from lit_bg.simulators.base import Simulator, States, Trajectory
+from lit_bg.simulators.base import Simulator, States, Trajectory, is_doubt
 from lit_bg.simulators.temperatures import Temperatures
 
 VIRIAL_FRAMES = 100_000  # forces cost more than energies: more frames than this are thinned evenly for the virial
@@ -271,7 +271,7 @@ def quality(card: dict[str, Any]) -> Literal["pass", "not converged", "refuted"]
     verdict = card.get("verdict", "pass")
     if verdict == "pass":
         return "pass"
-    return "not converged" if all(problem.startswith("not converged") for problem in verdict) else "refuted"
+    return "not converged" if all(map(is_doubt, verdict)) else "refuted"
 
 
 def _refutations(card: dict[str, Any]) -> list[str]:

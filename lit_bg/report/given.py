@@ -103,7 +103,7 @@ def judge_given(
         complaints += _complaints_of_weighted(samples, energy, data, found.knowledge)
         if (v := find_virial(energy, thin(samples.x), _weighted(thin(samples.log_w)))) is not None:
             complaints += accuse_virial(v)
-    findings = replace(found.findings, complaints=tuple(complaints))
+    findings = replace(found.findings, complaints=(*found.findings.complaints, *complaints))
     found = found._replace(findings=findings, verdict=judge(findings, found.knowledge))
     log_w = None if isinstance(findings, ChainFindings) else _log_w(given, u, inside)
     return Judged(found, u, log_w, remarks, list(_unknown(given, findings, found.knowledge)))
