@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_bg import signals
+from lit_bg.command_line import check_output, complaining
 from lit_bg.files import atomic
 from lit_bg.run_folder import RunFolder
 
@@ -50,15 +51,9 @@ def main(args: list[str] | None = None) -> None:
         parser.print_help()
         return
     options = parser.parse_args(args)
-    with signals.listening("nothing was written."):
+    with signals.listening("nothing was written."), complaining():
         signals.set_mode("raise")
-        try:
-            print(profile(**vars(options)))
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            if os.environ.get("LIT_BG_TRACEBACK"):
-                raise
-            print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
-            raise SystemExit(2) from None
+        print(profile(**vars(options)))
 
 
 def profile(
@@ -169,14 +164,7 @@ def _check_files(files: list[Path], out: Path, force: bool) -> None:
         raise ValueError("nothing is asked for: give --along, --temperatures or --between.")
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"'{out}' is no folder: give another --out.")
-    for file in files:
-        if file.is_dir():
-            raise FileExistsError(f"'{file}' is a folder: give another --out.")
-        if os.path.lexists(file) and not force:
-            raise FileExistsError(f"'{file}' exists: give another --out, or overwrite it with --force.")
-    place = next(p for p in files[0].absolute().parents if p.exists())
-    if not os.access(place, os.W_OK):
-        raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
+    check_output(files, force)
 
 
 if __name__ == "__main__":
