@@ -56,11 +56,8 @@ def judge(
     """
     file = _output(Path(samples), out, force)
 
-    import json
-
-    from lit_bg.callbacks.report import plain
     from lit_bg.data.given_samples import read_samples
-    from lit_bg.files import atomic
+    from lit_bg.files import write_json
     from lit_bg.report.given import judge_given
     from lit_bg.report.table import print_summary
     from lit_bg.run import load
@@ -92,8 +89,7 @@ def judge(
     summary = {"samples": samples, "energy": type(system.energy).__name__, "reference": reference, **found.summary}
     if reference is None and data is not None:
         summary["reference"] = str(section.path)
-    with atomic(file) as temporary:
-        temporary.write_text(json.dumps(plain(summary), indent=2, allow_nan=False) + "\n")
+    write_json(file, summary)
     if out is not None:
         from lit_bg.figures.samples import draw_samples
         from lit_bg.figures.style import save

@@ -93,7 +93,7 @@ def profile(
     from lit_bg.data.given_samples import load_samples
     from lit_bg.device import check_device
     from lit_bg.figures.style import png
-    from lit_bg.profile_parts import Source, describe_verdict, find_along, find_observables, find_path, find_temperatures
+    from lit_bg.profile_parts import Sampled, describe_verdict, find_along, find_observables, find_path, find_temperatures
 
     check_device(device)
     trained = load(run, checkpoint, device)
@@ -105,7 +105,7 @@ def profile(
         observables = find_observables(energy, along)
     else:
         drawn = trained.sample(100_000 if n is None else n, seed)
-    source = Source(energy, trained.energy, trained.generator, drawn)
+    source = Sampled(energy, trained.energy, trained.generator, drawn)
     parts: list[Part] = []
     if along:
         parts.append(find_along(source, observables, bins or BINS[len(along) - 1]))

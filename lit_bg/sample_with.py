@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from lit_bg.callbacks.report import plain
 from lit_bg.data.card import describe
 from lit_bg.diagnostics.density import density_defect
 from lit_bg.diagnostics.proposals import Density, compare_densities
@@ -19,7 +17,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.energies.condition import read_context
 from lit_bg.figures.samples import draw_samples
 from lit_bg.figures.style import save
-from lit_bg.files import atomic, release
+from lit_bg.files import atomic, release, write_json
 from lit_bg.generators.base import Generator
 from lit_bg.generators.mixture_proposal import MixtureProposal
 from lit_bg.molecules import save_structures, save_topology
@@ -146,8 +144,7 @@ def sample_with(
     figures = draw_samples(energy, samples.x.cpu(), samples.u.cpu(), flat, data, samples.dependence)
     for name, figure in figures.items():
         save(figure, out.with_name(f"{out.name}.figures") / f"{name}.png")
-    with atomic(out.with_name(f"{out.name}.summary.json")) as temporary:
-        temporary.write_text(json.dumps(plain(summary), indent=2, allow_nan=False) + "\n")
+    write_json(out.with_name(f"{out.name}.summary.json"), summary)
     recorder.discard()
     return summary
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lit_bg.diagnostics.averages import Average, average_without, circular_mean, independent_mean, period_of
+from lit_bg.diagnostics.averages import Average, average_without, circular_mean, independent_mean
 from lit_bg.diagnostics.findings import Estimate, Findings
 from lit_bg.diagnostics.knowledge import Knowledge
 from lit_bg.diagnostics.modes import share_by_mean
@@ -113,7 +113,7 @@ def diagnose_populations(
         split.append("log Z")
     names = energy.modes.names if energy.modes is not None else ()
     for (name, observable), a in zip(energy.observables.items(), table["a"].T.reshape(-1, *shape), strict=True):
-        length = period_of(observable)
+        length = observable.period
         value, error = circular_mean(a, observable, mean)
         raw, raw_error = circular_mean(a[seen], observable, independent_mean) if seen.any() else (math.nan, math.nan)
         if length is not None and math.isfinite(value):
