@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +33,7 @@ import lit_bg.simulators
 import lit_bg.solvers
 import lit_bg.transforms
 from lit_bg.callbacks.observer import Observer
+from lit_bg.command_line import complain
 from lit_bg.config_errors import explain, reason_of
 from lit_bg.config_numbers import find_problems
 from lit_bg.data.module import Data
@@ -44,14 +44,6 @@ from lit_bg.simulators.base import Simulator
 
 # A configuration may be somebody else's, and a run folder holds every value of it: `${oc.env:TOKEN}` would publish a secret.
 OmegaConf.clear_resolver("oc.env")
-
-
-def complain(error: BaseException | str) -> NoReturn:
-    """Print one sentence and leave with exit code 2; the traceback only where LIT_BG_TRACEBACK is set."""
-    if isinstance(error, BaseException) and os.environ.get("LIT_BG_TRACEBACK"):
-        raise error
-    print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 class Parser(LightningArgumentParser):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import math
 import os
-import sys
 from collections.abc import Iterator
 from typing import Any
 
+from lit_bg.command_line import complain
 from lit_bg.config_simulate import find_old_spelling
 
 SECTIONS = ("seed_everything", "trainer", "model", "data", "simulate", "name", "version", "runs", "ckpt_path")
@@ -28,8 +28,7 @@ def refuse_early(args: list[str]) -> None:
             key, _, text = flag.partition("=")
             problem = _problem_of_value(key, text) if key.startswith("--") else None
         if problem:
-            print(f"lit_bg: {' '.join(problem.split())}", file=sys.stderr)
-            raise SystemExit(2)
+            complain(problem)
 
 
 def _problem_of_file(path: str) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
+import json
+import math
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 TEMPORARY = re.compile(r"^\..+\.\d+(\.\w+)?$")  # what `atomic` names a file that is not whole yet
 
@@ -41,6 +43,25 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write numbers, strings, lists and dictionaries, whole or not at all; null stands for NaN and infinity."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Return a value as JSON can hold it, which knows neither NaN nor infinity: None.
+
+    >>> finite({"a": [1, math.inf, 0.5, None, "x"]})
+    {'a': [1, None, 0.5, None, 'x']}
+    """
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_running(process: str) -> bool:

@@ -32,7 +32,8 @@ def main(args: list[str] | None = None) -> None:
         quiet()
         from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-        from lit_bg.cli import CLI, complain
+        from lit_bg.cli import CLI
+        from lit_bg.command_line import complain
         from lit_bg.resume import read_arguments
 
         try:

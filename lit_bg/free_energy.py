@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_bg import signals
+from lit_bg.command_line import check_output, complaining
 from lit_bg.device import check_device
 from lit_bg.run_folder import RunFolder
 
@@ -55,15 +56,9 @@ def main(args: list[str] | None = None) -> None:
         parser.print_help()
         return
     options = parser.parse_args(args)
-    with signals.listening("what was found so far is in free_energy.json."):
+    with signals.listening("what was found so far is in free_energy.json."), complaining():
         signals.set_mode("raise")
-        try:
-            print(free_energy(**vars(options)))
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            if os.environ.get("LIT_BG_TRACEBACK"):
-                raise
-            print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
-            raise SystemExit(2) from None
+        print(free_energy(**vars(options)))
 
 
 def free_energy(
@@ -142,12 +137,7 @@ def _check(
         for f in folders:
             f.checkpoint(checkpoint)
     folder = Path(out) if out is not None else _default_folder(runs, openmm)
-    for name in (*RESULTS, *OF_EXCHANGE):
-        if os.path.lexists(folder / name) and not force:
-            raise FileExistsError(f"'{folder / name}' exists: give another --out, or overwrite it with --force.")
-    place = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
+    check_output([folder / name for name in (*RESULTS, *OF_EXCHANGE)], force)
     return folder
 
 

@@ -15,7 +15,7 @@ from lit_bg.diagnostics.exchange import mixing
 from lit_bg.diagnostics.states import Drawn, estimate_states
 from lit_bg.energies.molecule import R
 from lit_bg.estimators import group_frames, least_overlap, statistical_inefficiency, subsample
-from lit_bg.free_energy_of_runs import write_numbers
+from lit_bg.files import write_json
 from lit_bg.report.energy_units import size_of_kT
 from lit_bg.report.free_energies import judge_states, numbers_of_mixing, numbers_of_states, tell_states
 from lit_bg.rng import stream
@@ -68,7 +68,7 @@ def of_exchange(openmm: str, temperatures: Sequence[float], units: str, folder: 
         "exchange": numbers_of_mixing(mixed),
         "notes": notes,
     }
-    write_numbers(folder / "free_energy.json", numbers)
+    write_json(folder / "free_energy.json", numbers)
     write_u_kn(folder / "u_kn.npz", found.names, found.u, found.counts)
     write_u_nk(folder / "u_nk.parquet", found.u, found.counts, kelvin[0])
     _draw(found, mixed, log.iteration, log.state, f"{len(u)} records, {len(kept)} of them independent", folder)

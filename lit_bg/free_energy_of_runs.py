@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ from lit_bg.diagnostics.modes import share_modes
 from lit_bg.diagnostics.states import Drawn, Multistate, estimate_states
 from lit_bg.energies.molecule import R
 from lit_bg.estimators import group_frames, mbar_log_weights
-from lit_bg.files import atomic
+from lit_bg.files import write_json
 from lit_bg.held_out import HeldOut, read_held_out
 from lit_bg.kernels.units import in_kelvin
 from lit_bg.report.energy_units import size_of_kT
 from lit_bg.report.free_energies import (
-    Verdict,
+    FreeEnergyVerdict,
     judge_run,
     judge_states,
     numbers_of_estimate,
@@ -81,7 +80,7 @@ def of_runs(
         size_of_kT(units, member.kT)
     numbers: dict[str, Any] = {"unit": units, "runs": {}}
     words: list[str] = []
-    verdicts: list[Verdict] = []
+    verdicts: list[FreeEnergyVerdict] = []
     file = folder / "free_energy.json"
     try:
         for i, member in enumerate(members):
@@ -89,27 +88,21 @@ def of_runs(
             words += lines
             verdicts.append(verdict)
             numbers["runs"][member.name] = row
-            write_numbers(file, numbers)
+            write_json(file, numbers)
         words += _tell_differences(members, numbers, units)
-        write_numbers(file, numbers)
+        write_json(file, numbers)
         found, why = _estimate_together(members, seed)
         words += _tell_together(members, found, why, numbers, units, verdicts)
         numbers["verdict"] = worst(verdicts)
-        write_numbers(file, numbers)
+        write_json(file, numbers)
         _write_states(members, found, folder)
-        draw(members, found, units, folder)
+        _draw(members, found, units, folder)
     except (ValueError, OSError, ImportError) as error:
         if not numbers["runs"]:
             raise
         kind = next(k for k in (OSError, ImportError, ValueError) if isinstance(error, k))
         raise kind(f"{str(error).rstrip('.')}; what was found before is in '{file}'.") from error
     return "\n".join([*words, f"Verdict: {numbers['verdict']}", f"Results in {folder}"])
-
-
-def write_numbers(file: Path, numbers: dict[str, Any]) -> None:
-    """Write free_energy.json, whole or not at all."""
-    with atomic(file) as temporary:
-        temporary.write_text(json.dumps(numbers, indent=1, allow_nan=False))
 
 
 def _pairs(runs: Sequence[str], data: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -131,7 +124,9 @@ def _read(path: str, file: str | None, n: int, seed: int, checkpoint: str, devic
 
 
 @torch.no_grad()
-def _estimate_run(member: Member, n: int, repeats: int, units: str, seed: int) -> tuple[list[str], dict[str, Any], Verdict]:
+def _estimate_run(
+    member: Member, n: int, repeats: int, units: str, seed: int
+) -> tuple[list[str], dict[str, Any], FreeEnergyVerdict]:
     """Draw proposals, weigh the frames, and estimate: in words, in numbers, and whether to trust it."""
     run, held = member.run, member.held
     energy = run.energy.given()
@@ -170,9 +165,7 @@ def _estimate_run(member: Member, n: int, repeats: int, units: str, seed: int) -
         x, log_w = _pool(proposals, held, reverse, found)
         shares = share_modes(modes.names, _in_chunks(modes.label, x, run.device).long(), log_w, {})
         words += tell_modes(shares, size, units)
-        row["modes [kT]"] = {
-            name: {"free_energy": _finite(s.free_energy), "error": _finite(s.free_energy_error)} for name, s in shares.items()
-        }
+        row["modes [kT]"] = {name: {"free_energy": s.free_energy, "error": s.free_energy_error} for name, s in shares.items()}
     words += [f"  {sentence}" for sentence in verdict.sentences]
     return words, row | {"verdict": verdict.word, "reasons": list(verdict.sentences)}, verdict
 
@@ -290,7 +283,7 @@ def _tell_together(
     why: str | None,
     numbers: dict[str, Any],
     units: str,
-    verdicts: list[Verdict],
+    verdicts: list[FreeEnergyVerdict],
 ) -> list[str]:
     """MBAR in words and numbers; of one run alone it is BAR again, and only the numbers are kept."""
     if found is None:
@@ -323,7 +316,7 @@ def _write_states(members: list[Member], found: Multistate | None, folder: Path)
     write_u_nk(folder / "u_nk.parquet", found.u, found.counts, temperatures.pop() if len(temperatures) == 1 else None)
 
 
-def draw(members: list[Member], found: Multistate | None, units: str, folder: Path) -> None:
+def _draw(members: list[Member], found: Multistate | None, units: str, folder: Path) -> None:
     """Draw convergence of every run, and the overlap of all states."""
     from lit_bg.figures import draw_convergence, draw_matrix
     from lit_bg.figures.style import save
@@ -341,7 +334,3 @@ def draw(members: list[Member], found: Multistate | None, units: str, folder: Pa
     detail = f"as for equal counts; samples: {', '.join(str(int(n)) for n in found.counts)}"
     figure = draw_matrix(found.even.numpy(), names, "Overlap of states", detail, ("state", "state"))
     save(figure, folder / "mbar_overlap_matrix.png")
-
-
-def _finite(x: float) -> float | None:
-    return x if math.isfinite(x) else None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from lit_bg.data.card import quality
 from lit_bg.rng import stream
+from lit_bg.run import Run
 from lit_bg.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    from lit_bg.run import Run
+from lit_bg.system import DataSection
 
 
 class HeldOut(NamedTuple):
@@ -42,29 +42,20 @@ def read_held_out(run: Run, n: int, path: str | None = None, seed: int = 0) -> H
         FileNotFoundError: there is no such file.
         ValueError: a file that cannot be read, or of another system.
     """
-    from lit_bg.data.card import quality
-    from lit_bg.data.dataset import Dataset
-    from lit_bg.run import read_config
-
-    data = read_config(RunFolder(run.folder).config).get("data") or {}
-    energy, trained_on = run.energy.given(), data.get("path")
-    if path is None and trained_on is None:
+    section = DataSection.of_run(RunFolder(run.folder))
+    energy = run.energy.given()
+    if path is None and section.path is None:
         if not energy.has_exact_samples:
             return None
         x = energy.exact_samples(n, stream(seed, "free energy/target", device=run.device))
         with torch.no_grad():
             return HeldOut(x[None], energy(x)[None].double().cpu(), "exact samples")
-    started_in = run.folder.absolute().parents[2]  # by habit: the folder that holds runs/
-    places = [Path(path)] if path is not None else [Path(str(trained_on)), started_in / str(trained_on)]
-    file = next((place for place in places if place.is_file()), None)
-    if file is None:
-        raise FileNotFoundError(
-            f"there is no data file '{path or trained_on}' of the run '{run.folder}': say by --data where it is."
-        )
-    frames = Dataset.load(file, energy, force=bool(data.get("force", False)))
-    source = file.name
-    if trained_on is not None:
-        _, frames = frames.split(float(data.get("held_out", 0.1)))
+    frames = section.load(energy, path)
+    if frames is None:
+        raise FileNotFoundError(f"there is no data file '{section.path}' of the run '{run.folder}': say by --data where it is.")
+    source = Path(path or str(section.path)).name
+    if section.path is not None:
+        _, frames = frames.split(section.held_out)
         source += ", held out"
     walkers = frames.walkers
     every = math.ceil(len(frames) / n)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from lit_bg import signals
+from lit_bg.command_line import check_output, complaining
 
 
 def main(args: list[str] | None = None) -> None:
@@ -29,15 +29,9 @@ def main(args: list[str] | None = None) -> None:
         parser.print_help()
         return
     options = parser.parse_args(args)
-    with signals.listening("nothing was written."):
+    with signals.listening("nothing was written."), complaining():
         signals.set_mode("raise")
-        try:
-            judge(**vars(options))
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            if os.environ.get("LIT_BG_TRACEBACK"):
-                raise
-            print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
-            raise SystemExit(2) from None
+        judge(**vars(options))
 
 
 def judge(
@@ -62,14 +56,8 @@ def judge(
     """
     file = _output(Path(samples), out, force)
 
-    import json
-
-    import torch
-
-    from lit_bg.callbacks.report import plain
-    from lit_bg.data.dataset import Dataset
     from lit_bg.data.given_samples import read_samples
-    from lit_bg.files import atomic
+    from lit_bg.files import write_json
     from lit_bg.report.given import judge_given
     from lit_bg.report.table import print_summary
     from lit_bg.run import load
@@ -77,36 +65,31 @@ def judge(
 
     system = load_system(energy)
     given = read_samples(Path(samples), system.energy, walkers)
-    usual = system.energy.default_context
-    other = given.context is not None and (usual is None or not torch.equal(given.context, usual.cpu()))
-    target = system.energy.given(given.context) if other else system.energy
-    data = None
-    if reference is not None:
-        data = Dataset.load(reference, target.given(), force=system.force)
-    elif system.data is not None and system.data.is_file() and not other:
-        data = Dataset.load(system.data, target.given(), force=system.force)
+    target = given.target(system.energy)
+    other = target is not system.energy
+    section = system.data
+    data = None if other and reference is None else section.load(target.given(), reference)
     trained = None
     if system.folder is not None and system.has_generator and given.log_q is not None and not other:
         trained = load(system.folder.path)
-    trained_on = system.data is not None and (reference is None or Path(reference).name == system.data.name)
-    held = data.split(system.held_out)[1] if data is not None and trained_on else data
+    trained_on = section.path is not None and (reference is None or Path(reference).name == section.path.name)
+    held = data.split(section.held_out)[1] if data is not None and trained_on else data
     inside = system.folder is not None and Path(samples).resolve().parent == system.folder.path.resolve()
     found = judge_given(
         given,
         target,
         data,
         held,
-        system.log_Z if not other else None,
+        section.log_Z if not other else None,
         None if trained is None else trained.generator,
         own=inside,
     )
-    if data is None and system.data is not None and not other:
-        found.remarks.append(f"the reference data '{system.data}' of the configuration are not here: give --reference.")
+    if data is None and section.path is not None and not other:
+        found.remarks.append(f"the reference data '{section.path}' of the configuration are not here: give --reference.")
     summary = {"samples": samples, "energy": type(system.energy).__name__, "reference": reference, **found.summary}
     if reference is None and data is not None:
-        summary["reference"] = str(system.data)
-    with atomic(file) as temporary:
-        temporary.write_text(json.dumps(plain(summary), indent=2, allow_nan=False) + "\n")
+        summary["reference"] = str(section.path)
+    write_json(file, summary)
     if out is not None:
         from lit_bg.figures.samples import draw_samples
         from lit_bg.figures.style import save
@@ -131,11 +114,7 @@ def _output(samples: Path, out: str | None, force: bool) -> Path:
             f"there is no file '{samples}': give samples as npz (array x), or as a trajectory (xtc, dcd, pdb)."
         )
     file = samples.with_name(samples.name + ".judge.json") if out is None else Path(out) / "judge.json"
-    if file.exists() and not force:
-        raise FileExistsError(f"'{file}' exists: give another --out, or overwrite it with --force.")
-    place = next(p for p in file.absolute().parents if p.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
+    check_output([file], force)
     return file
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_bg import signals
+from lit_bg.command_line import check_output, complaining
 from lit_bg.files import atomic
 from lit_bg.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from lit_bg.profile_parts import Part
+    from lit_bg.samples import Chains, Populations, Samples
 
 BINS = (60, 30)  # along one observable, and along each of two
 
@@ -39,9 +41,7 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("--out", required=True, help="folder for profile.npz, temperatures.npz, path.npz and their figures")
     parser.add_argument("-n", type=int, default=None, help="number of samples to draw (default 100000)")
-    parser.add_argument(
-        "--samples", default=None, help="read samples instead: .npz of `python -m lit_bg.sample`, or reference data"
-    )
+    parser.add_argument("--samples", default=None, help="read samples instead, in any form that `python -m lit_bg.judge` takes")
     parser.add_argument("--bins", type=int, default=None, help=f"along every observable (default {BINS[0]}, of two {BINS[1]})")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
     parser.add_argument("--checkpoint", default="best", help="best (default) or last")
@@ -51,15 +51,9 @@ def main(args: list[str] | None = None) -> None:
         parser.print_help()
         return
     options = parser.parse_args(args)
-    with signals.listening("nothing was written."):
+    with signals.listening("nothing was written."), complaining():
         signals.set_mode("raise")
-        try:
-            print(profile(**vars(options)))
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            if os.environ.get("LIT_BG_TRACEBACK"):
-                raise
-            print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
-            raise SystemExit(2) from None
+        print(profile(**vars(options)))
 
 
 def profile(
@@ -96,17 +90,22 @@ def profile(
     import numpy as np
 
     from lit_bg import load
-    from lit_bg.data.weighted import read_samples
+    from lit_bg.data.given_samples import load_samples
     from lit_bg.device import check_device
     from lit_bg.figures.style import png
-    from lit_bg.profile_parts import Source, describe_verdict, find_along, find_observables, find_path, find_temperatures
+    from lit_bg.profile_parts import Sampled, describe_verdict, find_along, find_observables, find_path, find_temperatures
 
     check_device(device)
     trained = load(run, checkpoint, device)
     energy = trained.energy.given()
     observables = find_observables(energy, along)  # refused before anything is drawn
-    drawn = read_samples(samples, energy) if samples is not None else trained.sample(100_000 if n is None else n, seed)
-    source = Source(energy, trained.energy, trained.generator, drawn)
+    drawn: Samples | Chains | Populations
+    if samples is not None:
+        energy, drawn = load_samples(Path(samples), trained.energy)
+        observables = find_observables(energy, along)
+    else:
+        drawn = trained.sample(100_000 if n is None else n, seed)
+    source = Sampled(energy, trained.energy, trained.generator, drawn)
     parts: list[Part] = []
     if along:
         parts.append(find_along(source, observables, bins or BINS[len(along) - 1]))
@@ -165,14 +164,7 @@ def _check_files(files: list[Path], out: Path, force: bool) -> None:
         raise ValueError("nothing is asked for: give --along, --temperatures or --between.")
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"'{out}' is no folder: give another --out.")
-    for file in files:
-        if file.is_dir():
-            raise FileExistsError(f"'{file}' is a folder: give another --out.")
-        if os.path.lexists(file) and not force:
-            raise FileExistsError(f"'{file}' exists: give another --out, or overwrite it with --force.")
-    place = next(p for p in files[0].absolute().parents if p.exists())
-    if not os.access(place, os.W_OK):
-        raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
+    check_output(files, force)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lit_bg.diagnostics.latent_path import Path, latent_path, straight_path
 from lit_bg.diagnostics.profiles import bin_edges
-from lit_bg.diagnostics.temperatures import States, Weighted, extrapolate, find_reach
+from lit_bg.diagnostics.temperatures import LabelledModes, Weighted, extrapolate, find_reach
 from lit_bg.energies.base import Energy, Observable
 from lit_bg.estimators import profile, surface
 from lit_bg.figures import draw_paths, draw_profile, draw_surface, draw_temperatures
@@ -47,7 +47,7 @@ class Part(NamedTuple):
 
 
 @dataclass
-class Source:
+class Sampled:
     """Samples, and the system they are of.
 
     Attributes:
@@ -95,8 +95,8 @@ class Source:
         return torch.cat(labels).reshape(self.samples.u.shape)
 
     @property
-    def states(self) -> States | None:
-        return States.of(self.energy, self.label)
+    def states(self) -> LabelledModes | None:
+        return LabelledModes.of(self.energy, self.label)
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ def find_observables(energy: Energy, names: Sequence[str]) -> dict[str, Observab
     return {name: known[name] for name in names}
 
 
-def find_along(source: Source, observables: dict[str, Observable], bins: int) -> Part:
+def find_along(source: Sampled, observables: dict[str, Observable], bins: int) -> Part:
     """Find the free energy along one observable, or in the plane of two.
 
     Raises:
@@ -215,7 +215,7 @@ def _describe_profile(observables: dict[str, Observable], edges: list[Tensor], f
     ]
 
 
-def find_temperatures(source: Source, temperatures: Sequence[float]) -> Part:
+def find_temperatures(source: Sampled, temperatures: Sequence[float]) -> Part:
     """Find log Z, mean energy, heat capacity and modes at other temperatures, and how far that goes."""
     energy, s = source.energy, source.samples
     unit, one = ("K", to_kT(energy, 1.0)) if in_kelvin(energy) else ("", 1.0)
@@ -269,7 +269,7 @@ def find_temperatures(source: Source, temperatures: Sequence[float]) -> Part:
     return Part(arrays, figure, [f"from samples at {show(energy.kT)}: {verdict}", *table])
 
 
-def find_path(source: Source, first: str, second: str) -> Part:
+def find_path(source: Sampled, first: str, second: str) -> Part:
     """Find the paths between two samples or modes: in the latent space, along a line and an arc, and straight in space.
 
     Raises:
@@ -308,7 +308,7 @@ def find_path(source: Source, first: str, second: str) -> Part:
     return Part(arrays, figure, lines)
 
 
-def _pick(source: Source, word: str) -> int:
+def _pick(source: Sampled, word: str) -> int:
     """The sample that a word names: its index, or the one of lowest energy in a mode."""
     u = torch.where(torch.isfinite(source.samples.log_w), source.samples.u, torch.inf).flatten()
     if word in source.modes:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lit_bg import signals
+from lit_bg.command_line import check_output, complaining
 from lit_bg.device import check_device
 from lit_bg.files import atomic
 from lit_bg.run_folder import RunFolder
@@ -52,15 +53,9 @@ def main(args: list[str] | None = None) -> None:
     if len(own) < len(rest) or (own and options.sampler is None):
         unknown = [word for word in rest if word not in own] or own
         parser.error(f"unrecognized arguments: {' '.join(unknown)}" + (" without --sampler" if own == unknown else ""))
-    with signals.listening("nothing was written."):
+    with signals.listening("nothing was written."), complaining():
         signals.set_mode("raise")
-        try:
-            print(sample(**vars(options), sampler_arguments=own))
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            if os.environ.get("LIT_BG_TRACEBACK"):
-                raise
-            print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
-            raise SystemExit(2) from None
+        print(sample(**vars(options), sampler_arguments=own))
 
 
 def sample(
@@ -188,14 +183,7 @@ def _check(run: str, n: int, seed: int, files: list[Path], batch_size: int, chec
     for name, value, least in (("-n", n, 1), ("--batch_size", batch_size, 1), ("--seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}.")
-    for file in files:
-        if file.is_dir():
-            raise FileExistsError(f"'{file}' is a folder: give another --out.")
-        if os.path.lexists(file) and not force:
-            raise FileExistsError(f"'{file}' exists: give another --out, or overwrite it with --force.")
-    place = next(p for p in files[0].absolute().parents if p.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
+    check_output(files, force)
     RunFolder.find(Path(run)).checkpoint(checkpoint)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,16 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from lit_bg.callbacks.report import plain
 from lit_bg.data.card import describe
-from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.density import density_defect
 from lit_bg.diagnostics.proposals import Density, compare_densities
 from lit_bg.energies.base import Energy
 from lit_bg.energies.condition import read_context
 from lit_bg.figures.samples import draw_samples
 from lit_bg.figures.style import save
-from lit_bg.files import atomic, release
+from lit_bg.files import atomic, release, write_json
 from lit_bg.generators.base import Generator
 from lit_bg.generators.mixture_proposal import MixtureProposal
 from lit_bg.molecules import save_structures, save_topology
@@ -28,10 +25,11 @@ from lit_bg.report.assess import assess_samples
 from lit_bg.report.cost import Cost
 from lit_bg.rng import stream
 from lit_bg.run import Run, load
+from lit_bg.run_folder import RunFolder
 from lit_bg.samplers.base import Proposer, Result, Sampler
 from lit_bg.samples import Evaluation
 from lit_bg.simulators.recorder import Recorder
-from lit_bg.system import load_system
+from lit_bg.system import DataSection
 
 
 def read_sampler(name: str, arguments: Sequence[str] = ()) -> Sampler:
@@ -119,11 +117,8 @@ def sample_with(
     if out.suffix != ".npz" and energy.structure is None:
         raise ValueError(f"'{out}' holds structures and {energy.name} is no molecule: write .npz.")
     sampler.check(proposer)
-    system = load_system(runs[0])
-    file = system.data if reference is None else Path(reference)
-    data = None
-    if file is not None and (reference is not None or file.is_file()):
-        data = Dataset.load(file, energy, force=system.force)
+    section = DataSection.of_run(RunFolder(first.folder))
+    data = None if context and reference is None else section.load(energy, reference)
     identity = {
         "sampler": describe(sampler),
         "runs": [Path(run).name for run in runs],
@@ -139,7 +134,9 @@ def sample_with(
         if recorder.folder is not None:
             release(recorder.folder)
         raise
-    found = assess_samples(energy, result.samples, data, system.log_Z, cost, _density(proposer))
+    found = assess_samples(
+        energy, result.samples, data, None if context else section.log_Z, cost, _density(proposer), result.problems
+    )
     summary = {**found.summary, "sampler": describe(sampler), "sampler_info": result.info, "problems": result.problems}
     _write(out, energy, result)
     samples = result.samples
@@ -147,8 +144,7 @@ def sample_with(
     figures = draw_samples(energy, samples.x.cpu(), samples.u.cpu(), flat, data, samples.dependence)
     for name, figure in figures.items():
         save(figure, out.with_name(f"{out.name}.figures") / f"{name}.png")
-    with atomic(out.with_name(f"{out.name}.summary.json")) as temporary:
-        temporary.write_text(json.dumps(plain(summary), indent=2, allow_nan=False) + "\n")
+    write_json(out.with_name(f"{out.name}.summary.json"), summary)
     recorder.discard()
     return summary
 

@@ -37,7 +37,8 @@ def _simulate(args: list[str]) -> None:
     quiet()
     import torch
 
-    from lit_bg.cli import CLI, build, complain
+    from lit_bg.cli import CLI, build
+    from lit_bg.command_line import complain
     from lit_bg.data.simulation import simulate
     from lit_bg.energies.base import Energy
     from lit_bg.simulators.base import Simulator

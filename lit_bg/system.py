@@ -4,11 +4,74 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.knowledge import Value
 from lit_bg.energies.base import Energy
+from lit_bg.run import read_config, with_inputs
 from lit_bg.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """What a configuration says of data.
+
+    Attributes:
+        path: of the reference data; they may be elsewhere.
+        held_out, force: as in the configuration.
+        log_Z: an independent log Z.
+        folder: of the run; None of an experiment.
+    """
+
+    path: Path | None
+    held_out: float
+    force: bool
+    log_Z: Value | None
+    folder: RunFolder | None
+
+    @classmethod
+    def of(cls, content: dict[str, Any], folder: RunFolder | None) -> Self:
+        """Read the section of a configuration, of a run or of an experiment."""
+        data = content.get("data")
+        data = data if isinstance(data, dict) else {}
+        path, z = data.get("path"), data.get("log_Z")
+        return cls(
+            path=Path(path) if isinstance(path, str) else None,
+            held_out=float(data.get("held_out", 0.1)),
+            force=bool(data.get("force", False)),
+            log_Z=Value(float(z["value"]), float(z["error"]), str(z["source"])) if isinstance(z, dict) else None,
+            folder=folder,
+        )
+
+    @classmethod
+    def of_run(cls, folder: RunFolder) -> Self:
+        """Read the section of a run.
+
+        Raises:
+            ValueError: its configuration is damaged.
+        """
+        return cls.of(read_config(folder.config), folder)
+
+    def find(self) -> Path | None:
+        """Return the file of the reference data, here or where the run was started; None where it is neither."""
+        if self.path is None:
+            return None
+        places = [self.path]
+        if self.folder is not None:
+            above = self.folder.path.absolute().parents
+            places.append(above[min(2, len(above) - 1)] / self.path)  # by habit: the folder that holds runs/
+        return next((place for place in places if place.is_file()), None)
+
+    def load(self, energy: Energy, path: str | Path | None = None) -> Dataset | None:
+        """Read reference data from a file that is given, or those of the configuration; None where they are not there.
+
+        Raises:
+            FileNotFoundError: the file that is given is not there.
+            ValueError: data that cannot be read, or of another system.
+        """
+        file = self.find() if path is None else Path(path)
+        return None if file is None else Dataset.load(file, energy, force=self.force)
 
 
 @dataclass
@@ -18,17 +81,12 @@ class System:
     Attributes:
         energy: the system.
         folder: of the run; None of an experiment.
-        data: path of the reference data that the configuration names; they may be elsewhere.
-        held_out, force: of the configuration.
-        log_Z: an independent log Z of the configuration.
+        data: what the configuration says of data.
     """
 
     energy: Energy
     folder: RunFolder | None
-    data: Path | None
-    held_out: float
-    force: bool
-    log_Z: Value | None
+    data: DataSection
 
     @property
     def has_generator(self) -> bool:
@@ -46,43 +104,17 @@ def load_system(name: str) -> System:
         ValueError: the file is damaged, or describes no energy.
     """
     from lit_bg.cli import build
-    from lit_bg.run import with_inputs
 
     path = Path(name)
     if path.is_file() and path.suffix not in (".yaml", ".yml"):
         raise ValueError(f"'{name}' is neither a run folder nor the YAML of an experiment.")
     folder = None if path.is_file() else RunFolder.find(path)
-    content = _read(path if folder is None else folder.config)
+    file = path if folder is None else folder.config
+    content = read_config(file)
+    model = content.get("model")
+    if not isinstance(model, dict) or not model.get("energy"):
+        raise ValueError(f"'{file}' has no model.energy: give the folder of a run, or the YAML of an experiment.")
+    section = DataSection.of(content, folder)
     if folder is not None:
         content = with_inputs(content, folder)
-    data = content.get("data")
-    data = data if isinstance(data, dict) else {}
-    file, z = data.get("path"), data.get("log_Z")
-    return System(
-        energy=build(Energy, content["model"]["energy"]),
-        folder=folder,
-        data=Path(file) if isinstance(file, str) else None,
-        held_out=float(data.get("held_out", 0.1)),
-        force=bool(data.get("force", False)),
-        log_Z=Value(float(z["value"]), float(z["error"]), str(z["source"])) if isinstance(z, dict) else None,
-    )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Read a configuration with an energy.
-
-    Raises:
-        ValueError: it is none.
-    """
-    from lit_bg.config_file import parse_yaml
-
-    try:
-        content, problem = parse_yaml(path.read_text(encoding="utf-8"), f"'{path}'")
-    except UnicodeDecodeError as error:
-        content, problem = None, f"'{path}' is no text ({error})."
-    if problem is not None:
-        raise ValueError(" ".join(problem.split()))
-    model = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(model, dict) or not model.get("energy"):
-        raise ValueError(f"'{path}' has no model.energy: give the folder of a run, or the YAML of an experiment.")
-    return content
+    return System(build(Energy, content["model"]["energy"]), folder, section)

@@ -544,8 +544,6 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "overlap_matrix": (estimators.overlap_matrix, ENERGIES, COUNTS, FREE),
     "overlap_matrix, of equal counts": (lambda u, n, f: estimators.overlap_matrix(u, n, f, True), ENERGIES, COUNTS, FREE),
     "pareto_k": (estimators.pareto_k, LOG_W),
-    "population_log_z": (estimators.population_log_z, POPULATIONS),
-    "population_mean": (estimators.population_mean, POPULATIONS.sin(), POPULATIONS),
     "populations_disagree": (estimators.populations_disagree, POPULATIONS, ANCESTORS, POPULATIONS.sin()),
     "profile": (estimators.profile, LOG_W, LOG_W, EDGES),
     "profile, of a circle": (lambda a, edges: estimators.profile(a, None, edges, periodic=True), LOG_W, EDGES),
@@ -575,8 +573,7 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "weakest_link": (estimators.weakest_link, OVERLAP),
     "work_bounds": (estimators.work_bounds, LOG_W, SERIES),
 }
-NO_TENSORS = {"Moves", "Smoothed", "SmoothedWeights", "Tail", "ess_is_known"}
-NO_TENSORS = {"Moves", "Tail", "ess_is_known", "least_overlap", "group_frames", "subsample"}
+NO_TENSORS = {"Moves", "Smoothed", "SmoothedWeights", "Tail", "ess_is_known", "least_overlap", "group_frames", "subsample"}
 NO_TENSORS |= {"Bounds", "Convergence", "both_directions"}  # which leave tensors to a function of numbers
 
 

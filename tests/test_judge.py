@@ -175,7 +175,8 @@ class TestOwnSamples:
 
     def test_data_that_are_elsewhere_are_missed(self, run_folder, monkeypatch, tmp_path, capsys):
         monkeypatch.chdir(tmp_path)
-        judge.main([str(run_folder / "samples.npz"), "--energy", str(run_folder), "--out", "out"])
+        shutil.copytree(run_folder, "sent/small/version_0")
+        judge.main(["sent/small/version_0/samples.npz", "--energy", "sent/small/version_0", "--out", "out"])
         assert "'wells_data.npz' of the configuration are not here: give --reference" in " ".join(
             capsys.readouterr().out.split()
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from lightning.pytorch import Trainer
 from lit_bg.callbacks.diagnose import Diagnose
 from lit_bg.callbacks.observer import Observer
 from lit_bg.callbacks.wandb_run import wandb_run
-from lit_bg.files import atomic
+from lit_bg.files import atomic, write_json
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.report.table import print_summary
 
@@ -57,8 +55,7 @@ class Report(Observer):
             return
         self.summary = self.merge(trainer, module)
         if folder is not None:
-            with atomic(Path(folder) / "summary.json") as temporary:
-                temporary.write_text(json.dumps(plain(self.summary), indent=2, allow_nan=False) + "\n")
+            write_json(Path(folder) / "summary.json", self.summary)
         run = wandb_run(trainer)
         if run is not None:
             run.summary["verdict"] = self.summary["verdict"]
@@ -92,16 +89,3 @@ class Report(Observer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self._continues:
             self._before = state_dict["seconds"]
-
-
-def plain(value: Any) -> Any:
-    """For JSON, which knows neither NaN nor infinity: null.
-
-    >>> plain({"a": [1, math.inf, 0.5, None, "x"]})
-    {'a': [1, None, 0.5, None, 'x']}
-    """
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

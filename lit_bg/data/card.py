@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from lit_bg.data.checks import compare_gradient, find_bad_frames
-from lit_bg.energies.base import Energy, Observable
+from lit_bg.energies.base import Energy
 from lit_bg.estimators.multistate import ladder_populations
 from lit_bg.estimators.time_series import mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial_terms
+from lit_bg.files import finite
 from lit_bg.kernels.base import Kernel
-from lit_bg.simulators.base import Simulator, States, Trajectory
+from lit_bg.simulators.base import Simulator, States, Trajectory, is_doubt
 from lit_bg.simulators.temperatures import Temperatures
 
 VIRIAL_FRAMES = 100_000  # forces cost more than energies: more frames than this are thinned evenly for the virial
@@ -97,7 +98,7 @@ def make_card(
     observables: dict[str, dict[str, Any]] = {}
     for name, observable in energy.observables.items():
         a = _of_frames(observable.function, energy, x)
-        series[name] = _on_the_line(a, observable)
+        series[name] = observable.on_the_line(a)
         mean, error = (None, None) if observable.periodic else mean_with_error(a)  # an angle has no mean
         observables[name] = {"mean": mean, "error": error, "exact": observable.exact, "unit": observable.unit}
     g = {name: max(statistical_inefficiency(s) for s in parts) for name, parts in series.items()}
@@ -131,16 +132,7 @@ def make_card(
         "free_energy_differences": differences,
     }
     card["verdict"] = _problems(card) + trajectory.problems or "pass"
-    return _finite(card)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return finite(card)
 
 
 def _of_frames(function: Callable[[Tensor], Tensor], energy: Energy, x: Tensor) -> Tensor:
@@ -148,15 +140,6 @@ def _of_frames(function: Callable[[Tensor], Tensor], energy: Energy, x: Tensor) 
     frames, walkers = x.shape[:2]
     parts = x.transpose(0, 1).reshape(-1, *energy.space.shape).split(CHUNK)  # without a copy for what `simulate` recorded
     return torch.cat([function(part.to(energy.device)).cpu() for part in parts]).reshape(walkers, frames).T
-
-
-def _on_the_line(a: Tensor, observable: Observable) -> list[Tensor]:
-    """Correlation is measured on cosine and sine of an angle."""
-    if not observable.periodic or observable.range is None:
-        return [a]
-    lower, upper = observable.range
-    angle = 2 * math.pi * (a - lower) / (upper - lower)
-    return [angle.cos(), angle.sin()]
 
 
 def _virial(energy: Energy, x: Tensor) -> dict[str, float] | None:
@@ -271,7 +254,7 @@ def quality(card: dict[str, Any]) -> Literal["pass", "not converged", "refuted"]
     verdict = card.get("verdict", "pass")
     if verdict == "pass":
         return "pass"
-    return "not converged" if all(problem.startswith("not converged") for problem in verdict) else "refuted"
+    return "not converged" if all(map(is_doubt, verdict)) else "refuted"
 
 
 def _refutations(card: dict[str, Any]) -> list[str]:

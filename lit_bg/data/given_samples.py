@@ -10,12 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lit_bg.data.dataset import check_energies
 from lit_bg.data.reading import check_finite, read_arrays, read_trajectory, unpack
 from lit_bg.energies.base import Energy
+from lit_bg.samples import Chains, Populations, Samples
 
 COLUMNS = ("log_q", "log_w", "u", "ancestor")  # one number per configuration
 ROUNDED = {".xtc": 1e-3, ".pdb": 1e-4, ".gro": 1e-3}  # [nm]
 OTHERS = ("x", "walker", "frame", "start", "context", "card")
+CHUNK = 8192  # configurations whose energy is evaluated at a time
+COMPARED = 100  # configurations whose energy is evaluated again, where the file knows all of them
 
 
 @dataclass
@@ -48,6 +52,79 @@ class GivenSamples:
     def flat(self) -> Tensor:
         """Return all configurations in the order of the columns, (n, *event_shape)."""
         return self.x.flatten(0, len(self.lead) - 1)
+
+    def target(self, energy: Energy) -> Energy:
+        """Return the energy under the conditions of the samples; itself where these are the usual ones.
+
+        Raises:
+            ValueError: conditions that the energy does not have.
+        """
+        usual = energy.default_context
+        other = self.context is not None and (usual is None or not torch.equal(self.context, usual.cpu()))
+        return energy.given(self.context) if other else energy
+
+    def evaluate(self, energy: Energy) -> tuple[Tensor, Tensor]:
+        """Return the energies of all configurations, (n,) float64, and whether they lie in the region of the target, (n,) bool.
+
+        Raises:
+            ValueError: an energy that is -inf.
+        """
+        return evaluate_configurations(energy, self.flat)
+
+    def as_samples(self, u: Tensor, inside: Tensor) -> Samples | Chains | Populations:
+        """Return what the samples are, with energies u, (n,) [kT], of which some may lie outside the region of the target.
+
+        With ancestors they are populations, with log q proposals, with log weights alone independent draws of an unknown norm,
+        with none of them frames of walkers.
+        """
+        if self.ancestor is not None:
+            assert self.log_w is not None  # else the file is refused
+            return Populations(self.x, self.log_w, u.reshape(self.lead), self.ancestor)
+        bounded = torch.where(inside, u, torch.inf)
+        if self.log_q is not None:
+            return Samples(self.flat, self.log_q.flatten(), bounded)
+        if self.log_w is not None:
+            return Samples(self.flat, -u - self.log_w.flatten(), bounded)
+        x = self.x if len(self.lead) == 2 else self.x[:, None]
+        return Chains(x, u.reshape(x.shape[:2]), self.start)
+
+
+def load_samples(path: Path, energy: Energy) -> tuple[Energy, Samples | Chains | Populations]:
+    """Read samples that are taken at their word, and return the energy under their conditions with them.
+
+    Energies in the file are those of the system, which a hundred of them must bear out; without any all are evaluated. A system
+    that finds its modes in frames finds them in these.
+
+    Raises:
+        ValueError: as `read_samples`, or energies that are not those of the system at its temperature.
+    """
+    given = read_samples(path, energy)
+    energy = given.target(energy).given()
+    if given.u is None:
+        u, inside = given.evaluate(energy)
+    else:
+        u, inside = given.u.flatten(), _in_region(energy, given.flat)
+        # clashes are huge, and rounding with them
+        lowest = torch.where(torch.isfinite(u) & inside, u, torch.inf).argsort()[: min(COMPARED, int(torch.isfinite(u).sum()))]
+        if len(lowest):
+            check_energies(given.flat[lowest], u[lowest], energy, str(path))
+    samples = given.as_samples(u, inside)
+    if samples.dependence == "chains" and energy.finds_modes and (found := energy.find_modes(samples.x)) is not None:
+        energy.adopt_modes(found)
+    return energy, samples
+
+
+def evaluate_configurations(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return energies (n,) float64, and whether configurations lie in the region of the target; see `GivenSamples.evaluate`."""
+    with torch.no_grad():
+        u = torch.cat([energy(part.to(energy.device)).cpu().double() for part in x.split(CHUNK)])
+    if torch.isneginf(u).any():
+        raise ValueError(f"{type(energy).__name__} gives {int(torch.isneginf(u).sum())} of {len(u)} configurations u = -inf.")
+    return u, _in_region(energy, x)
+
+
+def _in_region(energy: Energy, x: Tensor) -> Tensor:
+    return torch.cat([energy.in_region(part.to(energy.device)).cpu() for part in x.split(CHUNK)])
 
 
 def read_samples(path: Path, energy: Energy, walkers: int | None = None) -> GivenSamples:

@@ -43,7 +43,7 @@ class Parts(NamedTuple):
         return self.deviation / math.sqrt(self.n)
 
 
-class Estimate(NamedTuple):
+class FreeEnergy(NamedTuple):
     """A free energy with its errors by three ways, which are never mixed [kT]."""
 
     value: float
@@ -56,14 +56,14 @@ class Estimate(NamedTuple):
         """Return the largest of the errors, which is the one to believe."""
         return max(self.analytic, self.bootstrap, self.parts.error if self.parts is not None else 0.0)
 
-    def minus(self, other: Estimate) -> Estimate:
+    def minus(self, other: FreeEnergy) -> FreeEnergy:
         """Return the difference to an independent estimate, its errors the roots of sums of squares."""
         parts = None
         if self.parts is not None and other.parts is not None and self.parts.n == other.parts.n:
             deviation = math.hypot(self.parts.deviation, other.parts.deviation)
             parts = Parts(self.parts.n, self.parts.mean - other.parts.mean, deviation)
         analytic, spread = math.hypot(self.analytic, other.analytic), math.hypot(self.bootstrap, other.bootstrap)
-        return Estimate(self.value - other.value, analytic, spread, parts)
+        return FreeEnergy(self.value - other.value, analytic, spread, parts)
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Absolute:
 
     proposals: int
     unreached: int
-    lfep: Estimate
-    reverse: Estimate | None
-    bar: Estimate | None
+    lfep: FreeEnergy
+    reverse: FreeEnergy | None
+    bar: FreeEnergy | None
     bounds: Bounds | None
     overlap: float | None
     frames: int
@@ -99,7 +99,7 @@ class Absolute:
     kept: Tensor
 
     @property
-    def best(self) -> Estimate:
+    def best(self) -> FreeEnergy:
         """Return the estimate from the most data: that of both directions where there is one."""
         return self.lfep if self.bar is None else self.bar
 
@@ -186,7 +186,7 @@ def _estimate(
     groups: tuple[Tensor | None, ...],
     repeats: int,
     rng: torch.Generator,
-) -> Estimate:
+) -> FreeEnergy:
     """A value with its analytic error, that of a bootstrap, and the spread of independent parts; `alone` is the value only."""
 
     def tried(*samples: Tensor) -> float:
@@ -203,7 +203,7 @@ def _estimate(
     if min(map(len, samples)) >= 2 * repeats:
         values = torch.tensor([tried(*part) for part in zip(*(x.tensor_split(repeats) for x in samples), strict=True)])
         parts = Parts(repeats, values.mean().item(), values.std().item())
-    return Estimate(value, error, spread if math.isfinite(spread) else math.inf, _finite(parts))
+    return FreeEnergy(value, error, spread if math.isfinite(spread) else math.inf, _finite(parts))
 
 
 def _finite(parts: Parts | None) -> Parts | None:

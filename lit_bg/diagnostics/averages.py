@@ -43,13 +43,6 @@ def independent_mean(values: Tensor) -> tuple[float, float]:
     return values.mean().item(), values.std().item() / len(values) ** 0.5
 
 
-def period_of(observable: Observable) -> float | None:
-    """Return the length of the circle a periodic observable lives on, by default 2 pi; None on the line."""
-    if not observable.periodic:
-        return None
-    return 2 * math.pi if observable.range is None else observable.range[1] - observable.range[0]
-
-
 def circular_mean(a: Tensor, observable: Observable, mean: Mean) -> tuple[float, float]:
     r"""Return mean and standard error of an observable; the circular mean where it is periodic.
 
@@ -67,7 +60,7 @@ def circular_mean(a: Tensor, observable: Observable, mean: Mean) -> tuple[float,
     >>> round(abs(circular_mean(near_pi, angle, independent_mean)[0]), 6)
     3.141593
     """
-    length = period_of(observable)
+    length = observable.period
     if length is None:
         return mean(a)
     lower = -length / 2 if observable.range is None else observable.range[0]
@@ -97,7 +90,7 @@ def reweight_average(a: Tensor, log_w: Tensor, observable: Observable, inefficie
     wider = math.sqrt(inefficiency)
     value, error = circular_mean(a, observable, lambda v: expectation(v, log_w))
     raw, raw_error = circular_mean(a[finite], observable, independent_mean) if finite.any() else (math.nan, math.nan)
-    length = period_of(observable)
+    length = observable.period
     if length is not None and math.isfinite(value):
         a = torch.remainder(a - value + length / 2, length) + value - length / 2  # about its mean, where it has no seam
     return Average(raw, wider * raw_error, value, wider * error, tail(log_w, a), observable.unit, length)

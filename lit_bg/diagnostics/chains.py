@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_bg.diagnostics.averages import Average, average_without, circular_mean, period_of
+from lit_bg.diagnostics.averages import Average, average_without, circular_mean
 from lit_bg.diagnostics.energies import EnergyDistance, compare_energies
 from lit_bg.diagnostics.findings import Findings
 from lit_bg.diagnostics.independence import find_repeats
 from lit_bg.diagnostics.knowledge import Knowledge
 from lit_bg.diagnostics.modes import EXPECTED, NO_TAIL, share_by_mean
 from lit_bg.diagnostics.virial import Virial, find_virial, thin
-from lit_bg.energies.base import Energy, Observable
+from lit_bg.energies.base import Energy
 from lit_bg.estimators import count_entries, mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.samples import Chains
 
@@ -131,9 +131,9 @@ def diagnose_chains(
         a = _of_frames(observable.function, energy, x).double()
         known = torch.isfinite(a)
         a = torch.where(known, a, a[known].mean() if known.any() else 0.0)
-        mixing[f"<{name}>"] = _mix(_on_the_line(a, observable))
+        mixing[f"<{name}>"] = _mix(observable.on_the_line(a))
         value, error = circular_mean(a, observable, mean_of_walkers)
-        length = period_of(observable)
+        length = observable.period
         averages[name] = Average(value, error, value, error, NO_TAIL, observable.unit, length)
         without[name] = average_without(a.flatten(), label.flatten(), torch.zeros(a.numel(), dtype=a.dtype), names, length)
     for k, name in enumerate(names):
@@ -181,15 +181,6 @@ def _of_frames(function: Callable[[Tensor], Tensor], energy: Energy, x: Tensor) 
     parts = x.reshape(-1, *energy.space.shape).split(CHUNK)
     with torch.no_grad():
         return torch.cat([function(part.to(energy.device)).cpu() for part in parts]).reshape(x.shape[:2])
-
-
-def _on_the_line(a: Tensor, observable: Observable) -> list[Tensor]:
-    """Correlation is measured on cosine and sine of an angle."""
-    length = period_of(observable)
-    if length is None:
-        return [a]
-    angle = 2 * math.pi * a / length
-    return [angle.cos(), angle.sin()]
 
 
 def _count_copies(x: Tensor, memory: float) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Mixing(NamedTuple):
+class ReplicaMixing(NamedTuple):
     """How replicas pass through states."""
 
     transitions: Tensor  # (K, K) probability to be in state j one record after state i; rows add up to one
@@ -17,7 +17,7 @@ class Mixing(NamedTuple):
     visited: Tensor  # (K,) states that each replica has seen
 
 
-def mixing(state: Tensor) -> Mixing:
+def mixing(state: Tensor) -> ReplicaMixing:
     r"""Return how replicas mix, from the state of every replica at every record.
 
     The relaxation time is $1 / (1 - \lambda_2)$ with the second eigenvalue of the transition matrix, made symmetric: in
@@ -48,4 +48,4 @@ def mixing(state: Tensor) -> Mixing:
         turns = ends[torch.cat([torch.tensor([True]), ends[1:] != ends[:-1]])] if len(ends) else ends
         trips += max(int((turns == 0).sum()) - 1, 0)
     visited = torch.tensor([len(state[:, k].unique()) for k in range(states)])
-    return Mixing(transitions, 1 / (1 - second) if second < 1 else torch.inf, trips, visited)
+    return ReplicaMixing(transitions, 1 / (1 - second) if second < 1 else torch.inf, trips, visited)

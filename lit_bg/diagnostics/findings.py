@@ -28,7 +28,8 @@ class Findings:
         averages: by observable.
         without: by observable and mode, the average over everything but the mode: what losing it would give.
         modes: by name; None where the system knows none.
-        complaints: what else speaks against the samples, in sentences: of the file they are from, say.
+        complaints: what else speaks against the samples, in sentences: of the file they are from, or of the sampler itself.
+        doubts: what else keeps every number from being trusted and speaks against none, in sentences.
     """
 
     what: ClassVar[str]  # the samples are called in sentences
@@ -39,6 +40,7 @@ class Findings:
     without: dict[str, dict[str, float]] = field(default_factory=dict)
     modes: dict[str, ModeShare] | None = None
     complaints: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def n(self) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lit_bg.diagnostics.averages import Average, average_without, circular_mean, independent_mean, period_of
+from lit_bg.diagnostics.averages import Average, average_without, circular_mean, independent_mean
 from lit_bg.diagnostics.findings import Estimate, Findings
 from lit_bg.diagnostics.knowledge import Knowledge
 from lit_bg.diagnostics.modes import share_by_mean
@@ -16,11 +16,11 @@ from lit_bg.diagnostics.proposals import MAPPED, Density, tabulate
 from lit_bg.energies.base import Energy
 from lit_bg.estimators import (
     Tail,
+    average,
     count_ancestors,
     effective_ancestors,
     ess,
-    population_log_z,
-    population_mean,
+    log_norm,
     populations_disagree,
     tail,
 )
@@ -106,14 +106,14 @@ def diagnose_populations(
     weights, log_z_each = log_w.flatten(), torch.logsumexp(log_w, 1)
 
     def mean(a: Tensor) -> tuple[float, float]:
-        return population_mean(a, log_w)
+        return average(a, log_w, "populations")
 
     averages, without, split = {}, {}, []
     if populations_disagree(log_w, ancestor):
         split.append("log Z")
     names = energy.modes.names if energy.modes is not None else ()
     for (name, observable), a in zip(energy.observables.items(), table["a"].T.reshape(-1, *shape), strict=True):
-        length = period_of(observable)
+        length = observable.period
         value, error = circular_mean(a, observable, mean)
         raw, raw_error = circular_mean(a[seen], observable, independent_mean) if seen.any() else (math.nan, math.nan)
         if length is not None and math.isfinite(value):
@@ -131,7 +131,7 @@ def diagnose_populations(
 
         shares = share_by_mean(names, label, mean, count, families, knowledge.expected)
         split += [f"P({name})" for k, name in enumerate(names) if populations_disagree(log_w, ancestor, (label == k).double())]
-    z, z_error = population_log_z(log_w)
+    z, z_error = log_norm(log_w, "populations")
     return PopulationFindings(
         n_nonfinite=int((dead & inside).sum()),
         n_outside=int((~inside).sum()),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lit_bg.diagnostics.averages import average_without, period_of, reweight_average
+from lit_bg.diagnostics.averages import average_without, reweight_average
 from lit_bg.diagnostics.density import DensityDefect
 from lit_bg.diagnostics.findings import Estimate, Findings
 from lit_bg.diagnostics.independence import Independence, find_repeats, serial_inefficiency
@@ -152,8 +152,7 @@ def diagnose(
     observables = energy.observables
     averages = {name: reweight_average(a[:, i], log_w, o, g) for i, (name, o) in enumerate(observables.items())}
     without = {
-        name: average_without(a[:, i], label, log_w, names or (), period_of(o))
-        for i, (name, o) in enumerate(observables.items())
+        name: average_without(a[:, i], label, log_w, names or (), o.period) for i, (name, o) in enumerate(observables.items())
     }
     return ProposalFindings(
         independence=independence,

@@ -14,7 +14,7 @@ from lit_bg.estimators import Tail, average, effective_samples, ess, log_norm, t
 from lit_bg.estimators.importance import resolves_averages
 from lit_bg.samples import Dependence
 
-Value = tuple[float, float]  # with its standard error, infinite where none is honest
+WithError = tuple[float, float]  # with its standard error, infinite where none is honest
 
 
 class Weighted(Protocol):
@@ -28,7 +28,7 @@ class Weighted(Protocol):
     def dependence(self) -> Dependence: ...
 
 
-class States(NamedTuple):
+class LabelledModes(NamedTuple):
     """The metastable states that samples lie in."""
 
     names: tuple[str, ...]
@@ -63,10 +63,10 @@ class AtTemperature(NamedTuple):
     """What reweighting says of one temperature."""
 
     kT: float
-    log_Z: Value  # of chains relative to that at their own temperature
-    energy: Value  # <U>, in the unit of kT
-    heat_capacity: Value  # var(U) / kT^2 of the configurations [k_B]
-    modes: tuple[Value, ...]  # probabilities
+    log_Z: WithError  # of chains relative to that at their own temperature
+    energy: WithError  # <U>, in the unit of kT
+    heat_capacity: WithError  # var(U) / kT^2 of the configurations [k_B]
+    modes: tuple[WithError, ...]  # probabilities
     reach: Reach
 
 
@@ -88,7 +88,7 @@ def weights_at(samples: Weighted, kT: float, other: float) -> Tensor:
     return torch.where(usable, log_w + torch.where(usable, u, 0.0) * (1 - kT / other), -torch.inf)
 
 
-def find_reach(samples: Weighted, kT: float, other: float, states: States | None = None) -> Reach:
+def find_reach(samples: Weighted, kT: float, other: float, states: LabelledModes | None = None) -> Reach:
     """Return how far samples at kT reach to another temperature.
 
     No weight can see a state that holds no sample, and its share may be large at another temperature. It is lost unless it is
@@ -114,7 +114,7 @@ def find_reach(samples: Weighted, kT: float, other: float, states: States | None
     return Reach(ess(flat), effective, tail(flat), of_energy, resolves_averages(w), lost)
 
 
-def _find_lost(states: States, w: Tensor, kT: float, effective: float, moved: bool) -> tuple[str, ...]:
+def _find_lost(states: LabelledModes, w: Tensor, kT: float, effective: float, moved: bool) -> tuple[str, ...]:
     exact, label, lost = states.exact(kT), states.label.flatten().cpu(), []
     for k, name in enumerate(states.names):
         inside = (label == k).double()
@@ -126,7 +126,7 @@ def _find_lost(states: States, w: Tensor, kT: float, effective: float, moved: bo
 
 
 def extrapolate(
-    samples: Weighted, kT: float, temperatures: Sequence[float], states: States | None = None
+    samples: Weighted, kT: float, temperatures: Sequence[float], states: LabelledModes | None = None
 ) -> list[AtTemperature]:
     r"""Return log Z, mean energy, heat capacity and probabilities of modes at other temperatures, by reweighting.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -32,6 +33,20 @@ class Observable(NamedTuple):
     range: tuple[float, float] | None = None  # of its free-energy profile; None: no profile
     periodic: bool = False
     exact: float | None = None  # <a> in the Boltzmann distribution, where it is known
+
+    @property
+    def period(self) -> float | None:
+        """Return the length of the circle a periodic observable lives on, by default 2 pi; None on the line."""
+        if not self.periodic:
+            return None
+        return 2 * math.pi if self.range is None else self.range[1] - self.range[0]
+
+    def on_the_line(self, a: Tensor) -> list[Tensor]:
+        """Return values as numbers whose correlation means something: an angle as its cosine and sine."""
+        if self.period is None:
+            return [a]
+        angle = 2 * math.pi * a / self.period
+        return [angle.cos(), angle.sin()]
 
 
 class Modes(NamedTuple):

@@ -26,8 +26,6 @@ from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
 from lit_bg.estimators.populations import (
     count_ancestors,
     effective_ancestors,
-    population_log_z,
-    population_mean,
     populations_disagree,
 )
 from lit_bg.estimators.profile import effective_count, profile, surface
@@ -83,8 +81,6 @@ __all__ = [
     "next_to_diagonal",
     "overlap_matrix",
     "pareto_k",
-    "population_log_z",
-    "population_mean",
     "populations_disagree",
     "profile",
     "r_hat",

@@ -7,9 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.events import jackknife, normalised, probabilities, widening
+from lit_bg.estimators.events import jackknife, normalised, probabilities
 from lit_bg.estimators.importance import FEWEST, effective_in, ess, expectation, log_z
-from lit_bg.estimators.time_series import inefficiencies
+from lit_bg.estimators.log_weights import checked_of
+from lit_bg.estimators.populations import effective_ancestors
+from lit_bg.estimators.student import widening
+from lit_bg.estimators.time_series import inefficiencies, mean_of_walkers, spread_of_walkers
 from lit_bg.samples import Dependence
 
 
@@ -17,64 +20,84 @@ def average(a: Tensor, log_w: Tensor, dependence: Dependence) -> tuple[float, fl
     r"""Return the self-normalised average $\sum w a / \sum w$ with the standard error that fits what the samples are.
 
     * Of independent draws as `expectation` has it.
-    * Of chains that error times the root of g, the statistical inefficiency of the series $\bar w (a - \hat A)$, and widened by
-      Student's factor for as many independent frames; of an event with fewer than five frames that are independent, infinite.
-    * Of populations by a jackknife over whole populations, widened likewise, and at least that of as many draws of such
-      weights, which knows of tails that no population has shown; infinite with fewer than five, or of their effective number.
+    * Of chains that error times the root of g, the statistical inefficiency of the series $\bar w (a - \hat A)$, widened by
+      Student's factor for as many independent frames, and at least that of the spread between eight walkers; of equal weights
+      that of `mean_of_walkers`. Of an event with fewer than five frames that are independent, infinite.
+    * Of populations by a jackknife over whole populations, $\hat A = \sum_p Z_p f_p / \sum_p Z_p$ without each of them in turn,
+      widened by Student's factor for one degree of freedom less than their effective number; infinite with fewer than five
+      of these (of an event, and of its complement, of the populations that hold it), and where draws of such weights would
+      have none, which know of tails.
+
+    How often the errors cover the truth is measured in docs/verdict.md and docs/profiles.md.
 
     Args:
         a: observable, of the shape of the weights; what has weight zero may be anything.
         log_w: log weights, (B,) of draws, (T, W) of chains, (P, N) of populations.
         dependence: what samples know of each other.
 
+    Returns:
+        the average and its error; NaN and infinite where all weights are zero.
+
     Raises:
-        ValueError: another shape, or weights that are all zero or NaN.
+        ValueError: another shape, or weights that are NaN.
+
+    >>> value, error = average(torch.arange(40.0).reshape(8, 5) % 3, torch.zeros(8, 5), "populations")
+    >>> round(value, 3), round(error, 3)
+    (0.975, 0.072)
     """
+    log_w, a = checked_of(log_w, dependence), torch.as_tensor(a).detach().cpu().double()
+    if a.shape != log_w.shape:
+        raise ValueError(f"one observable per weight, got {tuple(a.shape)} observables and {tuple(log_w.shape)} weights.")
+    value, error = expectation(a.flatten(), log_w.flatten())
+    if dependence == "draws" or not math.isfinite(value):
+        return value, error
     w = normalised(log_w, dependence)
-    a = torch.as_tensor(a).detach().cpu().double()
-    if a.shape != w.shape:
-        raise ValueError(f"one observable per weight, got {tuple(a.shape)} observables and {tuple(w.shape)} weights.")
     a = torch.where(w > 0, a, 0.0)
     is_event = bool(((a == 0) | (a == 1)).all())
     if dependence == "populations":
         if is_event:
             found = probabilities(torch.where(a == 1, 0, 1), w, 2, dependence)
-            return found.p[0].item(), found.error.max().item()  # the complement must be held, too
-        value, error = _between(w, a)
-        return value, max(error, expectation(a.flatten(), log_w.flatten().cpu())[1])  # which knows of tails
-    value, error = expectation(a.flatten(), log_w.flatten().cpu())
-    if dependence == "draws" or not math.isfinite(error):
+            return value, found.error.max().item()  # the complement must be held, too
+        share = w.sum(1)
+        return value, _between(share, (value - (w * a).sum(1)) / (1 - share)) if math.isfinite(error) else math.inf
+    if not math.isfinite(error):
         return value, error
-    g = inefficiencies((w * (a - value))[None]).item()
-    if is_event and min(effective_in((a == e).flatten(), log_w.flatten().cpu()) for e in (0, 1)) < g * FEWEST:
+    residual = w * (a - value)
+    g = inefficiencies(residual[None]).item()
+    if is_event and min(effective_in((a == e).flatten(), log_w.flatten()) for e in (0, 1)) < g * FEWEST:
         return value, math.inf
-    return value, error * math.sqrt(g) * _student(w.numel() / g)
+    if w.min() == w.max():
+        return value, mean_of_walkers(a)[1]
+    wide = error * math.sqrt(g) * widening(w.numel() / g - 1).item()
+    return value, max(wide, spread_of_walkers(residual) * w.numel())
 
 
 def log_norm(log_w: Tensor, dependence: Dependence) -> tuple[float, float]:
-    r"""Return $\log \langle w \rangle$, with the error that fits what the samples are.
+    r"""Return $\log \langle w \rangle$, with the error that fits what the samples are; infinite where all weights are zero.
 
     Of draws and populations it is log Z; of chains, whose weights are those from one distribution to another, the difference of
-    their log Z.
+    their log Z. Of populations it is $\log \frac1P \sum_p Z_p$: the $Z_p$ are unbiased and their logarithms are not, so these
+    are not averaged.
 
     Args:
         log_w, dependence: as for `average`.
+
+    >>> value, error = log_norm(torch.arange(8.0)[:, None].expand(8, 5) / 10, "populations")
+    >>> round(value, 3), round(error, 3)
+    (0.376, 0.104)
     """
-    w = normalised(log_w, dependence)
-    if dependence == "populations":
-        flat = log_w.flatten().double().cpu()
-        value = torch.logsumexp(flat, 0).item() - math.log(len(flat))
-        share = w.sum(1)
-        dof = 1 / (share**2).sum() - 1
-        if len(share) < 2 or dof + 1 < FEWEST * (1 - 1e-9):
-            return value, math.inf
-        left = torch.log((1 - share) * len(share) / (len(share) - 1))
-        return value, max((jackknife(left[:, None]) * widening(dof)).item(), log_z(flat)[1])
-    value, error = log_z(log_w.flatten().cpu())
+    log_w = checked_of(log_w, dependence)
+    value, error = log_z(log_w.flatten())
     if dependence == "draws" or not math.isfinite(error):
         return value, error
-    g = inefficiencies((w - 1 / w.numel())[None]).item()
-    return value, error * math.sqrt(g) * _student(w.numel() / g)
+    w = normalised(log_w, dependence)
+    if dependence == "populations":
+        share = w.sum(1)
+        return value, _between(share, torch.log((1 - share) * len(share) / (len(share) - 1)))
+    residual = w - 1 / w.numel()
+    g = inefficiencies(residual[None]).item()
+    wide = error * math.sqrt(g) * widening(w.numel() / g - 1).item()
+    return value, max(wide, spread_of_walkers(residual) * w.numel())
 
 
 def effective_samples(log_w: Tensor, dependence: Dependence, series: Tensor, ancestor: Tensor | None = None) -> float:
@@ -94,21 +117,15 @@ def effective_samples(log_w: Tensor, dependence: Dependence, series: Tensor, anc
     if dependence == "draws":
         return kish
     if dependence == "populations":
-        own = w.sum(1) if ancestor is None else torch.zeros_like(w).scatter_add_(1, ancestor.cpu(), w).flatten()
-        return (own.sum() ** 2 / (own**2).sum()).item()
+        return effective_ancestors(log_w, torch.zeros_like(w, dtype=torch.long) if ancestor is None else ancestor)
     a = torch.where(w > 0, series.detach().cpu().double(), 0.0)
     residual = w * (a - (w * a).sum((1, 2), keepdim=True))
     return kish / inefficiencies(torch.cat([residual, (w - 1 / w.numel())[None]])).max().item()
 
 
-def _between(w: Tensor, a: Tensor) -> tuple[float, float]:
-    share, own = w.sum(1), (w * a).sum(1)
-    value, dof = own.sum(), 1 / (share**2).sum() - 1
-    if len(w) < 2 or dof + 1 < FEWEST * (1 - 1e-9):
-        return value.item(), math.inf
-    left = (value - own) / (1 - share)
-    return value.item(), (jackknife(left[:, None]) * widening(dof)).item()
-
-
-def _student(independent: float) -> float:
-    return widening(torch.tensor(independent - 1, dtype=torch.float64)).item()
+def _between(share: Tensor, left: Tensor) -> float:
+    """Return the error of what was estimated again without each population, (P,), by the shares of these in the weight."""
+    effective = 1 / (share**2).sum()
+    if len(share) < 2 or effective < FEWEST * (1 - 1e-9):
+        return math.inf
+    return (jackknife(left[:, None]) * widening(effective - 1)).item()

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lit_bg.estimators.importance import FEWEST, certain_count, resolves_averages, unseen_weight
-from lit_bg.estimators.log_weights import checked
+from lit_bg.estimators.log_weights import checked_of
+from lit_bg.estimators.student import widening
 from lit_bg.estimators.time_series import inefficiencies
 from lit_bg.samples import Dependence
 
@@ -30,13 +31,10 @@ def normalised(log_w: Tensor, dependence: Dependence) -> Tensor:
     Raises:
         ValueError: a shape that is not (B,) of draws, (T, W) of chains or (P, N) of populations, or weights that are all zero.
     """
-    needed = {"draws": "(B,)", "chains": "(T, W)", "populations": "(P, N)"}[dependence]
-    if log_w.ndim != needed.count(",") + (dependence != "draws"):
-        raise ValueError(f"log weights of {dependence} have the shape {needed}, got {tuple(log_w.shape)}.")
-    flat = checked(log_w.flatten()).cpu()
-    if torch.isneginf(flat).all():
+    log_w = checked_of(log_w, dependence)
+    if torch.isneginf(log_w).all():
         raise ValueError("all weights are zero: no configuration has a finite energy, so there is nothing to average.")
-    return torch.softmax(flat, 0).reshape(log_w.shape)
+    return torch.softmax(log_w.flatten(), 0).reshape(log_w.shape)
 
 
 def probabilities(index: Tensor, w: Tensor, events: int, dependence: Dependence = "draws") -> Events:
@@ -102,11 +100,3 @@ def jackknife(left: Tensor) -> Tensor:
         Efron, Stein, Ann. Stat. 9, 586 (1981), doi:10.1214/aos/1176345462.
     """
     return (left.var(0, correction=0) * (len(left) - 1)).sqrt()
-
-
-def widening(dof: Tensor) -> Tensor:
-    """Return the factor of an error from few degrees of freedom, between those of Student for one and for two errors."""
-    from scipy.special import stdtrit
-
-    known = dof.clamp_min(1.0).numpy()
-    return torch.as_tensor((stdtrit(known, 0.8413447) * stdtrit(known, 0.9772499) / 2) ** 0.5)

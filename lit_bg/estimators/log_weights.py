@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lit_bg.samples import Dependence
+
+SHAPES: dict[Dependence, str] = {"draws": "(B,)", "chains": "(T, W)", "populations": "(P, N)"}
+
 
 def checked(log_w: Tensor) -> Tensor:
     """Return log weights as a float64 vector without NaN or +inf.
@@ -21,3 +25,15 @@ def checked(log_w: Tensor) -> Tensor:
             "finite energy has weight zero (-inf), as `Samples.log_w` gives it."
         )
     return log_w
+
+
+def checked_of(log_w: Tensor, dependence: Dependence) -> Tensor:
+    """Return log weights of draws (B,), chains (T, W) or populations (P, N) in their shape, float64, on the CPU.
+
+    Raises:
+        ValueError: another shape, none at all, or a weight that is not a number.
+    """
+    log_w, needed = torch.as_tensor(log_w), SHAPES[dependence]
+    if log_w.ndim != (1 if dependence == "draws" else 2):
+        raise ValueError(f"log weights of {dependence} have the shape {needed}, got {tuple(log_w.shape)}.")
+    return checked(log_w.flatten()).cpu().reshape(log_w.shape)

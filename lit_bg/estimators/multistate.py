@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lit_bg.estimators.student import student_factors
+
 FEWEST_GROUPS = 16  # of a jackknife over stretches of time
 FEWEST_LADDERS = 4  # from which ladders as a whole are the groups: they alone are independent
 MOST_SAMPLES = 100_000  # more are thinned evenly: frames close in time say the same
@@ -177,8 +179,6 @@ def ladder_populations(u: Tensor, label: Tensor, states: int) -> tuple[Tensor, T
     References:
         Shirts, Chodera, as for `mbar`.
     """
-    from scipy.special import stdtrit
-
     if u.ndim != 4 or u.shape[1:] != label.shape or u.shape[0] != u.shape[3]:
         raise ValueError(f"energies (K, T, W, K) and labels (T, W, K) are needed, got {tuple(u.shape)}, {tuple(label.shape)}.")
     rungs, frames, ladders, _ = u.shape
@@ -205,8 +205,8 @@ def ladder_populations(u: Tensor, label: Tensor, states: int) -> tuple[Tensor, T
     groups = int(group.max()) + 1
     left = torch.stack([populations(group != g, f)[0] for g in range(groups)])
     left -= left.mean(0)
-    widening = float(stdtrit(groups - 1, 0.8413447) * stdtrit(groups - 1, 0.9772499) / 2)  # of the variance
-    return p, widening * (groups - 1) / groups * left.T @ left
+    one, two = student_factors(torch.tensor(groups - 1))
+    return p, (one * two).item() * (groups - 1) / groups * left.T @ left
 
 
 def _integrate(u: Tensor) -> Tensor:

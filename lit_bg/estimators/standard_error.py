@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.estimators.pareto import Tail, k_hat, select_tail
+from lit_bg.estimators.student import widening
 
 HEAVY = 0.7  # k-hat of an average from which no error bar is honest,
 DOUBT = 0.5  # once it is above by this many of its standard errors: few samples scatter about it
@@ -35,8 +36,6 @@ def standard_error(residuals: Tensor, of: Tail | None = None) -> float:
     Returns:
         the error, infinite where none is honest.
     """
-    from scipy.special import stdtrit
-
     squares = residuals.square()
     total = squares.sum().item()
     if total == 0 or not math.isfinite(total):
@@ -52,9 +51,8 @@ def standard_error(residuals: Tensor, of: Tail | None = None) -> float:
         if certain > HEAVY and of is None:
             return math.inf
         variance += extra if matters else 0.0
-    dof = max(1.0, 2 * total**2 / squares.square().sum().clamp_min(torch.finfo(squares.dtype).tiny).item())
-    widening = max(stdtrit(dof, 0.8413447), stdtrit(dof, 0.9772499) / 2)
-    return math.sqrt(variance) * float(widening)
+    dof = 2 * total**2 / squares.square().sum().clamp_min(torch.finfo(squares.dtype).tiny).item()
+    return math.sqrt(variance) * widening(dof).item()
 
 
 def _unseen_variance(values: Tensor) -> tuple[float, float]:

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from lit_bg.estimators.student import widening
+
 FEWEST_WALKERS = 8  # so many give an error bar of their own
 
 
@@ -103,14 +105,11 @@ def mean_with_error(series: Tensor) -> tuple[float, float]:
     >>> mean_with_error(torch.tensor([2.0, 2.0, 2.0])), mean_with_error(torch.tensor([1.0, 1.0, 1.0]))
     ((2.0, 0.0), (1.0, inf))
     """
-    from scipy.special import stdtrit
-
     a = checked(series)
     if a.numel() == 1 or (a.min() == a.max() and a[0, 0] in (0, 1)):
         return a.mean().item(), math.inf
     g = statistical_inefficiency(a)
-    dof = max(1.0, a.numel() / g - 1)
-    t = float(max(stdtrit(dof, 0.8413447), stdtrit(dof, 0.9772499) / 2))
+    t = widening(a.numel() / g - 1).item()
     return a.mean().item(), t * a.std().item() * math.sqrt(g / a.numel())
 
 
@@ -120,10 +119,13 @@ def mean_of_walkers(series: Tensor) -> tuple[float, float]:
     The larger error counts: walkers that were slow to leave their starts tell more by their spread.
     """
     mean, error = mean_with_error(series)
+    return mean, max(error, spread_of_walkers(series))
+
+
+def spread_of_walkers(series: Tensor) -> float:
+    """Return the error of the mean of frames (T, W) by the spread between walkers; 0 where fewer than eight know none."""
     walkers = series.shape[1]
-    if walkers >= FEWEST_WALKERS:
-        error = max(error, series.double().mean(0).std().item() / math.sqrt(walkers))
-    return mean, error
+    return series.double().mean(0).std().item() / math.sqrt(walkers) if walkers >= FEWEST_WALKERS else 0.0
 
 
 def r_hat(series: Tensor) -> float:

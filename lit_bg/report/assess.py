@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any, NamedTuple
 
@@ -20,6 +22,7 @@ from lit_bg.report.cost import Cost
 from lit_bg.report.summary import summarise
 from lit_bg.report.verdict import Verdict, judge
 from lit_bg.samples import Chains, Evaluation, Frames, Populations, Samples, evaluate, usual_context
+from lit_bg.simulators.base import is_doubt
 
 
 class Assessment(NamedTuple):
@@ -109,6 +112,7 @@ def assess_samples(
     log_Z: Value | None = None,
     cost: Cost | None = None,
     density: Density | None = None,
+    problems: Sequence[str] = (),
 ) -> Judgement:
     """Hold samples against what is known of the system, and judge every number.
 
@@ -121,9 +125,16 @@ def assess_samples(
         cost: what they cost.
         density: how far the log density can be believed that draws, or the first generation of populations, came with; by
             default nothing is known of it, so that averages do not rest on log Z.
+        problems: what the sampler itself says against them, in sentences: each is a reason of the verdict, do not trust or, of
+            those that `is_doubt`, unchecked.
     """
     knowledge = collect_knowledge(energy, data, log_Z)
-    findings = _find(samples, energy, knowledge, data, density)
+    sentences = [f"{problem.rstrip('.')}." for problem in problems]
+    findings = replace(
+        _find(samples, energy, knowledge, data, density),
+        complaints=tuple(s for s in sentences if not is_doubt(s)),
+        doubts=tuple(filter(is_doubt, sentences)),
+    )
     return Judgement(knowledge, findings, judge(findings, knowledge), cost)
 
 

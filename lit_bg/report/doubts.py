@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import singledispatch
 
@@ -17,7 +18,7 @@ INDEPENDENT = 2.0  # frames per independent frame, up to which frames of one wal
 
 def doubt(found: Findings, claim: str) -> str | None:
     """Return the first thing that keeps this claim from being trusted, None if nothing does."""
-    return next(doubts(found, claim), None)
+    return next(itertools.chain(found.doubts, doubts(found, claim)), None)
 
 
 @singledispatch

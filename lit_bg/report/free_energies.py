@@ -6,35 +6,34 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from lit_bg.diagnostics.absolute import Absolute, Estimate
-from lit_bg.diagnostics.exchange import Mixing
-from lit_bg.diagnostics.modes import ModeShare
+from lit_bg.diagnostics.absolute import Absolute, FreeEnergy
+from lit_bg.diagnostics.exchange import ReplicaMixing
+from lit_bg.diagnostics.modes import SIGMAS, ModeShare
 from lit_bg.diagnostics.states import Multistate
 from lit_bg.estimators import least_overlap, next_to_diagonal, weakest_link
 from lit_bg.report.energy_units import UNITS, size_of_kT
 from lit_bg.report.notation import with_error
 
-SIGMAS = 3.0  # standard errors from which two numbers are different
 ROUNDING = 1e-3  # [kT] that densities and energies in single precision may be off by, whatever the error bar
 OPTIMISTIC = 2.0  # times the analytic error that another one is, from which the analytic one is said to be too small
 WIDTH = 26  # of names
 WORDS = ("trust", "unchecked", "do not trust")
 
 
-class Verdict(NamedTuple):
+class FreeEnergyVerdict(NamedTuple):
     """A word for free energies, with all that speaks against and for it in sentences."""
 
     word: str  # trust; unchecked, where nothing could have contradicted them; do not trust
     sentences: tuple[str, ...]
 
     @classmethod
-    def of(cls, bad: Sequence[str], unchecked: Sequence[str], good: Sequence[str]) -> Verdict:
+    def of(cls, bad: Sequence[str], unchecked: Sequence[str], good: Sequence[str]) -> FreeEnergyVerdict:
         """Return the worst word that has a reason."""
         word = "do not trust" if bad else "unchecked" if unchecked else "trust"
         return cls(word, tuple(f"{s[0].upper()}{s[1:].rstrip('.')}." for s in (*bad, *unchecked, *good)))
 
 
-def worst(verdicts: Sequence[Verdict]) -> str:
+def worst(verdicts: Sequence[FreeEnergyVerdict]) -> str:
     """Return the worst word of several verdicts."""
     return max((v.word for v in verdicts), key=WORDS.index)
 
@@ -46,7 +45,7 @@ def judge_run(
     no_frames: str | None,
     problems: Sequence[str],
     exact: float | None = None,
-) -> Verdict:
+) -> FreeEnergyVerdict:
     """Return whether the free energy of one run is to be trusted.
 
     Args:
@@ -97,10 +96,10 @@ def judge_run(
     if not exact_density:
         bad.append(f"log q of {generator} is a random estimate, which biases every free energy")
     bad += [f"the reference data, by their own card: {problem}" for problem in problems]
-    return Verdict.of(bad, unchecked, good)
+    return FreeEnergyVerdict.of(bad, unchecked, good)
 
 
-def judge_states(m: Multistate, ordered: bool, round_trips: int | None = None) -> Verdict:
+def judge_states(m: Multistate, ordered: bool, round_trips: int | None = None) -> FreeEnergyVerdict:
     """Return whether differences of MBAR are to be trusted.
 
     Args:
@@ -138,10 +137,10 @@ def judge_states(m: Multistate, ordered: bool, round_trips: int | None = None) -
         )
     elif round_trips is not None:
         good.append(f"{round_trips} round trips of replicas between the first and the last state")
-    return Verdict.of(bad, unchecked, good)
+    return FreeEnergyVerdict.of(bad, unchecked, good)
 
 
-def numbers_of_estimate(e: Estimate | None, kT: float | None) -> dict[str, Any] | None:
+def numbers_of_estimate(e: FreeEnergy | None, kT: float | None) -> dict[str, Any] | None:
     """Return an estimate for a JSON file, in every unit that there is."""
     if e is None:
         return None
@@ -150,9 +149,9 @@ def numbers_of_estimate(e: Estimate | None, kT: float | None) -> dict[str, Any] 
         size = size_of_kT(unit, kT)
         found[unit] = {
             "value": e.value * size,
-            "error": _finite(e.error * size),
-            "analytic": _finite(e.analytic * size),
-            "bootstrap": _finite(e.bootstrap * size),
+            "error": e.error * size,
+            "analytic": e.analytic * size,
+            "bootstrap": e.bootstrap * size,
             "parts": None
             if e.parts is None
             else {
@@ -173,15 +172,15 @@ def numbers_of_run(a: Absolute, kT: float | None) -> dict[str, Any]:
         "proposals_without_weight": a.unreached,
         "frames": a.frames,
         "independent_frames": a.independent,
-        "statistical_inefficiency": _finite(a.inefficiency),
+        "statistical_inefficiency": a.inefficiency,
         "F": numbers_of_estimate(a.best, kT),
         "estimator": "LFEP" if a.bar is None else "BAR",
         "LFEP": numbers_of_estimate(a.lfep, kT),
         "reverse_LFEP": numbers_of_estimate(a.reverse, kT),
         "BAR": numbers_of_estimate(a.bar, kT),
-        "bounds [kT]": None if b is None else {name: _finite(value) for name, value in (*b._asdict().items(), ("gap", b.gap))},
+        "bounds [kT]": None if b is None else {**b._asdict(), "gap": b.gap},
         "overlap": a.overlap,
-        "halves [sigma]": _finite(a.convergence.halves),
+        "halves [sigma]": a.convergence.halves,
     }
 
 
@@ -193,7 +192,7 @@ def numbers_of_states(m: Multistate, kT: float | None) -> dict[str, Any]:
         row = {"state": name, "samples": int(m.counts[k])}
         for unit in UNITS if kT is not None else UNITS[:1]:
             size = size_of_kT(unit, kT)
-            row[unit] = {"value": value * size, "analytic": _finite(analytic * size), "bootstrap": _finite(spread * size)}
+            row[unit] = {"value": value * size, "analytic": analytic * size, "bootstrap": spread * size}
         rows.append(row)
     sampled = (m.counts > 0).nonzero().flatten()
     even = m.even[sampled][:, sampled]
@@ -204,15 +203,15 @@ def numbers_of_states(m: Multistate, kT: float | None) -> dict[str, Any]:
         "overlap_of_equal_counts": m.even.tolist(),
         "smallest_next_to_diagonal": next_to_diagonal(even)[0] if joined else None,
         "weakest_link": weakest_link(even)[0] if joined else None,
-        "halves [sigma]": _finite(m.convergence.halves),
+        "halves [sigma]": m.convergence.halves,
     }
 
 
-def numbers_of_mixing(m: Mixing) -> dict[str, Any]:
+def numbers_of_mixing(m: ReplicaMixing) -> dict[str, Any]:
     """Return how replicas mix for a JSON file."""
     return {
         "transitions": m.transitions.tolist(),
-        "relaxation [records]": _finite(m.relaxation),
+        "relaxation [records]": m.relaxation,
         "round_trips": m.round_trips,
         "states_visited": m.visited.tolist(),
     }
@@ -246,7 +245,7 @@ def tell_modes(shares: dict[str, ModeShare], size: float, unit: str) -> list[str
     return rows
 
 
-def tell_difference(name: str, e: Estimate, unit: str, kT: float | None) -> list[str]:
+def tell_difference(name: str, e: FreeEnergy, unit: str, kT: float | None) -> list[str]:
     """Return a difference of two runs."""
     return [_head(unit), _row(name, e, size_of_kT(unit, kT))]
 
@@ -264,7 +263,7 @@ def tell_states(m: Multistate, unit: str, kT: float | None) -> list[str]:
     return rows
 
 
-def _differ(a: Estimate, b: Estimate) -> bool:
+def _differ(a: FreeEnergy, b: FreeEnergy) -> bool:
     return abs(a.value - b.value) > SIGMAS * math.hypot(a.error, b.error) + ROUNDING
 
 
@@ -272,7 +271,7 @@ def _head(unit: str) -> str:
     return f"  {'':{WIDTH}}{f'F [{unit}]':>16}   {'analytic':>9}  {'bootstrap':>9}  {'of parts':>9}"
 
 
-def _row(name: str, e: Estimate, size: float) -> str:
+def _row(name: str, e: FreeEnergy, size: float) -> str:
     parts = "-" if e.parts is None else _error(e.parts.error * size)
     value = with_error(e.value * size, e.error * size)
     return f"  {name:{WIDTH}}{value:>16}   {_error(e.analytic * size):>9}  {_error(e.bootstrap * size):>9}  {parts:>9}"
@@ -280,7 +279,3 @@ def _row(name: str, e: Estimate, size: float) -> str:
 
 def _error(error: float) -> str:
     return f"{error:.2g}" if math.isfinite(error) else "-"
-
-
-def _finite(x: float) -> float | None:
-    return x if math.isfinite(x) else None

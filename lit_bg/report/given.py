@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lit_bg.data.checks import find_bad_frames
 from lit_bg.data.dataset import Dataset
-from lit_bg.data.given_samples import GivenSamples
+from lit_bg.data.given_samples import GivenSamples, evaluate_configurations
 from lit_bg.diagnostics.chains import ChainFindings
 from lit_bg.diagnostics.energies import compare_energies
 from lit_bg.diagnostics.findings import Findings
@@ -29,7 +29,6 @@ from lit_bg.rng import stream
 from lit_bg.samples import Chains, Frames, Populations, Samples, examine
 
 PROBED = 256  # configurations that are moved, to see what rounding does
-CHUNK = 8192  # configurations whose energy is evaluated at a time
 
 
 class Judged(NamedTuple):
@@ -81,54 +80,40 @@ def judge_given(
     Raises:
         ValueError: an energy that is -inf.
     """
-    u, inside = _evaluate(energy, given.flat)
+    u, inside = given.evaluate(energy)
     remarks = [f"the file has arrays that mean nothing here: {', '.join(given.unknown)}."] if given.unknown else []
     if given.rounding:
         u = _unrounded(given, energy, u, remarks)
     complaints = list(_complaints(given, energy, u, inside, remarks))
-    if given.ancestor is not None:
-        found = assess_samples(energy, _populations(given, u), data, log_Z)
-    elif given.log_q is not None:
-        samples = Samples(given.flat, given.log_q.flatten(), torch.where(inside, u, torch.inf))
-        found = _judge_proposals(samples, energy, data, held, log_Z, generator, own, remarks, complaints)
-    elif given.log_w is not None:
-        samples = Samples(given.flat, -u - given.log_w.flatten(), torch.where(inside, u, torch.inf))
-        found = assess_samples(energy, samples, data, log_Z, density=Density(relative=True))
-        complaints += _complaints_of_weighted(samples, energy, data, found.knowledge)
-        if (v := find_virial(energy, thin(samples.x), _weighted(thin(samples.log_w)))) is not None:
-            complaints += accuse_virial(v)
-    else:
-        x = given.x if len(given.lead) == 2 else given.x[:, None]
-        shape = (x.shape[0], x.shape[1])
-        found = assess_samples(energy, Chains(x, u.reshape(shape), given.start), data, log_Z)
-        bad = find_bad_frames(energy, x, u.reshape(shape)) if torch.isfinite(u).all() else {}
+    samples = given.as_samples(u, inside)
+    if isinstance(samples, Populations):
+        found = assess_samples(energy, samples, data, log_Z)
+    elif isinstance(samples, Chains):
+        found = assess_samples(energy, samples, data, log_Z)
+        bad = find_bad_frames(energy, samples.x, samples.u) if torch.isfinite(u).all() else {}
         complaints += [
             f"{row['count']} of {len(u)} frames have {what}, the first is frame {row['frame']} of walker {row['walker']}."
             for what, row in bad.items()
             if "outside the region" not in what  # which is counted
         ]
-    findings = replace(found.findings, complaints=tuple(complaints))
+    elif given.log_q is not None:
+        found = _judge_proposals(samples, energy, data, held, log_Z, generator, own, remarks, complaints)
+    else:
+        found = assess_samples(energy, samples, data, log_Z, density=Density(relative=True))
+        complaints += _complaints_of_weighted(samples, energy, data, found.knowledge)
+        if (v := find_virial(energy, thin(samples.x), _weighted(thin(samples.log_w)))) is not None:
+            complaints += accuse_virial(v)
+    findings = replace(found.findings, complaints=(*found.findings.complaints, *complaints))
     found = found._replace(findings=findings, verdict=judge(findings, found.knowledge))
     log_w = None if isinstance(findings, ChainFindings) else _log_w(given, u, inside)
     return Judged(found, u, log_w, remarks, list(_unknown(given, findings, found.knowledge)))
-
-
-def _evaluate(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Energies of all configurations, and whether they lie in the region of the target."""
-    parts = x.split(CHUNK)
-    with torch.no_grad():
-        u = torch.cat([energy(part.to(energy.device)).cpu().double() for part in parts])
-        inside = torch.cat([energy.in_region(part.to(energy.device)).cpu() for part in parts])
-    if torch.isneginf(u).any():
-        raise ValueError(f"{type(energy).__name__} gives {int(torch.isneginf(u).sum())} of {len(u)} configurations u = -inf.")
-    return u, inside
 
 
 def _unrounded(given: GivenSamples, energy: Energy, u: Tensor, remarks: list[str]) -> Tensor:
     """The energies of the file, where rounded coordinates alone explain that they differ; else those of the coordinates."""
     x = given.flat[: min(len(u), PROBED)]
     noise = given.rounding * (torch.rand(x.shape, generator=stream(0, "rounding")) - 0.5)
-    moved = (_evaluate(energy, x + noise)[0] - u[: len(x)]).abs().nanmedian().item()
+    moved = (evaluate_configurations(energy, x + noise)[0] - u[: len(x)]).abs().nanmedian().item()
     rounded = f"the format rounds coordinates to {given.rounding:g} nm, which moves energies by {moved:.2g} kT"
     if given.u is None:
         if given.log_q is not None:
@@ -167,12 +152,6 @@ def _complaints(given: GivenSamples, energy: Energy, u: Tensor, inside: Tensor, 
         clipped = find_clipped_weights(log_w.flatten() if log_w is not None else _log_w(given, u, inside))
         if clipped is not None and given.ancestor is None:  # resampled particles share weights
             yield clipped
-
-
-def _populations(given: GivenSamples, u: Tensor) -> Populations:
-    assert given.log_w is not None
-    assert given.ancestor is not None
-    return Populations(given.x, given.log_w, u.reshape(given.lead), given.ancestor)
 
 
 def _judge_proposals(

@@ -52,7 +52,9 @@ def print_summary(summary: dict[str, Any], folder: str | None = None) -> None:
     if summary.get("reference_problems"):
         problems = "; ".join(summary["reference_problems"])
         console.print(Text(f"  The reference data are no witness, by their own card: {problems}."), style="dim")
-    for remark in summary.get("remarks") or ():
+    said = {reason.rstrip(".") for reason in summary["reasons"]}
+    remarks = [*(p for p in summary.get("problems") or () if p.rstrip(".") not in said), *(summary.get("remarks") or ())]
+    for remark in remarks:
         console.print(Text(f"  Remark: {remark}"), style="dim")
     for unknown in summary.get("unknown") or ():
         console.print(Text(f"  Nobody can know from these samples: {unknown}"), style="dim")
@@ -120,12 +122,30 @@ def _numbers(s: dict[str, Any]) -> list[tuple[str, str]]:
     judged = s.get("judged_step")
     return [
         *([("judged", f"the state of step {judged} of {s['steps']}")] if judged else []),
+        *([("sampler", _of_sampler(s["sampler"]["class"], s["sampler_info"]))] if s.get("sampler") else []),
         *kind(s),
         *([("log Z", _log_z(s))] if s["log_Z"] is not None else []),
         *[(f"at {row['name']}", _at_conditions(row)) for row in s.get("conditions") or []],
         *_distances(s.get("wasserstein") or {}),
         *_cost(s),
     ]
+
+
+def _of_sampler(name: str, info: dict[str, Any]) -> str:
+    """What a sampler says of itself: of several numbers, at its levels say, the least and the largest.
+
+    >>> _of_sampler("SMC", {"levels": 3, "acceptance": [0.41, 0.7, 0.52], "densities": 10})
+    'SMC, levels 3, acceptance 0.41 to 0.7'
+    """
+    words = [name]
+    for key, value in info.items():
+        if key == "densities" or value == []:
+            continue  # a cost
+        if isinstance(value, list):
+            low, high = f"{min(value):.3g}", f"{max(value):.3g}"
+            value = low if low == high else f"{low} to {high}"
+        words.append(f"{key.replace('_', ' ')} {value if isinstance(value, (str, int)) else f'{value:.3g}'}")
+    return ", ".join(words)
 
 
 def _of_proposals(s: dict[str, Any]) -> list[tuple[str, str]]:

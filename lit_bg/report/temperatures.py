@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lit_bg.diagnostics.temperatures import Reach, States, Weighted, find_reach
+from lit_bg.diagnostics.temperatures import LabelledModes, Reach, Weighted, find_reach
 from lit_bg.report.faults import EFFECTIVE
 from lit_bg.report.tails import PARETO_K, TAIL_SHARE
 
@@ -45,7 +45,7 @@ def accuse_reach(reach: Reach, samples: Weighted) -> str | None:
     return None
 
 
-def find_interval(samples: Weighted, kT: float, states: States | None = None) -> Interval | None:
+def find_interval(samples: Weighted, kT: float, states: LabelledModes | None = None) -> Interval | None:
     """Return the interval of kT around that of the samples that they reach; None where they do not even tell their own.
 
     Args:

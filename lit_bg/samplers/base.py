@@ -50,7 +50,8 @@ class Result:
     Attributes:
         samples: independent weighted draws, chains or populations.
         info: acceptance, levels and the like.
-        problems: what the sampler itself says against its samples, in sentences.
+        problems: what the sampler itself says against its samples, in sentences; those that `is_doubt` only keep them from
+            being trusted.
     """
 
     samples: Samples | Chains | Populations

@@ -67,7 +67,7 @@ class MarkovChains(Sampler):
             info["longest_stay"] = float(recorder.frames("longest_stay").max())
         problems = list(trajectory.problems)
         if not self.kernel.exact:
-            problems.append(f"{type(self.kernel).__name__} has an error of its time step: HMC and MALA have none.")
+            problems.append(f"not exact: {type(self.kernel).__name__} has an error of its time step: HMC and MALA have none.")
         start = walk.starts(proposer.energy, self.walkers * self.kernel.replicas, seed)[: self.walkers]
         return Result(Chains(trajectory.x, trajectory.u, start), info, problems)
 

@@ -13,6 +13,16 @@ from lit_bg.simulators.recorder import Recorder
 
 Progress = Callable[[int, int, str], None]  # done, total, a short state such as "acceptance 0.52"
 Numbers = dict[str, float | int | str | list[float]]
+DOUBTFUL = ("not converged", "not exact")  # how a problem begins that does not speak against what there is
+
+
+def is_doubt(problem: str) -> bool:
+    """Say whether a problem keeps samples from being trusted and speaks against none of their numbers.
+
+    >>> is_doubt("not converged: no round trip"), is_doubt("4 of 4 walkers left the region that the target covers")
+    (True, False)
+    """
+    return problem.startswith(DOUBTFUL)
 
 
 @dataclass
@@ -35,7 +45,7 @@ class Trajectory:
     time_unit: str = "steps"
     info: Numbers = field(default_factory=dict)  # acceptance and the like, for the data card
     u: Tensor | None = None  # (T, W) reduced energies of the frames [kT], where the simulator knows them
-    problems: list[str] = field(default_factory=list)  # what the simulator itself says against its data, in sentences
+    problems: list[str] = field(default_factory=list)  # what the simulator itself says against its data; see `is_doubt`
     states: States | None = None  # what the same walkers did in all states, thinned
     others: dict[float, Trajectory] = field(default_factory=dict)  # the same walkers at other temperatures, by kT
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lit_bg.diagnostics.absolute import Estimate, Parts, estimate_absolute
+from lit_bg.diagnostics.absolute import FreeEnergy, Parts, estimate_absolute
 from lit_bg.diagnostics.states import Drawn, estimate_states
 from lit_bg.report.free_energies import judge_run, judge_states
 
@@ -129,8 +129,8 @@ def test_few_frames_have_no_parts():
 
 
 def test_differences_add_errors_in_squares():
-    a = Estimate(3.0, 0.3, 0.6, Parts(4, 3.1, 0.2))
-    b = Estimate(1.0, 0.4, 0.8, Parts(4, 1.2, 0.4))
+    a = FreeEnergy(3.0, 0.3, 0.6, Parts(4, 3.1, 0.2))
+    b = FreeEnergy(1.0, 0.4, 0.8, Parts(4, 1.2, 0.4))
     d = a.minus(b)
     assert (d.value, d.analytic, d.bootstrap) == pytest.approx((2.0, 0.5, 1.0))
     assert d.parts.error == pytest.approx(math.hypot(0.2, 0.4) / 2)

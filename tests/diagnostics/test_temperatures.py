@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lit_bg.diagnostics.temperatures import States, extrapolate, find_reach, weights_at
+from lit_bg.diagnostics.temperatures import LabelledModes, extrapolate, find_reach, weights_at
 from lit_bg.energies import DoubleWell, Gaussian
 from lit_bg.report.temperatures import GOOD, Interval, accuse_reach, describe_interval, find_interval, judge_temperature
 from lit_bg.samples import Chains, Populations, Samples
@@ -26,7 +26,7 @@ def kinds(energy, n=16_000, seed=0):
 
 
 def states(energy, samples):
-    return States.of(energy, energy.modes.label(samples.x)) if energy.modes is not None else None
+    return LabelledModes.of(energy, energy.modes.label(samples.x)) if energy.modes is not None else None
 
 
 @pytest.mark.parametrize("kind", ["draws", "chains", "populations"])

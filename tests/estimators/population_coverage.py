@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from lit_bg.estimators import population_log_z, population_mean
+from lit_bg.estimators import average, log_norm
 
 NAMES = ("log Z", "<x>", "<x^2>", "P(x > 1.5)")
 
@@ -22,7 +22,7 @@ def cover(repeats: int, populations: int = 8, particles: int = 200, tilt: float 
     for _ in range(repeats):
         x = torch.randn(populations, particles, generator=g, dtype=torch.float64)
         log_w = tilt * x - tilt**2 / 2
-        found = [population_log_z(log_w), *(population_mean(a, log_w) for a in (x, x**2, (x > 1.5).double()))]
+        found = [log_norm(log_w, "populations"), *(average(a, log_w, "populations") for a in (x, x**2, (x > 1.5).double()))]
         off = torch.tensor([abs(v - t) / e for (v, e), t in zip(found, truth, strict=True)])
         covered += torch.stack([off < 1, off < 2], -1)
     return covered / repeats

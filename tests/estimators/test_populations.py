@@ -7,11 +7,11 @@ import torch
 from population_coverage import cover
 
 from lit_bg.estimators import (
+    average,
     count_ancestors,
     count_entries,
     effective_ancestors,
-    population_log_z,
-    population_mean,
+    log_norm,
     populations_disagree,
 )
 
@@ -40,29 +40,36 @@ def test_errors_cover_one_in_one_and_a_half(populations):
 def test_the_estimate_is_that_of_all_weights_together():
     x, log_w = tilted(5, 30, torch.Generator().manual_seed(1))
     w = log_w.exp()
-    assert population_mean(x, log_w)[0] == pytest.approx(((w * x).sum() / w.sum()).item())
-    assert population_log_z(log_w)[0] == pytest.approx(w.mean().log().item())
-    assert population_log_z(log_w + 700)[0] == pytest.approx(700 + w.mean().log().item())
+    assert average(x, log_w, "populations")[0] == pytest.approx(((w * x).sum() / w.sum()).item())
+    assert log_norm(log_w, "populations")[0] == pytest.approx(w.mean().log().item())
+    assert log_norm(log_w + 700, "populations")[0] == pytest.approx(700 + w.mean().log().item())
 
 
 def test_no_error_without_a_second_population_or_an_event():
     x, log_w = tilted(1, 30, torch.Generator().manual_seed(1))
-    assert population_log_z(log_w)[1] == math.inf
-    assert population_mean(x, log_w)[1] == math.inf
-    assert population_mean(torch.zeros(4, 5), torch.zeros(4, 5)) == (0.0, math.inf)
-    assert population_mean(torch.full((4, 5), 3.0), torch.zeros(4, 5)) == (3.0, 0.0)
+    assert log_norm(log_w, "populations")[1] == math.inf
+    assert average(x, log_w, "populations")[1] == math.inf
+    assert average(torch.zeros(4, 5), torch.zeros(4, 5), "populations") == (0.0, math.inf)
+    assert average(torch.full((8, 5), 3.0), torch.zeros(8, 5), "populations") == (3.0, 0.0)
+    x, log_w = tilted(4, 30, torch.Generator().manual_seed(1))
+    assert average(x, log_w, "populations")[1] == math.inf
+    held = torch.zeros(8, 100)
+    held[:4, :10] = 1  # an event in four of eight
+    assert average(held, torch.zeros(8, 100), "populations") == (0.05, math.inf)
+    assert average(x, torch.full((4, 30), -math.inf), "populations")[1] == math.inf
+    assert log_norm(torch.full((4, 30), -math.inf), "populations") == (-math.inf, math.inf)
 
 
 def test_a_particle_without_weight_may_be_anything():
     a = torch.tensor([[1.0, math.nan], [3.0, math.inf]])
-    assert population_mean(a, torch.tensor([[0.0, -math.inf], [0.0, -math.inf]]))[0] == 2.0
+    assert average(a, torch.tensor([[0.0, -math.inf], [0.0, -math.inf]]), "populations")[0] == 2.0
 
 
 def test_weights_must_be_numbers_of_populations():
     with pytest.raises(ValueError, match=r"shape \(P, N\)"):
-        population_log_z(torch.zeros(5))
+        log_norm(torch.zeros(5), "populations")
     with pytest.raises(ValueError, match="1 of 4 log weights are NaN"):
-        population_log_z(torch.tensor([[0.0, 0.0], [0.0, math.nan]]))
+        log_norm(torch.tensor([[0.0, 0.0], [0.0, math.nan]]), "populations")
 
 
 def test_families():

@@ -239,12 +239,40 @@ def test_the_table_has_what_the_kind_has(capsys):
         assert text in said
 
 
+class TestWhatTheSamplerSays:
+    """One sentence of a sampler is one reason of the verdict."""
+
+    def test_against_its_samples_speaks_against_every_number(self):
+        found = assess_samples(COLD, particles(), problems=["moves are accepted in 0.5 % at s = 0.3: particles hardly move"])
+        assert found.verdict.word == "do not trust"
+        assert found.verdict.reasons == ("moves are accepted in 0.5 % at s = 0.3: particles hardly move.",)
+        assert {claim.word for claim in found.verdict.claims} == {"do not trust"}
+
+    def test_a_doubt_keeps_them_from_being_trusted(self):
+        doubt = "not exact: Langevin has an error of its time step: HMC and MALA have none."
+        found = assess_samples(Bare(kT=3.0), crossing(), problems=[doubt])
+        assert found.verdict.word == "unchecked"
+        assert doubt in found.verdict.reasons
+        assert "trust" not in words(found).values()
+
+    def test_is_printed_once_with_its_own_numbers(self, capsys):
+        problems = ["not converged: no round trip", "not converged: 1 and 2 kT exchange in 0 %"]
+        found = assess_samples(Bare(kT=3.0), crossing(), problems=problems)
+        info = {"acceptance": [0.4, 0.75, 0.5], "longest_stay": 7.0, "densities": 100}
+        more = {"sampler": {"class": "MarkovChains"}, "sampler_info": info, "problems": problems}
+        print_summary({**found.summary, **more})
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "sampler MarkovChains, acceptance 0.4 to 0.75, longest stay 7" in printed
+        for problem in problems:
+            assert printed.count(problem) == 1
+
+
 def test_what_is_no_samples_is_refused():
     with pytest.raises(TypeError, match="Samples, Chains or Populations, got a Tensor"):
         assess_samples(HOT, crossing().x)
 
 
 def test_a_doubt_does_not_hide_a_contradiction():
-    found = assess_samples(COLD, Populations(*(t[:4] for t in particles())))
+    found = assess_samples(COLD, Populations(*(t[:6] for t in particles())))
     known = Knowledge(log_Z=Value(COLD.log_Z + 3, 0.0, "exact"))
     assert judge(replace(found.findings, modes=None), known).word == "do not trust"

@@ -1,0 +1,50 @@
+"""What every command line does alike: its complaints, and where it may write."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+
+def complain(error: BaseException | str) -> NoReturn:
+    """Print one sentence and leave with exit code 2; the traceback only where LIT_BG_TRACEBACK is set."""
+    if isinstance(error, BaseException) and os.environ.get("LIT_BG_TRACEBACK"):
+        raise error
+    print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@contextmanager
+def complaining() -> Iterator[None]:
+    """Complain of what the user can mend."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        if os.environ.get("LIT_BG_TRACEBACK"):
+            raise
+        complain(error)
+
+
+def check_output(files: Sequence[Path], force: bool) -> None:
+    """Refuse files that are there already, and a place where nothing can be written, before anything expensive starts.
+
+    Args:
+        files: to write, all of them in one folder, which need not be there.
+        force: overwrite them.
+
+    Raises:
+        FileExistsError: one of them is there, and `force` is not given, or is a folder.
+        PermissionError: nothing can be written there.
+    """
+    for file in files:
+        if file.is_dir():
+            raise FileExistsError(f"'{file}' is a folder: give another --out.")
+        if os.path.lexists(file) and not force:
+            raise FileExistsError(f"'{file}' exists: give another --out, or overwrite it with --force.")
+    place = next(p for p in files[0].absolute().parents if p.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
