@@ -22,7 +22,7 @@ from lit_bg.generators.base import Generator
 from lit_bg.generators.mixture_proposal import MixtureProposal
 from lit_bg.molecules import save_structures, save_topology
 from lit_bg.report.assess import assess_samples
-from lit_bg.report.cost import Cost
+from lit_bg.report.cost import Cost, price_of_data
 from lit_bg.rng import stream
 from lit_bg.run import Run, load
 from lit_bg.run_folder import RunFolder
@@ -138,6 +138,7 @@ def sample_with(
         energy, result.samples, data, None if context else section.log_Z, cost, _density(proposer), result.problems
     )
     summary = {**found.summary, "sampler": describe(sampler), "sampler_info": result.info, "problems": result.problems}
+    summary["reference_cost"] = None if data is None else price_of_data(data.card)
     _write(out, energy, result)
     samples = result.samples
     flat = None if samples.dependence == "chains" else samples.log_w.cpu()

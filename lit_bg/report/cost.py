@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -32,3 +34,15 @@ class Cost:
             return paid / effective if effective > 0 else math.inf
 
         return Cost(share(self.energies), share(self.gradients), share(self.densities), share(self.seconds))
+
+
+def price_of_data(card: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what reference data cost, beside which a sampler stands: simulator, energies, effective frames; None if unknown.
+
+    >>> price_of_data({"simulator": {"class": "Simulation"}, "info": {"energies": 500}, "effective_samples": 20.0})
+    {'simulator': 'Simulation', 'energies': 500, 'effective': 20.0}
+    """
+    energies, effective = (card.get("info") or {}).get("energies"), card.get("effective_samples")
+    if not energies or not effective:
+        return None
+    return {"simulator": (card.get("simulator") or {}).get("class", "simulation"), "energies": energies, "effective": effective}

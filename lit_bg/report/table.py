@@ -217,7 +217,11 @@ def _cost(s: dict[str, Any]) -> list[tuple[str, str]]:
     kinds = [kind for kind in ("energies", "gradients", "densities") if paid[kind]]
     total = ", ".join([*(f"{count(paid[kind])} {kind}" for kind in kinds), f"{paid['seconds']:.3g} s"])
     share = ", ".join([*(f"{each[kind]:.3g} {kind}" for kind in kinds), f"{each['seconds']:.2g} s"])
-    return [("cost", total), ("each effective", share)]
+    rows = [("cost", total), ("each effective", share)]
+    if data := s.get("reference_cost"):
+        price = f"{count(data['energies'])} energies for {data['effective']:.0f} effective frames, "
+        rows.append(("reference", f"{data['simulator']}, {price}{data['energies'] / data['effective']:.3g} each"))
+    return rows
 
 
 def _fraction(value: float, error: float | None, is_limit: bool) -> str:
