@@ -1,0 +1,87 @@
+"""Draw the free energy of alanine dipeptide along phi by several samplers beside replica exchange, for experiments/README.md.
+
+    python tests/benchmarks/draw_rare_state.py data/alanine_dipeptide.npz importance.npz chains.npz populations.npz
+
+The files are those of `python -m lit_bg.sample RUN --sampler ... --out FILE`, RUN being one of alanine_dipeptide_rare.yaml.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lit_bg.data.dataset import Dataset
+from lit_bg.data.given_samples import read_samples
+from lit_bg.diagnostics.profiles import bin_edges, reference_curve
+from lit_bg.energies import Molecule
+from lit_bg.estimators import profile
+from lit_bg.figures.style import TARGET, band, caption, labels, legend, new_figure, save
+
+ROOT = Path(__file__).parents[2]
+BINS = 60
+COLOURS = ["#1f5fa8", "#d9772b", "#3a8f5c", "#8a4fa3"]
+
+
+def curve(energy: Molecule, file: str) -> tuple[str, torch.Tensor, torch.Tensor]:
+    """Name with its cost, free energy [kT] and standard error of samples in a file."""
+    given = read_samples(Path(file), energy)
+    phi = energy.observables["phi"]
+    a = phi.function(given.flat).double().reshape(given.lead)
+    kind = "populations" if given.ancestor is not None else "chains" if len(given.lead) == 2 else "draws"
+    log_w = given.log_w
+    if kind == "draws" and log_w is None:
+        log_w = -given.u - given.log_q
+    f, error = profile(a, None if log_w is None else log_w.double(), bin_edges(phi, BINS), True, kind)
+    summary = json.loads(Path(f"{file}.summary.json").read_text())
+    paid = summary["cost"]["energies"]
+    return f"{summary['sampler']['class']}, {paid:.2g} energies", f, error
+
+
+def main(data: str, *files: str) -> None:
+    """Draw all curves, and below what they differ by from the first."""
+    energy = Molecule(str(ROOT / "experiments/alanine_dipeptide.pdb"), ["amber96.xml", "implicit/obc1.xml"], 300.0)
+    reference = Dataset.load(data, energy)
+    phi = energy.observables["phi"]
+    edges = bin_edges(phi, BINS)
+    degrees = np.degrees((edges[1:] + edges[:-1]).numpy() / 2)
+    f0, error0 = reference_curve(reference.series(phi.function(reference.x)), phi, BINS)
+    zero = f0[torch.isfinite(f0)].min()
+    figure, axes = new_figure(6.4, 5.2, 2, sharex=True, height_ratios=[3, 1.3])
+    top, bottom = axes[0, 0], axes[1, 0]
+    found = [curve(energy, file) for file in files]
+    _shown(top, degrees, f0 - zero, error0, TARGET, "replica exchange, 1.1e8 energies", True)
+    for colour, (name, f, error) in zip(COLOURS, found, strict=False):
+        _shown(top, degrees, f - zero, error, colour, name)
+    first = found[0][1]
+    bottom.axhline(0, color=COLOURS[0], linewidth=1)
+    _shown(bottom, degrees, f0 - first, error0, TARGET, None, True)
+    for colour, (_, f, error) in zip(COLOURS[1:], found[1:], strict=False):
+        _shown(bottom, degrees, f - first, error, colour, None)
+    bottom.set_ylim(-0.8, 0.8)
+    top.set_xlim(-180, 180)
+    top.set_xticks(range(-180, 181, 60))
+    labels(top, "", "free energy [kT]")
+    labels(bottom, "phi [degrees]", f"minus {found[0][0].partition(',')[0]}")
+    legend(top, loc="upper left")
+    caption(
+        figure,
+        "Alanine dipeptide, amber96 + OBC1, 300 K",
+        "bands: 2 standard errors; bins with fewer than 5 effective samples are left out",
+    )
+    save(figure, ROOT / "experiments/alanine_dipeptide_phi.png")
+
+
+def _shown(ax, x, f, error, colour, label, dashed=False):
+    """A curve with its band, where it has an error bar."""
+    known = torch.isfinite(error)
+    f = torch.where(known, f, math.nan).numpy()
+    band(ax, x, f, torch.where(known, error, math.nan).numpy(), colour, label, dashed)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
