@@ -16,31 +16,39 @@ NAMES = ("log Z", "<x>", "<x^2>", "P(x > 1.5)")
 
 
 def cover(repeats: int, populations: int = 8, particles: int = 200, tilt: float = 0.8, seed: int = 0) -> torch.Tensor:
-    """(4, 2) how often one and two errors cover, of x ~ N(0, 1) with log w = s x - s^2 / 2: Z = 1, the target N(s, 1)."""
-    g, covered = torch.Generator().manual_seed(seed), torch.zeros(4, 2)
+    """(4, 3) how often one and two errors cover, of the repeats with a bar, and the share of those without.
+
+    Of x ~ N(0, 1) with log w = s x - s^2 / 2: Z = 1, the target N(s, 1).
+    """
+    g, off = torch.Generator().manual_seed(seed), []
     truth = (0.0, tilt, 1 + tilt**2, 0.5 * math.erfc((1.5 - tilt) / math.sqrt(2)))
     for _ in range(repeats):
         x = torch.randn(populations, particles, generator=g, dtype=torch.float64)
         log_w = tilt * x - tilt**2 / 2
         found = [log_norm(log_w, "populations"), *(average(a, log_w, "populations") for a in (x, x**2, (x > 1.5).double()))]
-        off = torch.tensor([abs(v - t) / e for (v, e), t in zip(found, truth, strict=True)])
-        covered += torch.stack([off < 1, off < 2], -1)
-    return covered / repeats
+        off.append([abs(v - t) / e if math.isfinite(e) else math.nan for (v, e), t in zip(found, truth, strict=True)])
+    z = torch.tensor(off, dtype=torch.float64)
+    barred = ~z.isnan()
+    shares = [((z < k) & barred).sum(0) / barred.sum(0) for k in (1, 2)]
+    return torch.stack([*shares, 1 - barred.double().mean(0)], 1)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--repeats", type=int, default=1000)
     repeats = options.parse_args().repeats
-    print("| populations | particles | ESS | number | one error covers | two errors cover |\n|---|---|---|---|---|---|")
+    print("| populations | particles | ESS | number | one error covers | two errors cover | no bar |\n" + "|---" * 7 + "|")
     for populations in (8, 16):
         for particles in (100, 1000):
             for tilt in (0.5, 1.0):
                 rows = cover(repeats, populations, particles, tilt).tolist()
                 ess = math.exp(-(tilt**2))
-                for name, (one, two) in zip(NAMES, rows, strict=True):
+                for name, (one, two, none) in zip(NAMES, rows, strict=True):
                     label = name.replace("<", "&lt;")
-                    print(f"| {populations} | {particles} | {ess:.2f} | {label} | {one:.1%} | {two:.1%} |")
+                    print(
+                        f"| {populations} | {particles} | {ess:.2f} | {label} | {one:.1%} | {two:.1%} | {none:.1%} |",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":
