@@ -24,7 +24,7 @@ import torch
 from proposals import Normals, OtherTemperature, ess_between
 from torch import Tensor
 
-from lit_bg.diagnostics.modes import share_by_mean, share_modes
+from lit_bg.diagnostics.modes import share_by_mean, share_modes, share_pooled
 from lit_bg.energies import DoubleWell, ManyWell, WolfeQuapp
 from lit_bg.energies.base import Energy
 from lit_bg.energies.meter import Meter
@@ -34,7 +34,7 @@ from lit_bg.estimators import (
     log_z,
     mbar,
     mbar_covariance,
-    mbar_log_weights,
+    mbar_events,
     mean_of_walkers,
     population_log_z,
     population_mean,
@@ -125,12 +125,8 @@ def label(x: Tensor) -> Tensor:
 
 
 def of_draws(samples: Samples) -> Answer:
-    return Answer(log_z(samples.log_w), of_weights(samples.x, samples.log_w))
-
-
-def of_weights(x: Tensor, log_w: Tensor) -> tuple[float, float]:
-    share = share_modes(NAMES, label(x), log_w, {})["right"]
-    return share.free_energy, share.free_energy_error
+    share = share_modes(NAMES, label(samples.x), samples.log_w, {})["right"]
+    return Answer(log_z(samples.log_w), (share.free_energy, share.free_energy_error))
 
 
 def of_populations(found: Populations) -> Answer:
@@ -277,13 +273,14 @@ def by_bar(cell: Cell, proposer: Proposer, budget: int, repeats: int, seed: int)
         value, error = bar(-drawn.log_w, -u - log_q)
         states = torch.stack([torch.cat([-drawn.log_q, -log_q]), torch.cat([drawn.u, u])])
         counts = torch.tensor([len(drawn.u), len(u)])
-        log_w = mbar_log_weights(states, states[1], counts, torch.tensor([0.0, value]))
-        answers.append(Answer((-value, error), of_weights(torch.cat([drawn.x, x]), log_w)))
+        f = torch.tensor([0.0, value], dtype=torch.float64)
+        share = share_pooled(NAMES, label(torch.cat([drawn.x, x])), states, states[1], counts, f)["right"]
+        answers.append(Answer((-value, error), (share.free_energy, share.free_energy_error)))
     return answers, 0.0
 
 
 def by_mbar(cell: Cell, proposer: Proposer, budget: int, repeats: int, seed: int) -> tuple[list[Answer], float]:
-    """A third each: proposals, frames, and frames at a temperature between; modes are states of their own, without samples."""
+    """A third each: proposals, frames, and frames at a temperature between; modes are events in the target."""
     generator, energy = proposer.generator, proposer.energy
     between = energy.at(math.sqrt(energy.kT * float(generator.kT)))
     answers = []
@@ -298,17 +295,12 @@ def by_mbar(cell: Cell, proposer: Proposer, budget: int, repeats: int, seed: int
         )
         u, right = torch.cat([part_energy(energy, x[:n]), energy(x[n:])]), label(x) == 1
         states = torch.stack([-proposer.log_prob(x), u * energy.kT / between.kT, u])
-        every = torch.cat([states, torch.where(torch.stack([~right, right]), u, torch.inf)])
-        counts = torch.tensor([n, n, n, 0, 0])
-        f = mbar(every, counts)
-        covariance = mbar_covariance(every, counts, f)
-        variance = covariance[4, 4] + covariance[3, 3] - 2 * covariance[3, 4]
-        answers.append(
-            Answer(
-                ((f[0] - f[2]).item(), covariance[2, 2].clamp_min(0).sqrt().item()),
-                ((f[4] - f[3]).item(), variance.clamp_min(0).sqrt().item()),
-            )
-        )
+        counts = torch.full((3,), n)
+        f = mbar(states, counts)
+        log_Z_error = mbar_covariance(states, counts, f)[2, 2].clamp_min(0).sqrt().item()
+        found, c = mbar_events(states, u, torch.stack([~right, right]), counts, f)
+        error = (c[0, 0] + c[1, 1] - 2 * c[0, 1]).clamp_min(0).sqrt().item()
+        answers.append(Answer(((f[0] - f[2]).item(), log_Z_error), ((found[1] - found[0]).item(), error)))
     return answers, 0.0
 
 
