@@ -391,6 +391,7 @@ def main() -> None:
     print(FIRST, *firsts, "", SHARES, *shares, sep="\n")
 
 
+# Errors are roots of mean squares over the repeats; "1 σ" and "2 σ" say how often one and two error bars cover the exact value.
 FIRST = """| system | proposals | method | energies | of these with forces | log Z | off | F(right) - F(left) [kT] | off |
 |---|---|---|---|---|---|---|---|---|"""
 SHARES = """| system | proposals | method | log Z: error | 1 σ | 2 σ | no bar | F: error | 1 σ | 2 σ | no bar | for 0.1 kT |
@@ -423,7 +424,9 @@ def tell_shares(cell: Cell) -> str:
 
 
 def row(cell: Cell, words: list[str]) -> str:
-    of = "Gaussian" if cell.kind == "Gaussian" else f"{cell.kind}, ESS {cell.ess}"
+    of = f"{cell.kind}, ESS {cell.ess}"
+    if cell.kind == "Gaussian":
+        of = f"plain Gaussian, ESS {of_gaussian(cell.system):.1g}"
     return "| " + " | ".join([cell.system.name, of, cell.method, *words]) + " |"
 
 

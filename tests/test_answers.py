@@ -1,10 +1,11 @@
 """Every method gives log Z and a free-energy difference that are known, with error bars that cover them."""
 
+import json
 import math
 
 import pytest
 import torch
-from answers import ESS, METHODS, SYSTEMS, Cell, cells, cover, of_gaussian
+from answers import ESS, METHODS, SYSTEMS, Cell, cells, cover, main, of_gaussian
 from proposals import OtherTemperature, ess_between
 
 from lit_bg.estimators import ess, log_z
@@ -121,6 +122,21 @@ def test_errors_cover_in_every_cell(i):
     cell = cells(20_000)[i]
     cell.run(500, seed=1000 * i)
     assert outside(cell).keys() == OUTSIDE.get(cell.name, set())
+
+
+def test_the_tables_are_printed(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "answers.json"
+    words = ["answers.py", "--repeats", "3", "--budget", "1000", "--only"] + [
+        "double well, hotter, 0.9, I",
+        "--json",
+        str(file),
+    ]
+    monkeypatch.setattr("sys.argv", words)
+    main()
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert first.splitlines()[2].startswith("| double well | hotter, ESS 0.9 | IMH | 1")
+    assert "| - | - | - | - |" in second
+    assert len(json.loads(file.read_text())[0]["answers"]) == 3
 
 
 def test_coverage_counts_only_repeats_with_a_bar():
