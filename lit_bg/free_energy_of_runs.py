@@ -13,10 +13,11 @@ from torch import Tensor
 
 from lit_bg.data.reduced_potentials import write_u_kn, write_u_nk
 from lit_bg.diagnostics.absolute import Absolute, estimate_absolute
-from lit_bg.diagnostics.modes import share_modes
+from lit_bg.diagnostics.modes import ModeShare, share_modes, share_pooled
 from lit_bg.diagnostics.states import Drawn, Multistate, estimate_states
+from lit_bg.energies.base import Modes
 from lit_bg.energies.molecule import R
-from lit_bg.estimators import group_frames, mbar_log_weights
+from lit_bg.estimators import group_frames
 from lit_bg.files import write_json
 from lit_bg.held_out import HeldOut, read_held_out
 from lit_bg.kernels.units import in_kelvin
@@ -162,27 +163,32 @@ def _estimate_run(
         row["exact [kT]"] = exact
     modes = energy.modes
     if modes is not None:
-        x, log_w = _pool(proposals, held, reverse, found)
-        shares = share_modes(modes.names, _in_chunks(modes.label, x, run.device).long(), log_w, {})
+        shares = _share(modes, proposals, held, reverse, found, run.device)
         words += tell_modes(shares, size, units)
         row["modes [kT]"] = {name: {"free_energy": s.free_energy, "error": s.free_energy_error} for name, s in shares.items()}
     words += [f"  {sentence}" for sentence in verdict.sentences]
     return words, row | {"verdict": verdict.word, "reasons": list(verdict.sentences)}, verdict
 
 
-def _pool(proposals: Samples, held: HeldOut | None, reverse: Tensor | None, found: Absolute) -> tuple[Tensor, Tensor]:
-    r"""Return configurations and their log weights under the target: of proposals, and where there is BAR of frames, too.
+def _share(
+    modes: Modes, proposals: Samples, held: HeldOut | None, reverse: Tensor | None, found: Absolute, device: torch.device
+) -> dict[str, ModeShare]:
+    r"""Return how every mode is held: by the weights of proposals, and where there is BAR by those of frames, too.
 
-    Together they are samples of the mixture $n_q q + n_\pi e^{F - u}$, and each counts by $e^{-u}$ over it.
+    Together they are samples of the mixture $n_q q + n_\pi e^{F - u}$, and each counts by $e^{-u}$ over it. A proposal without
+    a density has no part in it.
     """
     if held is None or reverse is None or found.bar is None:
-        return proposals.x, proposals.log_w
+        label = _in_chunks(modes.label, proposals.x, device).long()
+        return share_modes(modes.names, label, proposals.log_w, {})
+    known = torch.isfinite(proposals.log_q)
     x, u, works = held.x[found.kept].flatten(0, 1), held.u[found.kept].flatten(), reverse[found.kept].flatten()
-    densities = torch.stack([torch.cat([-proposals.log_q, u + works]), torch.cat([proposals.u, u])])
-    counts = torch.tensor([len(proposals.u), len(u)])
-    log_w = mbar_log_weights(densities, densities[1], counts, torch.tensor([0.0, found.bar.value], dtype=torch.float64))
-    finite = torch.cat([proposals.finite, torch.ones(len(u), dtype=torch.bool)])
-    return torch.cat([proposals.x, x.to(proposals.x.device)]), torch.where(finite, log_w, -torch.inf)
+    target = torch.cat([proposals.u[known].nan_to_num(nan=torch.inf), u])
+    densities = torch.stack([torch.cat([-proposals.log_q[known], u + works]), target])
+    label = _in_chunks(modes.label, torch.cat([proposals.x[known.to(proposals.x.device)], x.to(proposals.x.device)]), device)
+    counts = torch.tensor([int(known.sum()), len(u)])
+    f = torch.tensor([0.0, found.bar.value], dtype=torch.float64)
+    return share_pooled(modes.names, label.long(), densities, target, counts, f)
 
 
 def _tell_differences(members: list[Member], numbers: dict[str, Any], units: str) -> list[str]:

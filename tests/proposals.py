@@ -5,6 +5,7 @@ import math
 import torch
 
 from lit_bg.bases import Normal
+from lit_bg.energies.meter import Meter
 from lit_bg.generators import CouplingFlow
 from lit_bg.generators.base import Generator
 from lit_bg.generators.transport import Transport
@@ -71,3 +72,35 @@ class Normals(Generator):
 
     def _density(self, z):
         return (-0.5 * z**2 - 0.5 * math.log(2 * math.pi) - math.log(self.width)).flatten(1).sum(1)
+
+
+class OtherTemperature(Generator):
+    r"""The system itself at another temperature, by its exact sampler: proposals of any ESS that is wanted, without training.
+
+    $\log q = -u / \tau - \ln Z(\tau)$, with $\tau$ the ratio of both temperatures. Of hotter proposals weights are bounded; of
+    colder ones they are not, of index $k = 1 - \tau$ where the energy is harmonic. For the ESS see `ess_between`.
+    """
+
+    def __init__(self, kT):
+        super().__init__()
+        self.kT = torch.nn.Parameter(torch.tensor(kT, dtype=torch.float64), requires_grad=False)
+
+    def build(self, energy):
+        self.event_shape = energy.space.shape
+        self.other = energy.at(self.kT.item())
+        self.other.meter = Meter()  # a density of the generator is no energy of the target
+        self.log_Z = self.other.log_Z
+        return self
+
+    def sample(self, n, rng, context=None):
+        x = self.other.exact_samples(n, rng).double()
+        return x, self.log_prob(x)
+
+    def log_prob(self, x, context=None):
+        return -self.other(x) - self.log_Z
+
+
+def ess_between(energy, kT):
+    r"""Return the ESS of `OtherTemperature`, $Z^2 / (Z(\tau) Z')$, with Z' at the inverse temperature $2 - 1/\tau$."""
+    squared = energy.kT / (2 - energy.kT / kT)
+    return math.exp(2 * energy.log_Z - energy.at(kT).log_Z - energy.at(squared).log_Z)

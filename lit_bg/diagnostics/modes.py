@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from lit_bg.diagnostics.averages import Mean
-from lit_bg.estimators import Tail, effective_in, ess, expectation, tail, upper_limit
+from lit_bg.estimators import Tail, effective_in, ess, expectation, mbar_events, mbar_log_weights, tail, upper_limit
 from lit_bg.estimators.importance import FEWEST
 
 EXPECTED = 10  # effective samples a state of known probability should have before its absence means anything
@@ -89,6 +89,31 @@ def share_modes(
             free_error = max(joint, error / value, first[2] / first[1])
         shares[name] = ModeShare(raw, value, error, upper, effective, unit, tail(log_w, inside), lost, free_energy, free_error)
     return shares
+
+
+def share_pooled(
+    names: tuple[str, ...], label: Tensor, u: Tensor, target: Tensor, counts: Tensor, f: Tensor
+) -> dict[str, ModeShare]:
+    """Return one share per mode from samples of several states together, weighted as MBAR has it.
+
+    The error of a free energy is that of `share_modes` or that of `mbar_events`, which has the errors of f in it, whichever is
+    the larger.
+
+    Args:
+        names: of the modes.
+        label: index of the mode of each sample, (N,); -1: none.
+        u: reduced energies in the states that were sampled, (K, N).
+        target: in the state asked for, (N,).
+        counts: samples of every state, (K,).
+        f: free energies of the states, (K,), from `mbar` or `bar`.
+    """
+    shares = share_modes(names, label, mbar_log_weights(u, target, counts, f), {})
+    _, c = mbar_events(u, target, torch.stack([label == k for k in range(len(names))]), counts, f)
+    errors = (c.diagonal() + c[0, 0] - 2 * c[0]).clamp_min(0).sqrt().tolist()
+    return {
+        name: replace(s, free_energy_error=max(s.free_energy_error, e if math.isfinite(e) else math.inf))
+        for (name, s), e in zip(shares.items(), errors, strict=True)
+    }
 
 
 def is_lost(raw: float, value: float, error: float, known: tuple[float, float] | None, effective_draws: float) -> bool:

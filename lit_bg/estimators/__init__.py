@@ -20,7 +20,7 @@ from lit_bg.estimators.importance import (
     upper_limit,
 )
 from lit_bg.estimators.mode_balance import balance, raise_shares
-from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_covariance, mbar_log_weights
+from lit_bg.estimators.multistate import ladder_populations, mbar, mbar_covariance, mbar_events, mbar_log_weights
 from lit_bg.estimators.overlap import least_overlap, next_to_diagonal, overlap_matrix, weakest_link
 from lit_bg.estimators.pareto import Tail, pareto_k, tail, tail_share
 from lit_bg.estimators.populations import (
@@ -74,6 +74,7 @@ __all__ = [
     "log_z",
     "mbar",
     "mbar_covariance",
+    "mbar_events",
     "mbar_log_weights",
     "mean_of_walkers",
     "mean_with_error",

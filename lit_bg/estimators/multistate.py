@@ -155,6 +155,44 @@ def mbar_log_weights(u: Tensor, target: Tensor, counts: Tensor, f: Tensor) -> Te
     return -target.double() - torch.logsumexp(counts[used].double().log()[:, None] + f[used, None] - u[used].double(), 0)
 
 
+def mbar_events(u: Tensor, target: Tensor, inside: Tensor, counts: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return free energies of events in one state, $-\ln \int_A e^{-u}$, with their covariance, from samples of all states.
+
+    An event is a state without samples, of the same energy inside and none outside, so that the error is that of
+    `mbar_covariance` and has in it what is not known of f. Errors that take the weights of `mbar_log_weights` as given do not,
+    and are too small where an event's samples come from another state than those of the next.
+
+    Args:
+        u: (K, N) as for `mbar`.
+        target: reduced energies in the state asked for, (N,).
+        inside: which samples are in each event, (M, N) bool.
+        counts: (K,).
+        f: from `mbar`.
+
+    Returns:
+        free energies (M,), from the same zero as f, and the covariance (M, M) of their differences from the first state of u;
+        infinite and NaN for an event without a sample.
+
+    References:
+        Shirts, Chodera, as for `mbar`.
+
+    >>> u = torch.zeros(1, 4)
+    >>> found, c = mbar_events(u, u[0], torch.tensor([[1, 0, 0, 0], [0, 1, 1, 1]]) > 0, torch.tensor([4]), torch.zeros(1))
+    >>> round((found[0] - found[1]).exp().item(), 6), round((c[0, 0] + c[1, 1] - 2 * c[0, 1]).item(), 6)  # 3/1, 1/1 + 1/3
+    (3.0, 1.333333)
+    """
+    own = torch.where(inside, target.double(), torch.inf)
+    log_norm = torch.logsumexp(counts.double().log()[:, None] + f.double()[:, None] - u.double(), 0)
+    found = -torch.logsumexp(-own - log_norm, 1)
+    seen = torch.isfinite(found)
+    every, states = torch.cat([u.double(), own[seen]]), len(u)
+    numbers = torch.cat([counts, counts.new_zeros(int(seen.sum()))])
+    covariance = torch.full((len(own), len(own)), torch.nan, dtype=torch.float64, device=u.device)
+    among = mbar_covariance(every, numbers, torch.cat([f.double(), found[seen]]))[states:, states:]
+    covariance[seen.nonzero(), seen.nonzero().T] = among
+    return found, covariance
+
+
 def ladder_populations(u: Tensor, label: Tensor, states: int) -> tuple[Tensor, Tensor]:
     r"""Return populations of modes in the first of several states from the samples of all of them, with their covariance.
 
