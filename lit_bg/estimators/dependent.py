@@ -25,8 +25,8 @@ def average(a: Tensor, log_w: Tensor, dependence: Dependence) -> tuple[float, fl
       that of `mean_of_walkers`. Of an event with fewer than five frames that are independent, infinite.
     * Of populations by a jackknife over whole populations, $\hat A = \sum_p Z_p f_p / \sum_p Z_p$ without each of them in turn,
       widened by Student's factor for one degree of freedom less than their effective number; infinite with fewer than five
-      of these (of an event, and of its complement, of the populations that hold it), and where draws of such weights would
-      have none, which know of tails.
+      of these (of an event, and of its complement, of the populations that hold it). Whether the weights have a tail that no
+      population has shown is for `tail` to say.
 
     How often the errors cover the truth is measured in docs/verdict.md and docs/profiles.md.
 
@@ -48,18 +48,19 @@ def average(a: Tensor, log_w: Tensor, dependence: Dependence) -> tuple[float, fl
     log_w, a = checked_of(log_w, dependence), torch.as_tensor(a).detach().cpu().double()
     if a.shape != log_w.shape:
         raise ValueError(f"one observable per weight, got {tuple(a.shape)} observables and {tuple(log_w.shape)} weights.")
-    value, error = expectation(a.flatten(), log_w.flatten())
-    if dependence == "draws" or not math.isfinite(value):
-        return value, error
+    if dependence == "draws" or torch.isneginf(log_w).all():
+        return expectation(a.flatten(), log_w.flatten())
     w = normalised(log_w, dependence)
     a = torch.where(w > 0, a, 0.0)
     is_event = bool(((a == 0) | (a == 1)).all())
     if dependence == "populations":
         if is_event:
             found = probabilities(torch.where(a == 1, 0, 1), w, 2, dependence)
-            return value, found.error.max().item()  # the complement must be held, too
-        share = w.sum(1)
-        return value, _between(share, (value - (w * a).sum(1)) / (1 - share)) if math.isfinite(error) else math.inf
+            return found.p[0].item(), found.error.max().item()  # the complement must be held, too
+        share, own = w.sum(1), (w * a).sum(1)
+        value = own.sum().item()
+        return value, _between(share, (value - own) / (1 - share)) if math.isfinite(value) else math.inf
+    value, error = expectation(a.flatten(), log_w.flatten())
     if not math.isfinite(error):
         return value, error
     residual = w * (a - value)
@@ -84,16 +85,18 @@ def log_norm(log_w: Tensor, dependence: Dependence) -> tuple[float, float]:
 
     >>> value, error = log_norm(torch.arange(8.0)[:, None].expand(8, 5) / 10, "populations")
     >>> round(value, 3), round(error, 3)
-    (0.376, 0.104)
+    (0.376, 0.106)
     """
     log_w = checked_of(log_w, dependence)
-    value, error = log_z(log_w.flatten())
-    if dependence == "draws" or not math.isfinite(error):
-        return value, error
+    if dependence == "draws" or torch.isneginf(log_w).all():
+        return log_z(log_w.flatten())
     w = normalised(log_w, dependence)
     if dependence == "populations":
-        share = w.sum(1)
+        share, value = w.sum(1), torch.logsumexp(log_w.flatten(), 0).item() - math.log(log_w.numel())
         return value, _between(share, torch.log((1 - share) * len(share) / (len(share) - 1)))
+    value, error = log_z(log_w.flatten())
+    if not math.isfinite(error):
+        return value, error
     residual = w - 1 / w.numel()
     g = inefficiencies(residual[None]).item()
     wide = error * math.sqrt(g) * widening(w.numel() / g - 1).item()

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lit_bg.diagnostics.temperatures import LabelledModes, Reach, Weighted, find_reach
+from lit_bg.report.doubts import POPULATIONS
 from lit_bg.report.faults import EFFECTIVE
 from lit_bg.report.tails import PARETO_K, TAIL_SHARE
 
 GOOD = "as good as the samples"  # which may be wrong for reasons that their weights do not know
-POPULATIONS = 8  # that must agree
 FURTHEST = 16.0  # kT is looked at from a 16th of that of the samples to 16 times it
 FIRST, GROWTH = 0.02, 1.3  # steps of ln kT: the first, and how much further the next one goes, until they no longer reach
 BISECTIONS = 4
