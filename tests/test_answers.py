@@ -15,7 +15,13 @@ SIGMA = 4.0  # of 108 numbers at once
 BUDGET = 4000  # energies
 SYSTEM = {system.name: system for system in SYSTEMS}
 WITHOUT_LOG_Z = {"i-SIR", "IMH"}
-OUTSIDE = {}
+OUTSIDE = {  # bars that are too long, or of the baseline that has collapsed (docs/answers.md)
+    "double well, colder, 0.3, AIS": {"difference"},
+    "double well, colder, 0.05, importance sampling": {"log Z"},
+    "Wolfe-Quapp, colder, 0.3, AIS": {"difference"},
+    "many-well 32, Gaussian, SMC": {"log Z"},
+}
+FEWER = {"Wolfe-Quapp": 100, "many-well 32": 50}  # repeats with colder proposals
 
 
 def off(cell):
@@ -120,7 +126,7 @@ def test_what_is_wrong_is_found_out(monkeypatch):
 def test_errors_cover_in_every_cell(i):
     """500 repeats, whose standard error is 2.1 %: within two of these of 60 to 76 %; docs/answers.md lists what is not."""
     cell = cells(20_000)[i]
-    cell.run(500, seed=1000 * i)
+    cell.run(FEWER.get(cell.system.name, 500) if cell.kind == "colder" else 500, seed=1000 * i)
     assert outside(cell).keys() == OUTSIDE.get(cell.name, set())
 
 

@@ -536,6 +536,7 @@ ESTIMATES = {  # a function of tensors, and the tensors
     "log_z": (estimators.log_z, LOG_W),
     "mbar": (estimators.mbar, ENERGIES, COUNTS),
     "mbar_covariance": (estimators.mbar_covariance, ENERGIES, COUNTS, FREE),
+    "mbar_events": (estimators.mbar_events, ENERGIES, ENERGIES[0], torch.stack([INSIDE, ~INSIDE])[:, :192], COUNTS, FREE),
     "mbar_log_weights": (estimators.mbar_log_weights, ENERGIES, ENERGIES[0], COUNTS, FREE),
     "mean_of_walkers": (estimators.mean_of_walkers, SERIES.repeat(1, 2).sin()),
     "mean_with_error": (estimators.mean_with_error, SERIES),
