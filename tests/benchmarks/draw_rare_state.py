@@ -21,6 +21,7 @@ from lit_bg.diagnostics.profiles import bin_edges, reference_curve
 from lit_bg.energies import Molecule
 from lit_bg.estimators import profile
 from lit_bg.figures.style import TARGET, band, caption, labels, legend, new_figure, save
+from lit_bg.report.notation import count
 
 ROOT = Path(__file__).parents[2]
 BINS = 60
@@ -38,8 +39,9 @@ def curve(energy: Molecule, file: str) -> tuple[str, torch.Tensor, torch.Tensor]
         log_w = -given.u - given.log_q
     f, error = profile(a, None if log_w is None else log_w.double(), bin_edges(phi, BINS), True, kind)
     summary = json.loads(Path(f"{file}.summary.json").read_text())
-    paid = summary["cost"]["energies"]
-    return f"{summary['sampler']['class']}, {paid:.2g} energies", f, error
+    sampler = summary["sampler"]
+    name = sampler["parameters"]["kernel"]["class"] if kind == "chains" else sampler["class"]
+    return f"{name}, {count(round(summary['cost']['energies'], -4))} energies", f, error
 
 
 def main(data: str, *files: str) -> None:
