@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.data.card import quality
+from lit_bg.data.dataset import Dataset
 from lit_bg.rng import stream
 from lit_bg.run import Run
 from lit_bg.run_folder import RunFolder
@@ -50,10 +51,13 @@ def read_held_out(run: Run, n: int, path: str | None = None, seed: int = 0) -> H
         x = energy.exact_samples(n, stream(seed, "free energy/target", device=run.device))
         with torch.no_grad():
             return HeldOut(x[None], energy(x)[None].double().cpu(), "exact samples")
-    frames = section.load(energy, path)
-    if frames is None:
-        raise FileNotFoundError(f"there is no data file '{section.path}' of the run '{run.folder}': say by --data where it is.")
-    source = Path(path or str(section.path)).name
+    file = section.find() if path is None else Path(path)
+    if file is None or not file.is_file():
+        raise FileNotFoundError(
+            f"there is no data file '{path or section.path}' of the run '{run.folder}': say by --data where it is."
+        )
+    frames = Dataset.load(file, energy, force=section.force)
+    source = file.name
     if section.path is not None:
         _, frames = frames.split(section.held_out)
         source += ", held out"
