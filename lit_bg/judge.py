@@ -70,7 +70,8 @@ def judge(
     section = system.data
     data = None if other and reference is None else section.load(target.given(), reference)
     trained = None
-    if system.folder is not None and system.has_generator and given.log_q is not None and not other:
+    asked = given.log_q is not None and not given.of_paths and not other
+    if system.folder is not None and system.has_generator and asked:
         trained = load(system.folder.path)
     trained_on = section.path is not None and (reference is None or Path(reference).name == section.path.name)
     held = data.split(section.held_out)[1] if data is not None and trained_on else data
@@ -82,7 +83,7 @@ def judge(
         held,
         section.log_Z if not other else None,
         None if trained is None else trained.generator,
-        own=inside,
+        own=inside and not given.of_paths,
     )
     if data is None and section.path is not None and not other:
         found.remarks.append(f"the reference data '{section.path}' of the configuration are not here: give --reference.")

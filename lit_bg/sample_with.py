@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from lit_bg.data.card import describe
 from lit_bg.diagnostics.density import density_defect
@@ -139,7 +140,7 @@ def sample_with(
     )
     summary = {**found.summary, "sampler": describe(sampler), "sampler_info": result.info, "problems": result.problems}
     summary["reference_cost"] = None if data is None else price_of_data(data.card)
-    _write(out, energy, result)
+    _write(out, energy, result, proposer.context)
     samples = result.samples
     flat = None if samples.dependence == "chains" else samples.log_w.cpu()
     figures = draw_samples(energy, samples.x.cpu(), samples.u.cpu(), flat, data, samples.dependence)
@@ -159,20 +160,23 @@ def _density(proposer: Proposer) -> Density:
     return compare_densities(Evaluation(nothing), defect, exact)
 
 
-def _write(out: Path, energy: Energy, result: Result) -> None:
+def _write(out: Path, energy: Energy, result: Result, context: Tensor | None) -> None:
     """Write the samples, all files or none."""
     samples = result.samples
     arrays = {name: part.cpu().numpy() for name, part in samples._asdict().items() if part is not None}
     if samples.dependence == "draws":
         arrays["log_w"] = samples.log_w.cpu().numpy()
+    if result.of_paths:
+        arrays["of_paths"] = np.array(True)
+    if context is not None:
+        arrays["context"] = context.cpu().numpy()
     with ExitStack() as stack:
         if out.suffix != ".npz":
             x = samples.x.reshape(-1, *energy.space.shape)
             save_structures(energy, x, stack.enter_context(atomic(out)))
             if out.suffix != ".pdb":
                 save_topology(energy, stack.enter_context(atomic(out.with_name(f"{out.name}.topology.pdb"))))
-            arrays.pop("x")
-            arrays = {name: part.reshape(x.shape[0]) if name != "start" else part for name, part in arrays.items()}
+            del arrays["x"]  # the shapes of the others say which frames belong to which walker or population
             out = out.with_name(f"{out.name}.weights.npz")
         with stack.enter_context(atomic(out)).open("wb") as file:
             np.savez(file, **arrays)

@@ -11,8 +11,9 @@ import torch
 import yaml
 from test_sample import SYSTEMS
 
-from lit_bg import sample
+from lit_bg import judge, sample
 from lit_bg.cli import build
+from lit_bg.data.given_samples import read_samples
 from lit_bg.energies import Energy
 from lit_bg.generators import Generator
 from lit_bg.sample_with import read_sampler
@@ -27,7 +28,7 @@ SMALL = {
 }
 ARRAYS = {
     "SMC": {"x": (3, 32, 2), "log_w": (3, 32), "u": (3, 32), "ancestor": (3, 32)},
-    "AIS": {"x": (100, 2), "log_q": (100,), "u": (100,), "log_w": (100,)},
+    "AIS": {"x": (100, 2), "log_q": (100,), "u": (100,), "log_w": (100,), "of_paths": ()},
     "MarkovChains": {"x": (40, 6, 2), "u": (40, 6), "start": (6, 2)},
     "Importance": {"x": (200, 2), "log_q": (200,), "u": (200,), "log_w": (200,)},
 }
@@ -80,6 +81,26 @@ def test_what_is_written(runs, name, capsys, empty_figures):
     printed = capsys.readouterr().out
     assert "Verdict: " in printed
     assert "Written: s.npz, s.npz.summary.json and s.npz.figures" in printed
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_judge_reads_what_is_written_and_says_the_same(runs, name, empty_figures):
+    """From inside of the run folder, too, where log q is taken for that of the generator unless the file says otherwise."""
+    for out in (Path("s.npz"), Path(DOUBLE_WELL, f"{name}.npz")):
+        sample.main([DOUBLE_WELL, *arguments(name), "--out", str(out)])
+        mine = json.loads(Path(f"{out}.summary.json").read_text())
+        theirs = judge.judge(str(out), DOUBLE_WELL)
+        assert theirs["verdict"] == mine["verdict"]
+        for key, row in mine["observables"].items():
+            assert theirs["observables"][key]["reweighted"] == pytest.approx(row["reweighted"], abs=1e-6)
+
+
+def test_frames_of_a_trajectory_keep_their_walkers(runs, empty_figures):
+    chains = ["--sampler", "MarkovChains", "--sampler.kernel.class_path=ISIR", "--sampler.kernel.init_args.k=3"]
+    sample.main([MOLECULE, *chains, "--sampler.walkers=3", "--sampler.frames=5", "--sampler.burn_in=0", "--out", "m.xtc"])
+    given = read_samples(Path("m.xtc"), build(Energy, SYSTEMS["alanine"][0]))
+    assert given.lead == (5, 3)
+    assert given.start.shape == (3, 22, 3)
 
 
 def test_a_yaml_is_a_sampler_too(runs):

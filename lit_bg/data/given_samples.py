@@ -17,7 +17,7 @@ from lit_bg.samples import Chains, Populations, Samples
 
 COLUMNS = ("log_q", "log_w", "u", "ancestor")  # one number per configuration
 ROUNDED = {".xtc": 1e-3, ".pdb": 1e-4, ".gro": 1e-3}  # [nm]
-OTHERS = ("x", "walker", "frame", "start", "context", "card")
+OTHERS = ("x", "walker", "frame", "start", "context", "card", "of_paths")
 CHUNK = 8192  # configurations whose energy is evaluated at a time
 COMPARED = 100  # configurations whose energy is evaluated again, where the file knows all of them
 
@@ -33,6 +33,7 @@ class GivenSamples:
         log_q, log_w, u, ancestor: as in the file, or None.
         start: (W, *event_shape) where walkers began.
         context: (C,) conditions under which they were drawn.
+        of_paths: log q is that of paths (annealed importance sampling), which no generator knows of.
         unknown: names of arrays that mean nothing here.
         rounding: to which the format has rounded coordinates; 0 where it has not.
     """
@@ -45,6 +46,7 @@ class GivenSamples:
     ancestor: Tensor | None = None
     start: Tensor | None = None
     context: Tensor | None = None
+    of_paths: bool = False
     unknown: list[str] = field(default_factory=list)
     rounding: float = 0.0
 
@@ -176,6 +178,7 @@ def read_samples(path: Path, energy: Energy, walkers: int | None = None) -> Give
         given.start = start
     if "context" in arrays:
         given.context = torch.from_numpy(np.atleast_1d(np.asarray(arrays["context"], dtype=np.float64)))
+    given.of_paths = bool(np.any(arrays.get("of_paths", False)))
     if given.ancestor is not None:
         _check_populations(given, path)
     return given

@@ -52,4 +52,4 @@ class AIS(Annealing):
         x, u, log_w = (part.flatten(0, 1) for part in (stage.now.x, stage.now.u, stage.now.log_w))
         log_q = torch.where(torch.isfinite(log_w), -u - log_w, torch.inf)
         info: Numbers = {"levels": len(stage.s), "acceptance": stage.acceptance, "densities": path.meter.values}
-        return Result(Samples(x, log_q, u), info)
+        return Result(Samples(x, log_q, u), info, of_paths=True)

@@ -57,6 +57,7 @@ class Result:
     samples: Samples | Chains | Populations
     info: Numbers = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    of_paths: bool = False
 
 
 class Sampler(ABC):
