@@ -128,7 +128,7 @@ def sample_with(
         "context": list(context),
         "device": energy.device.type,
     }
-    recorder = Recorder(out.with_name(f"{out.name}.partial"), identity, restart=force, again="--force")
+    recorder = Recorder(out.with_name(f"{out.name}.partial"), identity, restart=force, every=10.0, again="--force")
     try:
         result, cost = run_sampler(proposer, sampler, seed, recorder)
     except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.estimators.resampling import systematic
 from lit_bg.kernels.base import Kernel
+from lit_bg.kernels.from_generator import require_density
 from lit_bg.rng import stream
 from lit_bg.samplers.annealed_path import AnnealedPath
 from lit_bg.samplers.base import Proposer, Sampler
@@ -24,7 +26,11 @@ HALVINGS = 60  # of the interval of s
 FEWEST_FINITE = 2  # proposals with a finite energy, to begin with
 FEWEST_PARTICLES = 16  # of a population
 SHORTEST = 1e-12  # step in s
+PATIENCE = 2.0  # seconds of a level, after which it is not waited for where a signal asks for an end
 HALF = 0.5  # of the particles: with fewer effective ones a population is resampled
+
+
+Pause = Callable[[float], None]  # since when a level lasts: raises where it must be left
 
 
 class Generation(NamedTuple):
@@ -104,11 +110,7 @@ class Annealing(Sampler):
                 "TorsionMoves, or ULA with the weights of its paths."
             )
         path = AnnealedPath(proposer, self.through)
-        if not proposer.generator.has_log_prob:
-            raise ValueError(
-                f"{name} needs the density of a given configuration, and {type(proposer.generator).__name__} has no log_prob: "
-                "use MarkovChains with local moves."
-            )
+        require_density(name, proposer.generator, proposer.energy)
         kernel.attach(proposer.generator, proposer.context)
         kernel.check(path.at(0.25))
         kernel.check(proposer.energy)
@@ -132,9 +134,18 @@ class Annealing(Sampler):
         else:
             stage = restore(energy, path, recorder.state)
         began, before, reported = time.monotonic(), stage.seconds, 0.0
+
+        def pause(since: float) -> None:
+            """Leave a level that takes long and is interrupted; the one before is kept."""
+            if time.monotonic() - since > PATIENCE and recorder.interrupted:
+                recorder.stop(record(energy, path, stage), f"after level {stage.level}")
+
         with recorder.listening():
             while stage.pilot or stage.level < len(stage.s):
-                stage = self._explore(path, stage, seed) if stage.pilot else self._follow(path, stage, resampling, seed)
+                if stage.pilot:
+                    stage = self._explore(path, stage, seed, pause)
+                else:
+                    stage = self._follow(path, stage, resampling, seed, pause)
                 if stage.pilot and stage.s[-1] >= 1:
                     fresh = first(proposer, shape, seed, "fresh")
                     stage = stage._replace(pilot=False, level=0, acceptance=[], resampled=0, now=fresh)
@@ -150,7 +161,7 @@ class Annealing(Sampler):
                     progress(*_how_far(stage))
         return stage, path
 
-    def _explore(self, path: AnnealedPath, stage: Stage, seed: int) -> Stage:
+    def _explore(self, path: AnnealedPath, stage: Stage, seed: int, pause: Pause) -> Stage:
         """Find the next level, and tune the kernel there."""
         s, level = stage.s[-1] if stage.s else 0.0, stage.level + 1
         ahead = find_next(path, s, stage.now, self.keep)
@@ -164,7 +175,7 @@ class Annealing(Sampler):
         kernel = self.kernel
         kernel.reset()
         moves = max(self.tuning, self.moves) if kernel.adapts else self.moves
-        now, acceptance = self._moved(path, ahead, now, moves, seed, "anneal/pilot", level, tune=True)
+        now, acceptance = self._moved(path, ahead, now, moves, seed, "anneal/pilot", level, pause, tune=True)
         kernel.freeze()
         return stage._replace(
             s=[*stage.s, ahead],
@@ -174,7 +185,7 @@ class Annealing(Sampler):
             now=now,
         )
 
-    def _follow(self, path: AnnealedPath, stage: Stage, resampling: bool, seed: int) -> Stage:
+    def _follow(self, path: AnnealedPath, stage: Stage, resampling: bool, seed: int, pause: Pause) -> Stage:
         """Carry fresh particles to the next level."""
         level = stage.level
         before, s = stage.s[level - 1] if level else 0.0, stage.s[level]
@@ -184,13 +195,22 @@ class Annealing(Sampler):
         self.kernel.reset()
         self.kernel.restore(stage.tuning[level])
         moves = self.last_moves if s == 1 else self.moves
-        now, acceptance = self._moved(path, s, now, moves, seed, "anneal/moves", level)
+        now, acceptance = self._moved(path, s, now, moves, seed, "anneal/moves", level, pause)
         return stage._replace(
             acceptance=[*stage.acceptance, acceptance], level=level + 1, resampled=stage.resampled + times, now=now
         )
 
     def _moved(
-        self, path: AnnealedPath, s: float, now: Generation, moves: int, seed: int, purpose: str, level: int, tune: bool = False
+        self,
+        path: AnnealedPath,
+        s: float,
+        now: Generation,
+        moves: int,
+        seed: int,
+        purpose: str,
+        level: int,
+        pause: Pause,
+        tune: bool = False,
     ) -> tuple[Generation, float]:
         """Move all particles at one level; return them, and the mean acceptance."""
         kernel: Kernel[Any] = self.kernel
@@ -198,8 +218,9 @@ class Annealing(Sampler):
         a, b = path.coefficients(s)
         rng = stream(seed, purpose, step=level, device=now.x.device)
         state = kernel.init(energy, now.x.flatten(0, 1), rng)
-        log_w, acceptance = now.log_w.flatten(), 0.0
+        log_w, acceptance, since = now.log_w.flatten(), 0.0, time.monotonic()
         for _ in range(moves):
+            pause(since)
             state, info = kernel.step(energy, state, rng)
             acceptance += info.acceptance.mean().item() / moves
             if tune:

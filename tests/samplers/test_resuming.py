@@ -7,7 +7,7 @@ from springs import silent
 
 from lit_bg.energies import DoubleWell
 from lit_bg.kernels import HMC, ISIR, MALA, Cycle, Independence
-from lit_bg.samplers import AIS, SMC, MarkovChains, Proposer
+from lit_bg.samplers import AIS, SMC, MarkovChains, Proposer, annealing
 from lit_bg.simulators import Interrupted, Recorder
 
 
@@ -69,3 +69,14 @@ def test_an_energy_that_has_changed_is_refused(tmp_path):
     other = DoubleWell(kT=3.0)
     with pytest.raises(ValueError, match="the unfinished sampling has energies that this DoubleWell does not give"):
         sampler.run(Proposer(Normals(1.8).build(other), other), 3, silent, Recorder(tmp_path / "a.partial"))
+
+
+def test_a_long_level_is_left_and_the_one_before_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(annealing, "PATIENCE", -1.0)
+    sampler = SMC(MALA(0.4, 0.574), particles=40, pilot=40, populations=3, moves=2)
+    whole = sampler.run(proposer(), 3, silent).samples
+    with pytest.raises(Interrupted, match="after level 1; the same command goes on"):
+        sampler.run(proposer(), 3, silent, Breaking(tmp_path / "a.partial", 40))
+    again = sampler.run(proposer(), 3, silent, Recorder(tmp_path / "a.partial")).samples
+    assert torch.equal(again.x, whole.x)
+    assert torch.equal(again.log_w, whole.log_w)
