@@ -29,15 +29,15 @@ from lit_bg.energies import DoubleWell, ManyWell, WolfeQuapp
 from lit_bg.energies.base import Energy
 from lit_bg.energies.meter import Meter
 from lit_bg.estimators import (
+    average,
     bar,
     effective_ancestors,
+    log_norm,
     log_z,
     mbar,
     mbar_covariance,
     mbar_events,
     mean_of_walkers,
-    population_log_z,
-    population_mean,
     statistical_inefficiency,
 )
 from lit_bg.kernels import ISIR, MALA, Independence
@@ -134,12 +134,12 @@ def of_populations(found: Populations) -> Answer:
     share = share_by_mean(
         NAMES,
         right,
-        lambda a: population_mean(a, found.log_w),
+        lambda a: average(a, found.log_w, "populations"),
         lambda inside: effective_ancestors(found.log_w, found.ancestor, inside),
         effective_ancestors(found.log_w, found.ancestor),
         {},
     )["right"]
-    return Answer(population_log_z(found.log_w), (share.free_energy, share.free_energy_error))
+    return Answer(log_norm(found.log_w, "populations"), (share.free_energy, share.free_energy_error))
 
 
 def of_chains(found: Chains) -> Answer:
