@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,20 @@ def complaining() -> Iterator[None]:
         if os.environ.get("LIT_BG_TRACEBACK"):
             raise
         complain(error)
+
+
+def add_options_of_runs(parser: ArgumentParser, same: str, force: str = "overwrite files that exist") -> None:
+    """Add what every command that asks a trained generator takes: seed, checkpoint, device, and leave to overwrite.
+
+    Args:
+        parser: of the command.
+        same: what the same seed gives again.
+        force: what `--force` does.
+    """
+    parser.add_argument("--seed", type=int, default=0, help=f"the same seed gives the same {same}")
+    parser.add_argument("--checkpoint", default="best", help="best (default) or last")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
+    parser.add_argument("--force", action="store_true", help=force)
 
 
 def check_output(files: Sequence[Path], force: bool) -> None:

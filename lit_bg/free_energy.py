@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_bg import signals
-from lit_bg.command_line import check_output, complaining
+from lit_bg.command_line import add_options_of_runs, check_output, complaining
 from lit_bg.device import check_device
 from lit_bg.run_folder import RunFolder
 
@@ -48,10 +48,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument(
         "--data", nargs="+", default=[], metavar="FILE", help="reference data of each run, if not where its configuration says"
     )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same numbers")
-    parser.add_argument("--checkpoint", default="best", help="best (default) or last")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    add_options_of_runs(parser, "numbers")
     if not args:
         parser.print_help()
         return

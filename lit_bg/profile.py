@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_bg import signals
-from lit_bg.command_line import check_output, complaining
+from lit_bg.command_line import add_options_of_runs, check_output, complaining
 from lit_bg.files import atomic
 from lit_bg.run_folder import RunFolder
 
@@ -43,10 +43,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("-n", type=int, default=None, help="number of samples to draw (default 100000)")
     parser.add_argument("--samples", default=None, help="read samples instead, in any form that `python -m lit_bg.judge` takes")
     parser.add_argument("--bins", type=int, default=None, help=f"along every observable (default {BINS[0]}, of two {BINS[1]})")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
-    parser.add_argument("--checkpoint", default="best", help="best (default) or last")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    add_options_of_runs(parser, "samples")
     if not args:
         parser.print_help()
         return

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lit_bg import signals
-from lit_bg.command_line import check_output, complaining
+from lit_bg.command_line import add_options_of_runs, check_output, complaining
 from lit_bg.device import check_device
 from lit_bg.files import atomic
 from lit_bg.run_folder import RunFolder
@@ -30,7 +30,6 @@ def main(args: list[str] | None = None) -> None:
         required=True,
         help="file to write: .npz, or for molecules .pdb, .xtc, .dcd with <out>.weights.npz and (xtc, dcd) <out>.topology.pdb",
     )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
     parser.add_argument("--batch_size", type=int, default=10_000, help="samples in memory of the model at a time")
     parser.add_argument(
         "--context", nargs="+", default=[], metavar="NAME=VALUE", help="conditions, such as kT=0.7; default: the usual ones"
@@ -42,9 +41,7 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("--blend", nargs="+", default=[], metavar="RUN", help="further runs that propose, in equal shares")
     parser.add_argument("--reference", help="reference data for the verdict; default: those of the run, where they are there")
-    parser.add_argument("--checkpoint", default="best", help="best (default) or last")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist, forget an unfinished sampler")
+    add_options_of_runs(parser, "samples", force="overwrite files that exist, forget an unfinished sampler")
     if not args:
         parser.print_help()
         return
@@ -92,7 +89,14 @@ def sample(
         for other in blend:
             RunFolder.find(Path(other)).checkpoint(checkpoint)
         check_device(device)
-        return _correct([run, *blend], n, out, sampler, sampler_arguments, seed, checkpoint, device, force, context, reference)
+
+        from lit_bg.report.table import print_summary
+        from lit_bg.sample_with import read_sampler, sample_with
+
+        named = ("Importance", [f"--sampler.n={n}"]) if sampler is None else (sampler, sampler_arguments)
+        runs = [run, *blend]
+        print_summary(sample_with(runs, read_sampler(*named), Path(out), seed, checkpoint, device, force, reference, context))
+        return f"Written: {out}, {out}.summary.json and {out}.figures"
     if reference is not None:
         raise ValueError("--reference is for the verdict on what a sampler found: give --sampler, or ask lit_bg.judge.")
 
@@ -134,32 +138,6 @@ def sample(
         f"{n} samples{under} in {out}{beside}: ESS {estimators.ess(s.log_w):.3f}, k-hat {estimators.pareto_k(s.log_w):.2f}, "
         f"log Z {with_error(value, deviation)}"
     )
-
-
-def _correct(
-    runs: list[str],
-    n: int,
-    out: str,
-    sampler: str | None,
-    arguments: Sequence[str],
-    seed: int,
-    checkpoint: str,
-    device: str,
-    force: bool,
-    context: Sequence[str],
-    reference: str | None,
-) -> str:
-    """Run a sampler and say what was written; for what is raised see `sample`."""
-    from lit_bg.report.table import print_summary
-    from lit_bg.sample_with import read_sampler, sample_with
-
-    built = read_sampler(
-        sampler if sampler is not None else "Importance", [*arguments, *([] if sampler else [f"--sampler.n={n}"])]
-    )
-    signals.set_mode("raise")
-    summary = sample_with(runs, built, Path(out), seed, checkpoint, device, force, reference, context)
-    print_summary(summary)
-    return f"Written: {out}, {out}.summary.json and {out}.figures"
 
 
 def _files(out: str) -> list[Path]:

@@ -29,6 +29,7 @@ from lit_bg.run import Run, load
 from lit_bg.run_folder import RunFolder
 from lit_bg.samplers.base import Proposer, Result, Sampler
 from lit_bg.samples import Evaluation
+from lit_bg.simulators.progress_bar import show_progress
 from lit_bg.simulators.recorder import Recorder
 from lit_bg.system import DataSection
 
@@ -67,24 +68,17 @@ def propose_from(runs: list[str], checkpoint: str, device: str, context: Sequenc
         for run, other in zip(runs[1:], trained[1:], strict=True):
             if describe(other.energy) != describe(first.energy) or other.energy.kT != first.energy.kT:
                 raise ValueError(f"'{run}' is of another system than '{runs[0]}': proposals are blended for one system only.")
-        generator = MixtureProposal([run.generator for run in trained]).eval()
+        generator = MixtureProposal.of([run.generator for run in trained]).eval()
     return first, Proposer(generator, first.energy.given(conditions), conditions if generator.context else None)
 
 
 def run_sampler(proposer: Proposer, sampler: Sampler, seed: int, recorder: Recorder | None = None) -> tuple[Result, Cost]:
     """Run a sampler under a progress bar; return what it found, and what that cost."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
     energy, began = proposer.energy, time.monotonic()
     before = energy.n_values, energy.n_gradients
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}"))
-    with Progress(*columns, console=Console()) as bar:
-        task = bar.add_task(type(sampler).__name__, state="")
-
-        def report(done: int, total: int, state: str) -> None:
-            bar.update(task, completed=done, total=total, state=state)
-
+    if recorder is not None and recorder.state is not None:
+        began -= float(recorder.state["seconds"])  # what was spent before it was interrupted
+    with show_progress(type(sampler).__name__) as report:
         result = sampler.run(proposer, seed, report, recorder)
     densities = result.info.get("densities", 0)
     assert isinstance(densities, int)

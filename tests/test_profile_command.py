@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
+from made_runs import make_run
 
 import lit_bg
 from lit_bg import profile, sample
-from lit_bg.cli import build
 from lit_bg.data.given_samples import load_samples
-from lit_bg.energies import DoubleWell, Energy, Tempered
-from lit_bg.generators import Generator
+from lit_bg.energies import DoubleWell, Tempered
 from lit_bg.samples import Chains, Populations, Samples
 
 ROOT = Path(__file__).parent.parent
@@ -40,20 +38,16 @@ SYSTEMS = {
 }
 
 
+def exact_samples(system):
+    return DoubleWell(kT=8.0).exact_samples(2000, torch.Generator().manual_seed(0))
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Runs whose generators have learned nothing (at kT = 8 that is enough): what `load` needs of a run folder, and no more."""
     runs = tmp_path_factory.mktemp("made") / "runs"
     for name, (energy, generator) in SYSTEMS.items():
-        model = {"energy": energy, "generator": generator}
-        folder = runs / name / "version_0"
-        (folder / "checkpoints").mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump({"model": model}))
-        built = build(Generator, generator).build(build(Energy, energy))
-        if name in ("hot", "tempered"):
-            built.adapt(DoubleWell(kT=8.0).exact_samples(2000, torch.Generator().manual_seed(0)))
-        state = {f"generator.{key}": value for key, value in built.state_dict().items()}
-        torch.save({"state_dict": state, "global_step": 0}, folder / "checkpoints" / "best.ckpt")
+        make_run(runs / name / "version_0", energy, generator, exact_samples if name in ("hot", "tempered") else None)
     return runs
 
 

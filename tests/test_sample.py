@@ -9,15 +9,11 @@ from pathlib import Path
 import mdtraj
 import numpy as np
 import pytest
-import torch
-import yaml
+from made_runs import make_run
 
 import lit_bg
 import lit_bg.run
 from lit_bg import sample
-from lit_bg.cli import build
-from lit_bg.energies import Energy
-from lit_bg.generators import Generator
 from lit_bg.molecules import save_structures
 
 ROOT = Path(__file__).parent.parent
@@ -39,13 +35,7 @@ def made(tmp_path_factory):
     """Two runs whose generators have learned nothing: what `load` needs of a run folder, and no more."""
     runs = tmp_path_factory.mktemp("made") / "runs"
     for name, (energy, arguments) in SYSTEMS.items():
-        model = {"energy": energy, "generator": {"class_path": "CouplingFlow", "init_args": arguments}}
-        folder = runs / name / "version_0"
-        (folder / "checkpoints").mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump({"model": model}))
-        generator = build(Generator, model["generator"]).build(build(Energy, energy))
-        state = {f"generator.{key}": value for key, value in generator.state_dict().items()}
-        torch.save({"state_dict": state, "global_step": 0}, folder / "checkpoints" / "best.ckpt")
+        make_run(runs / name / "version_0", energy, {"class_path": "CouplingFlow", "init_args": arguments})
     return runs
 
 

@@ -8,14 +8,13 @@ import mdtraj
 import numpy as np
 import pytest
 import torch
-import yaml
+from made_runs import make_run
 from test_sample import SYSTEMS
 
 from lit_bg import judge, sample
 from lit_bg.cli import build
 from lit_bg.data.given_samples import read_samples
 from lit_bg.energies import Energy
-from lit_bg.generators import Generator
 from lit_bg.sample_with import read_sampler
 from lit_bg.simulators import Interrupted, Recorder
 
@@ -39,22 +38,18 @@ def arguments(name):
     return ["--sampler", first, *(f"--sampler.{word}" for word in rest)]
 
 
+def exact_samples(system):
+    return system.exact_samples(1000, torch.Generator().manual_seed(0)).float()
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Runs whose generators have learned nothing; a double well at a temperature where that is enough."""
     runs = tmp_path_factory.mktemp("made") / "runs"
     for name, (energy, own) in {**SYSTEMS, "other": SYSTEMS["double_well"]}.items():
         energy = energy if name == "alanine" else {**energy, "init_args": {"kT": 3.0}}
-        model = {"energy": energy, "generator": {"class_path": "CouplingFlow", "init_args": own}}
-        folder = runs / name / "version_0"
-        (folder / "checkpoints").mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump({"model": model}))
-        system = build(Energy, energy)
-        generator = build(Generator, model["generator"]).build(system)
-        if system.has_exact_samples:
-            generator.adapt(system.exact_samples(1000, torch.Generator().manual_seed(0)).float())
-        state = {f"generator.{key}": value for key, value in generator.state_dict().items()}
-        torch.save({"state_dict": state, "global_step": 0}, folder / "checkpoints" / "best.ckpt")
+        frames = None if name == "alanine" else exact_samples
+        make_run(runs / name / "version_0", energy, {"class_path": "CouplingFlow", "init_args": own}, frames)
     return runs
 
 

@@ -16,6 +16,7 @@ from lit_bg.data.table import card_table
 from lit_bg.energies.base import Energy
 from lit_bg.files import release
 from lit_bg.simulators.base import Simulator, Trajectory
+from lit_bg.simulators.progress_bar import show_progress
 from lit_bg.simulators.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -109,17 +110,8 @@ def simulate(energy: Energy, simulator: Simulator, path: str | Path, seed: int, 
 
 def _run(energy: Energy, simulator: Simulator, seed: int, recorder: Recorder, console: Console) -> Trajectory:
     """Run the simulator under a progress bar."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}"))
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(type(simulator).__name__, state="")
-        return simulator.run(
-            energy,
-            seed,
-            progress=lambda done, total, state: bar.update(task, completed=done, total=total, state=state),
-            recorder=recorder,
-        )
+    with show_progress(type(simulator).__name__, console) as report:
+        return simulator.run(energy, seed, report, recorder)
 
 
 def _contradiction(energy: Energy, simulator: Simulator, recorder: Recorder) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
@@ -19,7 +20,7 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class Findings(ABC):
     """What a verdict asks of samples, whatever they are: proposals, chains or populations.
 
     Attributes:
@@ -43,14 +44,14 @@ class Findings:
     doubts: tuple[str, ...] = ()
 
     @property
+    @abstractmethod
     def n(self) -> float:
         """Return the number of samples that count."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def effective(self) -> float:
         """Return the number of effective samples."""
-        raise NotImplementedError
 
     @property
     def log_Z(self) -> Estimate | None:

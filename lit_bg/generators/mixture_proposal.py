@@ -104,7 +104,7 @@ class MixtureProposal(Generator):
 
     @property
     def generators(self) -> list[Generator]:
-        """Return the generators."""
+        """Return the generators that propose, in the order of their shares."""
         return [member for member in self.members if isinstance(member, Generator)]
 
     def build(self, energy: Energy) -> Self:

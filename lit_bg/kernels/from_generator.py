@@ -47,7 +47,7 @@ class FromGenerator(Kernel[State]):
 
     @property
     def proposer(self) -> Generator:
-        """Return the generator.
+        """Return the generator that proposes the moves.
 
         Raises:
             ValueError: there is none.

@@ -228,10 +228,10 @@ class Annealing(Sampler):
             if info.log_ratio is not None:
                 log_w = log_w + info.log_ratio
         x = state.x.detach()
-        if a > 0:
+        if a > 0:  # log q costs far more than u, and follows from it; later it counts a or less, and its rounding with it
             with torch.no_grad():
-                u, log_q = path.proposer.energy(x).double(), path.proposer.log_prob(x).double()
-            path.meter.values += len(x)
+                u = path.proposer.energy(x).double()
+            log_q = (b * u - state.u.double()) / a
         else:
             u, log_q = state.u.double() / b, now.log_q.flatten()
         u = torch.where(path.proposer.energy.in_region(x), u, torch.inf)

@@ -52,6 +52,7 @@ class Result:
         info: acceptance, levels and the like.
         problems: what the sampler itself says against its samples, in sentences; those that `is_doubt` only keep them from
             being trusted.
+        of_paths: whether log q of the samples is that of paths, and no generator's.
     """
 
     samples: Samples | Chains | Populations
