@@ -40,6 +40,8 @@ def records(folder: Path):
             at += 32768 - at % 32768
             continue
         _, length, kind = struct.unpack("<IHB", content[at : at + 7])
+        if at + 7 + length > len(content):  # W&B is still writing this one
+            return
         parts.append(content[at + 7 : at + 7 + length])
         at += 7 + length
         if kind in (1, 4):  # whole, or last part
