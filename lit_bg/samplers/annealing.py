@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,36 +10,23 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
-from lit_bg.estimators.resampling import systematic
 from lit_bg.kernels.base import Kernel
 from lit_bg.kernels.from_generator import require_density
 from lit_bg.rng import stream
 from lit_bg.samplers.annealed_path import AnnealedPath
 from lit_bg.samplers.base import Proposer, Sampler
+from lit_bg.samplers.generation import Generation, draw_first, find_next, resample_poor, reweigh
 from lit_bg.simulators.base import Progress
 from lit_bg.simulators.packing import of_prefix, pack, pack_extra, unpack_extra, with_prefix
 from lit_bg.simulators.recorder import Recorder
 
 MOST_LEVELS = 1000
-HALVINGS = 60  # of the interval of s
-FEWEST_FINITE = 2  # proposals with a finite energy, to begin with
 FEWEST_PARTICLES = 16  # of a population
 SHORTEST = 1e-12  # step in s
 PATIENCE = 2.0  # seconds of a level, after which it is not waited for where a signal asks for an end
-HALF = 0.5  # of the particles: with fewer effective ones a population is resampled
 
 
 Pause = Callable[[float], None]  # since when a level lasts: raises where it must be left
-
-
-class Generation(NamedTuple):
-    """Particles at one state of the path, (P, N) of them, and what is known of each."""
-
-    x: Tensor  # (P, N, *event_shape)
-    log_q: Tensor  # (P, N) of the generator, where the path needs it
-    u: Tensor  # (P, N) in the target [kT]
-    log_w: Tensor  # (P, N) of the paths so far [nats]
-    ancestor: Tensor  # (P, N) long
 
 
 class Stage(NamedTuple):
@@ -130,7 +116,7 @@ class Annealing(Sampler):
         path, energy = AnnealedPath(proposer, self.through), proposer.energy
         if recorder.state is None:
             self.kernel.reset()
-            stage = Stage([], [], [], 0, True, 0, first(proposer, (1, self.pilot), seed, "pilot"), 0.0)
+            stage = Stage([], [], [], 0, True, 0, draw_first(proposer, (1, self.pilot), seed, "pilot"), 0.0)
         else:
             stage = restore(energy, path, recorder.state)
         began, before, reported = time.monotonic(), stage.seconds, 0.0
@@ -147,7 +133,7 @@ class Annealing(Sampler):
                 else:
                     stage = self._follow(path, stage, resampling, seed, pause)
                 if stage.pilot and stage.s[-1] >= 1:
-                    fresh = first(proposer, shape, seed, "fresh")
+                    fresh = draw_first(proposer, shape, seed, "fresh")
                     stage = stage._replace(pilot=False, level=0, acceptance=[], resampled=0, now=fresh)
                 stage = stage._replace(seconds=before + time.monotonic() - began)
                 finished = not stage.pilot and stage.level == len(stage.s)
@@ -171,7 +157,7 @@ class Annealing(Sampler):
                 "particles, so the generator is too far from the target: train it, or give more particles or a lower keep."
             )
         now = reweigh(path, s, ahead, stage.now)
-        now, _ = resampled(now, stream(seed, "anneal/pilot/resample", step=level, device=now.x.device))
+        now, _ = resample_poor(now, stream(seed, "anneal/pilot/resample", step=level, device=now.x.device))
         kernel = self.kernel
         kernel.reset()
         moves = max(self.tuning, self.moves) if kernel.adapts else self.moves
@@ -191,7 +177,7 @@ class Annealing(Sampler):
         before, s = stage.s[level - 1] if level else 0.0, stage.s[level]
         now, times = reweigh(path, before, s, stage.now), 0
         if resampling:
-            now, times = resampled(now, stream(seed, "anneal/resample", step=level, device=now.x.device))
+            now, times = resample_poor(now, stream(seed, "anneal/resample", step=level, device=now.x.device))
         self.kernel.reset()
         self.kernel.restore(stage.tuning[level])
         moves = self.last_moves if s == 1 else self.moves
@@ -238,89 +224,6 @@ class Annealing(Sampler):
         log_w = torch.where(torch.isfinite(u) & torch.isfinite(log_q), log_w, -torch.inf)
         log_q, u, log_w = (part.reshape(shape) for part in (log_q, u, log_w))
         return Generation(x.reshape(*shape, *x.shape[1:]), log_q, u, log_w, now.ancestor), acceptance
-
-
-def first(proposer: Proposer, shape: tuple[int, int], seed: int, purpose: str) -> Generation:
-    """Draw the first generation, (populations, particles).
-
-    Raises:
-        ValueError: next to no proposal has a finite energy.
-    """
-    drawn = proposer.draw(shape[0] * shape[1], seed, f"anneal/{purpose}")
-    finite = drawn.finite.reshape(shape)
-    if int(finite.sum(1).min()) < FEWEST_FINITE:
-        raise ValueError(
-            f"{int((~finite).sum())} of {finite.numel()} proposals have no finite energy or density: train the generator, or "
-            "give more particles."
-        )
-    log_w = torch.where(finite, 0.0, -torch.inf).double()
-    ancestor = torch.arange(shape[1], device=log_w.device).repeat(shape[0], 1)
-    x, log_q, u = (part.reshape(*shape, *part.shape[1:]) for part in drawn)
-    return Generation(x, log_q.double(), u.double(), log_w, ancestor)
-
-
-def resampled(now: Generation, rng: torch.Generator) -> tuple[Generation, int]:
-    """Return the particles with those populations resampled whose effective share is below a half, and how many were.
-
-    Raises:
-        ValueError: a population has no weight left.
-    """
-    dead = torch.isneginf(now.log_w).all(1)
-    if dead.any():
-        raise ValueError(
-            f"the weights of {int(dead.sum())} of {len(dead)} populations have collapsed to zero: give more particles, or "
-            "train the generator."
-        )
-    few = effective_share(now.log_w) < HALF
-    n = now.log_w.shape[1]
-    rows = torch.arange(n, device=now.log_w.device).expand_as(now.ancestor)
-    index = torch.where(few[:, None], systematic(now.log_w, rng), rows)
-    mean = torch.logsumexp(now.log_w, 1, keepdim=True) - math.log(n)
-    at = index.reshape(*index.shape, *[1] * (now.x.ndim - 2)).expand_as(now.x)
-    log_q, u, ancestor = (part.gather(1, index) for part in (now.log_q, now.u, now.ancestor))
-    log_w = torch.where(few[:, None], mean, now.log_w)
-    return Generation(now.x.gather(1, at), log_q, u, log_w, ancestor), int(few.sum())
-
-
-def effective_share(log_w: Tensor) -> Tensor:
-    """Return the effective share of every population, (P, N) -> (P,); 0 where none has a weight."""
-    n = log_w.shape[1]
-    share = (2 * torch.logsumexp(log_w, 1) - torch.logsumexp(2 * log_w, 1)).exp() / n
-    return share.nan_to_num(0.0)
-
-
-def reweigh(path: AnnealedPath, s: float, ahead: float, now: Generation) -> Generation:
-    """Return the particles with the weights that a step along the path gives them."""
-    step = path.u(s, now.log_q, now.u) - path.u(ahead, now.log_q, now.u)
-    return now._replace(log_w=torch.where(torch.isfinite(step), now.log_w + step, -torch.inf))
-
-
-def find_next(path: AnnealedPath, s: float, now: Generation, keep: float) -> float:
-    r"""Return the largest s' up to which a share `keep` of the effective particles is kept, by bisection.
-
-    That share is the conditional effective sample size of the incremental weights v,
-    $(\sum_i W_i v_i)^2 / \sum_i W_i v_i^2$ with the normalised weights W so far.
-
-    References:
-        Zhou, Johansen, Aston, J. Comput. Graph. Stat. 25, 701 (2016), arXiv:1303.3123.
-    """
-    log_W = (now.log_w - torch.logsumexp(now.log_w, 1, keepdim=True)).flatten()
-    used = torch.isfinite(log_W)
-    log_W, log_q, u = log_W[used], now.log_q.flatten()[used], now.u.flatten()[used]
-    here = path.u(s, log_q, u)
-
-    def kept(ahead: float) -> float:
-        v = here - path.u(ahead, log_q, u)
-        v = torch.where(torch.isfinite(v), v, -torch.inf)
-        return math.exp(2 * torch.logsumexp(log_W + v, 0).item() - torch.logsumexp(log_W + 2 * v, 0).item())
-
-    if kept(1.0) >= keep:
-        return 1.0
-    low, high = s, 1.0
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if kept(middle) >= keep else (low, middle)
-    return low
 
 
 def record(energy: Energy, path: AnnealedPath, stage: Stage) -> dict[str, Tensor]:

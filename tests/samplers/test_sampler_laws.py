@@ -179,13 +179,13 @@ class TestWhatIsWrongIsCaught:
         assert self.found(self.smc()) != []
 
     def test_weights_that_are_not_reset_where_particles_are_resampled(self, monkeypatch):
-        right = annealing.resampled
+        right = annealing.resample_poor
 
         def kept(now, rng):
             found, times = right(now, rng)
             return found._replace(log_w=now.log_w), times
 
-        monkeypatch.setattr(annealing, "resampled", kept)
+        monkeypatch.setattr(annealing, "resample_poor", kept)
         assert self.found(self.smc(), width=6.0) != []
 
     def test_a_first_weight_without_the_density_of_the_proposals(self, monkeypatch):
