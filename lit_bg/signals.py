@@ -4,7 +4,7 @@ Ctrl-C (SIGINT), SIGTERM, which queues send, and SIGUSR1, which `sbatch --signal
 does at the moment decides how:
 
 * `exit`: there is nothing to keep or clean (imports, building, compiling); the process leaves at once;
-* `raise`: `Interrupted` is raised where the program stands, so that temporary files go and buffers are written;
+* `raise`: `SignalReceived` is raised where the program stands, so that temporary files go and buffers are written;
 * `defer`: the signal is remembered, and who defers asks `caught` at the next moment that leaves a whole state.
 
 Whatever the mode, a thread that the interpreter's own signal handler wakes counts seconds, and after `GRACE` it ends the
@@ -32,7 +32,7 @@ LEAVE = 2.0  # [s] in which this process may end by itself after another rank ha
 TURN = 0.5  # [s] between two looks at the other processes
 
 
-class Interrupted(BaseException):
+class SignalReceived(BaseException):
     """A signal has asked the program to end.
 
     No `Exception`, so that nobody handles it by the way, and no `KeyboardInterrupt`, which Lightning answers by itself.
@@ -92,13 +92,13 @@ def set_mode(new: Mode) -> Mode:
     """Obey signals in another way from now on; returns the way so far.
 
     Raises:
-        Interrupted: what was deferred is not deferred any longer.
+        SignalReceived: what was deferred is not deferred any longer.
     """
     if _program is None:
         return "exit"
     before, _program.mode = _program.mode, new
     if _program.number is not None and new == "raise":
-        raise Interrupted(_program.number)
+        raise SignalReceived(_program.number)
     return before
 
 
@@ -110,7 +110,7 @@ def listening(way_on: str) -> Iterator[None]:
         way_on: what a user does to go on, until `set_way_on` knows better.
 
     Raises:
-        SystemExit: 130 or 143, after one sentence, where `Interrupted` or a `KeyboardInterrupt` arrives here.
+        SystemExit: 130 or 143, after one sentence, where `SignalReceived` or a `KeyboardInterrupt` arrives here.
     """
     global _program
     if threading.current_thread() is not threading.main_thread() or _program is not None:
@@ -129,9 +129,9 @@ def listening(way_on: str) -> Iterator[None]:
         yield
     except BaseException as error:
         # What a library makes of an exception in the middle of its work (an ImportError, say) is still the signal's doing.
-        if program.number is None and not isinstance(error, Interrupted | KeyboardInterrupt):
+        if program.number is None and not isinstance(error, SignalReceived | KeyboardInterrupt):
             raise
-        number = program.number or (error.number if isinstance(error, Interrupted) else signal.SIGINT)
+        number = program.number or (error.number if isinstance(error, SignalReceived) else signal.SIGINT)
         if _speaks():
             text = str(error) if isinstance(error, KeyboardInterrupt) else ""
             print(text or f"Interrupted; {program.way_on}", file=sys.stderr, flush=True)
@@ -174,7 +174,7 @@ def _obey(number: int, frame: FrameType | None) -> None:
     if program.mode == "exit":
         _end(program)
     if program.mode == "raise":
-        raise Interrupted(number)
+        raise SignalReceived(number)
 
 
 def _watch(program: _Program, inlet: int, wanted: set[int]) -> None:

@@ -110,7 +110,7 @@ class Checkpoints(ModelCheckpoint):
         self._leave_if(asked)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, signals.Interrupted):
+        if isinstance(exception, signals.SignalReceived):
             signals.end_ranks()
 
     def _asked(self, trainer: Trainer) -> int:
@@ -123,7 +123,7 @@ class Checkpoints(ModelCheckpoint):
     @staticmethod
     def _leave_if(asked: int) -> None:
         if asked:
-            raise signals.Interrupted(asked)
+            raise signals.SignalReceived(asked)
 
     def _save_last(self, trainer: Trainer) -> None:
         assert self.dirpath is not None

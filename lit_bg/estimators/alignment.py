@@ -71,13 +71,13 @@ def aligned(x: Tensor, y: Tensor, moves: Moves, sweeps: int = 1) -> Tensor:
             y = reordered(y, order)
         if not moves.rotations:
             break
-        y = turned(x, y, moves.reflections)
+        y = rotate_onto(x, y, moves.reflections)
         if moves.types is None:
             break
     return y + centre
 
 
-def turned(x: Tensor, y: Tensor, reflections: bool = False) -> Tensor:
+def rotate_onto(x: Tensor, y: Tensor, reflections: bool = False) -> Tensor:
     r"""y after the rotation about the origin that brings it nearest to x, (B, N, d).
 
     $R = U \,\mathrm{diag}(1, ..., \pm 1)\, V^T$ with $U S V^T = \sum_i x_i y_i^T$ (Kabsch); the sign keeps det R = 1 unless

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.log_weights import checked
+from lit_bg.estimators.log_weights import check_log_weights
 
 
 def density(a: Tensor, log_w: Tensor | None, edges: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,7 +31,7 @@ def density(a: Tensor, log_w: Tensor | None, edges: Tensor) -> tuple[Tensor, Ten
     >>> density(torch.tensor([[0.5, 1.5], [0.5, 0.5]]), None, torch.tensor([0.0, 1.0, 2.0]))[0]
     tensor([0.7500, 0.2500], dtype=torch.float64)
     """
-    log_w = torch.zeros(len(a), dtype=torch.float64) if log_w is None else checked(log_w).cpu()
+    log_w = torch.zeros(len(a), dtype=torch.float64) if log_w is None else check_log_weights(log_w).cpu()
     if len(log_w) != len(a) or torch.isneginf(log_w).all():
         raise ValueError(f"{len(a)} configurations need as many weights, not all zero; got {len(log_w)}.")
     w = torch.softmax(log_w, 0)

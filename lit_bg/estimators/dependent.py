@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit_bg.estimators.events import jackknife, normalised, probabilities
 from lit_bg.estimators.importance import FEWEST, effective_in, ess, expectation, log_z
-from lit_bg.estimators.log_weights import checked_of
+from lit_bg.estimators.log_weights import check_log_weights_of
 from lit_bg.estimators.populations import effective_ancestors
 from lit_bg.estimators.student import widening
 from lit_bg.estimators.time_series import inefficiencies, mean_of_walkers, spread_of_walkers
@@ -45,7 +45,7 @@ def average(a: Tensor, log_w: Tensor, dependence: Dependence) -> tuple[float, fl
     >>> round(value, 3), round(error, 3)
     (0.975, 0.072)
     """
-    log_w, a = checked_of(log_w, dependence), torch.as_tensor(a).detach().cpu().double()
+    log_w, a = check_log_weights_of(log_w, dependence), torch.as_tensor(a).detach().cpu().double()
     if a.shape != log_w.shape:
         raise ValueError(f"one observable per weight, got {tuple(a.shape)} observables and {tuple(log_w.shape)} weights.")
     if dependence == "draws" or torch.isneginf(log_w).all():
@@ -87,7 +87,7 @@ def log_norm(log_w: Tensor, dependence: Dependence) -> tuple[float, float]:
     >>> round(value, 3), round(error, 3)
     (0.376, 0.106)
     """
-    log_w = checked_of(log_w, dependence)
+    log_w = check_log_weights_of(log_w, dependence)
     if dependence == "draws" or torch.isneginf(log_w).all():
         return log_z(log_w.flatten())
     w = normalised(log_w, dependence)

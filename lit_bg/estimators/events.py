@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.estimators.importance import FEWEST, certain_count, resolves_averages, unseen_weight
-from lit_bg.estimators.log_weights import checked_of
+from lit_bg.estimators.log_weights import check_log_weights_of
 from lit_bg.estimators.student import widening
 from lit_bg.estimators.time_series import inefficiencies
 from lit_bg.samples import Dependence
@@ -31,7 +31,7 @@ def normalised(log_w: Tensor, dependence: Dependence) -> Tensor:
     Raises:
         ValueError: a shape that is not (B,) of draws, (T, W) of chains or (P, N) of populations, or weights that are all zero.
     """
-    log_w = checked_of(log_w, dependence)
+    log_w = check_log_weights_of(log_w, dependence)
     if torch.isneginf(log_w).all():
         raise ValueError("all weights are zero: no configuration has a finite energy, so there is nothing to average.")
     return torch.softmax(log_w.flatten(), 0).reshape(log_w.shape)

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.log_weights import checked
+from lit_bg.estimators.log_weights import check_log_weights
 from lit_bg.estimators.pareto import Tail, tail
 from lit_bg.estimators.standard_error import pull_of_tail, standard_error, unseen_mass
 
@@ -34,7 +34,7 @@ def ess(log_w: Tensor) -> float:
     >>> ess(torch.tensor([0.0, -torch.inf]))
     0.5
     """
-    log_w = checked(log_w)
+    log_w = check_log_weights(log_w)
     if torch.isneginf(log_w).all():
         return 0.0
     kish = math.exp(2 * torch.logsumexp(log_w, 0).item() - torch.logsumexp(2 * log_w, 0).item()) / len(log_w)
@@ -49,7 +49,7 @@ def forward_ess(log_w: Tensor) -> float:
             that of E_q[w]^2 / E_q[w^2] taken over the target, so it does see modes that q misses,
             as far as the reference data hold them.
     """
-    log_w = checked(log_w)
+    log_w = check_log_weights(log_w)
     if torch.isneginf(log_w).any():
         return 0.0
     n = math.log(len(log_w))
@@ -63,7 +63,7 @@ def ess_with_error(log_w: Tensor) -> tuple[float, float]:
     $x^2 - 2 x \langle x^2 \rangle$ over $\langle x^2 \rangle$. An ESS that is estimated from few samples is too large (see
     `ess_is_known`).
     """
-    log_w = checked(log_w)
+    log_w = check_log_weights(log_w)
     value = ess(log_w)
     if value == 0:
         return 0.0, math.inf
@@ -112,7 +112,7 @@ def effective_in(inside: Tensor, log_w: Tensor) -> float:
     >>> effective_in(torch.tensor([1.0, 1.0, 0.0]), torch.zeros(3))
     2.0
     """
-    log_w = checked(log_w)
+    log_w = check_log_weights(log_w)
     if torch.isneginf(log_w).all():
         return 0.0
     w = (log_w - log_w.max()).exp() * torch.as_tensor(inside).to(log_w)
@@ -145,7 +145,7 @@ def upper_limit(inside: Tensor, log_w: Tensor) -> float:
     >>> round(upper_limit(torch.zeros(300), torch.zeros(300)), 6)
     0.01
     """
-    log_w = checked(log_w)
+    log_w = check_log_weights(log_w)
     effective = ess(log_w) * len(log_w)
     if effective == 0:
         return 1.0
@@ -162,7 +162,7 @@ def log_z(log_w: Tensor) -> tuple[float, float]:
     >>> log_z(torch.full((5,), 2.0))
     (2.0, 0.0)
     """
-    log_w = checked(log_w)
+    log_w = check_log_weights(log_w)
     n = len(log_w)
     if torch.isneginf(log_w).all():
         return -math.inf, math.inf
@@ -196,7 +196,7 @@ def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
     >>> expectation(torch.zeros(4), torch.zeros(4))  # an event that was never seen
     (0.0, inf)
     """
-    log_w = checked(log_w)
+    log_w = check_log_weights(log_w)
     a = torch.as_tensor(a).detach().to(log_w)
     if a.shape != log_w.shape:
         raise ValueError(f"one observable per weight, got {tuple(a.shape)} observables and {tuple(log_w.shape)} weights.")

@@ -10,7 +10,7 @@ from lit_bg.samples import Dependence
 SHAPES: dict[Dependence, str] = {"draws": "(B,)", "chains": "(T, W)", "populations": "(P, N)"}
 
 
-def checked(log_w: Tensor) -> Tensor:
+def check_log_weights(log_w: Tensor) -> Tensor:
     """Return log weights as a float64 vector without NaN or +inf.
 
     Raises:
@@ -27,7 +27,7 @@ def checked(log_w: Tensor) -> Tensor:
     return log_w
 
 
-def checked_of(log_w: Tensor, dependence: Dependence) -> Tensor:
+def check_log_weights_of(log_w: Tensor, dependence: Dependence) -> Tensor:
     """Return log weights of draws (B,), chains (T, W) or populations (P, N) in their shape, float64, on the CPU.
 
     Raises:
@@ -36,4 +36,4 @@ def checked_of(log_w: Tensor, dependence: Dependence) -> Tensor:
     log_w, needed = torch.as_tensor(log_w), SHAPES[dependence]
     if log_w.ndim != (1 if dependence == "draws" else 2):
         raise ValueError(f"log weights of {dependence} have the shape {needed}, got {tuple(log_w.shape)}.")
-    return checked(log_w.flatten()).cpu().reshape(log_w.shape)
+    return check_log_weights(log_w.flatten()).cpu().reshape(log_w.shape)

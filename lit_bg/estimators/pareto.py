@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.log_weights import checked
+from lit_bg.estimators.log_weights import check_log_weights
 
 FEWEST = 25  # samples, below which there is no tail to speak of
 SMALLEST = 5  # points of a tail
@@ -61,7 +61,7 @@ def tail(log_w: Tensor, a: Tensor | None = None) -> Tail:
     >>> 0.8 < tail(exponential).k < 1.2
     True
     """
-    log_w = checked(log_w).cpu()
+    log_w = check_log_weights(log_w).cpu()
     if len(log_w) < FEWEST or torch.isneginf(log_w).all():
         return Tail(math.nan, math.inf, math.nan)
     w = (log_w - log_w.max()).exp()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.log_weights import checked_of
+from lit_bg.estimators.log_weights import check_log_weights_of
 
 SURE = 6.3e-5  # probability of four standard errors
 
@@ -38,7 +38,7 @@ def effective_ancestors(log_w: Tensor, ancestor: Tensor, inside: Tensor | None =
     >>> effective_ancestors(torch.zeros(1, 4), torch.tensor([[0, 0, 2, 2]]))
     2.0
     """
-    log_w = checked_of(log_w, "populations")
+    log_w = check_log_weights_of(log_w, "populations")
     if torch.isneginf(log_w).all():
         return 0.0
     w = (log_w - log_w.max()).exp()
@@ -75,7 +75,7 @@ def populations_disagree(log_w: Tensor, ancestor: Tensor, a: Tensor | None = Non
     """
     from scipy.stats import f
 
-    log_w = checked_of(log_w, "populations")
+    log_w = check_log_weights_of(log_w, "populations")
     n_populations, n = log_w.shape
     if n_populations < 2 or torch.isneginf(log_w).all():
         return False

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lit_bg.estimators.log_weights import checked
+from lit_bg.estimators.log_weights import check_log_weights
 
 Method = Literal["systematic", "stratified", "multinomial"]
 
@@ -50,7 +50,7 @@ def resample(log_w: Tensor, n: int, rng: torch.Generator, method: Method = "syst
     if n < 1:
         raise ValueError(f"at least one sample must be drawn, got n={n}.")
     log_w = torch.as_tensor(log_w)
-    rows = checked(log_w.flatten()).reshape(-1, log_w.shape[-1])
+    rows = check_log_weights(log_w.flatten()).reshape(-1, log_w.shape[-1])
     best = rows.amax(1, keepdim=True)
     if torch.isneginf(best).any():
         which = f"population {int(torch.isneginf(best).flatten().long().argmax())}" if log_w.ndim > 1 else "the samples"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.estimators.importance import ess, ess_with_error, expectation, log_z
-from lit_bg.estimators.log_weights import checked
+from lit_bg.estimators.log_weights import check_log_weights
 from lit_bg.estimators.pareto import EQUAL, FEWEST, SMALLEST, fit_pareto
 
 
@@ -81,7 +81,7 @@ def smooth_weights(log_w: Tensor) -> SmoothedWeights:
     >>> abs(found.smoothed - math.log(2)) < 0.05 and abs(found.raw - found.smoothed) < 0.05
     True
     """
-    raw = checked(log_w)
+    raw = check_log_weights(log_w)
     positive = int(torch.isfinite(raw).sum())
     if positive < FEWEST:
         return SmoothedWeights(raw.clone(), raw, math.nan)

@@ -12,7 +12,7 @@ from lit_bg.estimators.student import widening
 FEWEST_WALKERS = 8  # so many give an error bar of their own
 
 
-def checked(series: Tensor) -> Tensor:
+def check_series(series: Tensor) -> Tensor:
     series = torch.as_tensor(series).detach().to(torch.float64).cpu()
     if series.ndim == 1:
         series = series[:, None]
@@ -44,7 +44,7 @@ def statistical_inefficiency(series: Tensor) -> float:
     >>> statistical_inefficiency(torch.randn(1000, generator=torch.Generator().manual_seed(0))) < 1.2
     True
     """
-    return inefficiencies(checked(series)[None]).item()
+    return inefficiencies(check_series(series)[None]).item()
 
 
 def inefficiencies(series: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def mean_with_error(series: Tensor) -> tuple[float, float]:
     >>> mean_with_error(torch.tensor([2.0, 2.0, 2.0])), mean_with_error(torch.tensor([1.0, 1.0, 1.0]))
     ((2.0, 0.0), (1.0, inf))
     """
-    a = checked(series)
+    a = check_series(series)
     if a.numel() == 1 or (a.min() == a.max() and a[0, 0] in (0, 1)):
         return a.mean().item(), math.inf
     g = statistical_inefficiency(a)
@@ -146,7 +146,7 @@ def r_hat(series: Tensor) -> float:
     """
     from scipy.stats import norm, rankdata
 
-    a = checked(series)
+    a = check_series(series)
     half = len(a) // 2
     if half < 2 or a.max() == a.min():
         return math.nan

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_bg.estimators.alignment import Moves, aligned, matched, reordered, surroundings, turned
-from lit_bg.estimators.log_weights import checked
+from lit_bg.estimators.alignment import Moves, aligned, matched, reordered, rotate_onto, surroundings
+from lit_bg.estimators.log_weights import check_log_weights
 
 PAIRS = 4096  # of configurations, aligned at a time
 
@@ -54,7 +54,7 @@ def _quantiles(a: Tensor, log_w: Tensor | None) -> tuple[Array, Array]:
     if log_w is None:
         x = np.sort(_finite(values.flatten().numpy()))
         return x, np.arange(1, len(x) + 1) / len(x)
-    log_w = checked(log_w).cpu()
+    log_w = check_log_weights(log_w).cpu()
     if len(log_w) != len(values):
         raise ValueError(f"one weight per row of values, got {len(values)} rows and {len(log_w)} weights.")
     if torch.isneginf(log_w).all():
@@ -124,7 +124,7 @@ def _costs(x: Tensor, y: Tensor, moves: Moves) -> Tensor:
         found = [aligned(x[i], y[j], moves)]
         if around is not None and moves.types is not None:
             order = matched(around[0][i], around[1][j], moves.types)
-            found.append(turned(x[i], reordered(y[j], order), moves.reflections))
+            found.append(rotate_onto(x[i], reordered(y[j], order), moves.reflections))
         cost = torch.stack([(x[i] - moved).square().flatten(1).sum(-1) for moved in found])
         rows.append(cost.amin(0).reshape(-1, len(y)))
     return torch.cat(rows)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.forces.base import Untranslatable
-from lit_bg.forces.expression import Expression
-from lit_bg.forces.expression_operations import Function
+from lit_bg.forces.expressions import Expression, Function
 from lit_bg.forces.tabulated import TabulatedFunction, from_openmm
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lit_bg.forces.base import Force, Frame, System, total
 from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
 from lit_bg.forces.custom_nonbonded import excluded, of_both, within
-from lit_bg.forces.expression import Expression
+from lit_bg.forces.expressions import Expression
 
 
 class CustomGB(Force):

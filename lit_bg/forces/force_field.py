@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from lit_bg.forces.base import Force, Frame
 from lit_bg.forces.comparison import Gradient, compare, shake
-from lit_bg.forces.kernel import Kernel, serve
+from lit_bg.forces.kernel import CppKernel, serve
 from lit_bg.forces.kernel_library import library
 from lit_bg.forces.selection import products_are_exact, use_indices
 from lit_bg.forces.torch_part import Sum, TorchPart
@@ -47,7 +47,7 @@ def ordinary(evaluate: Callable[..., T]) -> Callable[..., T]:
 class ForceField:
     """The potential energy of (B, N, 3) configurations [nm], (B,) float64 [kJ/mol], differentiable twice.
 
-    Forces are evaluated by the quickest of what there is: on a CPU with a compiler by the C++ of `Kernel`, else by closed
+    Forces are evaluated by the quickest of what there is: on a CPU with a compiler by the C++ of `CppKernel`, else by closed
     forms in torch, else by autograd. The part of torch goes in chunks, forward and backward together, so memory does not grow
     with the batch. A configuration with NaN or without a finite energy and forces has energy +inf and zero force.
 
@@ -187,7 +187,7 @@ class ForceField:
                 self._made[key] = make()
         return self._made[key]
 
-    def _kernel(self, x: Tensor) -> Kernel | None:
+    def _kernel(self, x: Tensor) -> CppKernel | None:
         """Return the kernel, if there is one that agrees with torch."""
         if self.code != "kernel" or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or not len(x):
             return None
@@ -206,7 +206,7 @@ class ForceField:
         few = x[: max(1, COMPARED // max(1, self.pairs))]
         return kernel if self._trusts("the kernel", part.sum, few, by_kernel, part.with_gradient) else None
 
-    def _torch_part(self, x: Tensor, kernel: Kernel | None) -> TorchPart | None:
+    def _torch_part(self, x: Tensor, kernel: CppKernel | None) -> TorchPart | None:
         """Return what torch evaluates beside the kernel; None if that is nothing."""
 
         def make() -> TorchPart | None:

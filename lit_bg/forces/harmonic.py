@@ -12,7 +12,7 @@ from lit_bg.forces.bonded import FLAT, Angles, Distances, across
 from lit_bg.forces.columns import column, terms_of
 
 
-class Harmonic(Bonded):
+class HarmonicForce(Bonded):
     r"""$U = \sum \frac{k}{2} (v - v_0)^2$ of an internal coordinate v (a subclass says which)."""
 
     term: str  # OpenMM's word
@@ -34,7 +34,7 @@ class Harmonic(Bonded):
         return total(0.5 * self.k * (self.values(frame) - self.v0).square())
 
 
-class HarmonicBond(Harmonic):
+class HarmonicBond(HarmonicForce):
     r"""OpenMM's HarmonicBondForce: v is the distance r of two atoms, $\nabla_1 r = (x_1 - x_2) / r$."""
 
     term, size, coordinate = "Bond", 2, Distances
@@ -47,7 +47,7 @@ class HarmonicBond(Harmonic):
         return 0.5 * self.k * stretch.square(), (gradient, -gradient)
 
 
-class HarmonicAngle(Harmonic):
+class HarmonicAngle(HarmonicForce):
     r"""OpenMM's HarmonicAngleForce: v is the angle at the middle of three atoms.
 
     With $u = x_1 - x_2$, $v = x_3 - x_2$: $\nabla_1 \theta = \left(\frac{u \cdot v}{u^2} u - v\right) / |u \times v|$, and

@@ -66,7 +66,7 @@ class Batch(ctypes.Structure):
     )
 
 
-class Kernel:
+class CppKernel:
     """Energies and forces of some forces of a molecule by compiled code: (B, N, 3) -> (B,) float64, (B, N, 3).
 
     As many configurations as a vector register holds are evaluated side by side, from positions to forces within the
@@ -189,11 +189,11 @@ class Kernel:
         setattr(p, f"{kind}_terms", self._at(terms))
 
 
-def serve(forces: list[Force], n: int, box: Tensor | None, dtype: torch.dtype) -> Kernel | None:
+def serve(forces: list[Force], n: int, box: Tensor | None, dtype: torch.dtype) -> CppKernel | None:
     """Return a kernel for those of the forces that it can evaluate, `kernel.forces`; None if it can none."""
     served = [next((f for f in forces if isinstance(f, kind) and _can_serve(f)), None) for kind in KINDS.values()]
     found = [f for f in served if f is not None]
-    return Kernel(found, n, box, dtype) if found else None
+    return CppKernel(found, n, box, dtype) if found else None
 
 
 def _can_serve(force: Force) -> bool:

@@ -12,9 +12,9 @@ from lit_bg.bases.normal import Normal
 from lit_bg.energies.base import Energy
 from lit_bg.generators.field_generator import FieldGenerator
 from lit_bg.generators.transport import Transport
-from lit_bg.nets.divergence import Divergence, Exact
+from lit_bg.nets.divergence import Divergence, ExactDivergence
 from lit_bg.nets.field import VectorField
-from lit_bg.solvers.base import Solver, State
+from lit_bg.solvers.base import OdeState, Solver
 from lit_bg.solvers.fixed_step import RungeKutta4
 
 
@@ -59,7 +59,7 @@ class ContinuousFlow(FieldGenerator, Transport):
     ) -> None:
         super().__init__(field, Normal() if prior is None else prior, scale)
         self.solver: Solver = RungeKutta4() if solver is None else solver
-        self.divergence: Divergence = Exact() if divergence is None else divergence
+        self.divergence: Divergence = ExactDivergence() if divergence is None else divergence
 
     def build(self, energy: Energy) -> Self:
         super().build(energy)
@@ -77,7 +77,7 @@ class ContinuousFlow(FieldGenerator, Transport):
         conditions = self.scaled(context, y)
         evaluations = 0
 
-        def rate(t: Tensor, state: State) -> State:
+        def rate(t: Tensor, state: OdeState) -> OdeState:
             nonlocal evaluations
             evaluations += 1
             return self.divergence(self.field, t.to(y).expand(len(y)), state[0], noise, conditions)

@@ -10,7 +10,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.kernels.base import Info, Kernel, Numbers, State, accept, one
 from lit_bg.kernels.motion import Masses, temperatures
-from lit_bg.molecules.rotatable import RotatableBonds, turned, turned_velocities
+from lit_bg.molecules.rotatable import RotatableBonds, turn, turn_velocities
 
 
 class TorsionMoves(Kernel[State]):
@@ -74,7 +74,7 @@ class TorsionMoves(Kernel[State]):
         which = torch.randint(len(bonds), (walkers,), generator=rng, device=rng.device)
         angle = 2 * torch.pi * torch.rand(walkers, generator=rng, device=rng.device, dtype=x.dtype)
         axis, side = bonds.axis.to(x.device)[which], bonds.side.to(x.device)[which]
-        new = turned(x, axis, side, angle)
+        new = turn(x, axis, side, angle)
         if state.gradient is None:
             with torch.no_grad():
                 u, gradient = energy(new), None
@@ -87,7 +87,7 @@ class TorsionMoves(Kernel[State]):
             if energy.space.centred:
                 whole = torch.randn(walkers, 1, x.shape[-1], generator=rng, device=rng.device, dtype=x.dtype)
                 v = v + whole[rows] * (temperatures(energy, x)[rows] / mass[:, 0].sum()).sqrt().to(x)[:, None, None]
-            v = turned_velocities(v, x[rows], axis[rows], side[rows], angle[rows])
+            v = turn_velocities(v, x[rows], axis[rows], side[rows], angle[rows])
             state.velocity[rows] = energy.space.project(v, mass)
         state.x[rows], state.u[rows] = new[rows], u[rows]
         if state.gradient is not None and gradient is not None:

@@ -60,7 +60,7 @@ def side_of_bond(structure: Structure, j: int, k: int) -> list[int]:
     return sorted(side)
 
 
-def turned(x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
+def turn(x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
     """Configurations with one side of a bond turned about it, a map of Jacobian 1.
 
     Args:
@@ -72,8 +72,8 @@ def turned(x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
     return _turned(x, side, _direction(x, axis), angle, x[torch.arange(len(x), device=x.device), axis[:, 1]])
 
 
-def turned_velocities(v: Tensor, x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
-    """Velocities (B, N, 3) that turn with the atoms that `turned` turns at x."""
+def turn_velocities(v: Tensor, x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
+    """Velocities (B, N, 3) that turn with the atoms that `turn` turns at x."""
     return _turned(v, side, _direction(x, axis), angle)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lit_bg.molecules.rotatable import side_of_bond, turned
+from lit_bg.molecules.rotatable import side_of_bond, turn
 from lit_bg.molecules.structure import Structure
 
 
@@ -22,5 +22,5 @@ def draw_torsions(structure: Structure, walkers: int, rng: torch.Generator) -> T
             continue
         side = torch.zeros(structure.n_atoms, dtype=torch.bool)
         side[atoms] = True
-        x = turned(x, torch.tensor([j, k]).expand(walkers, 2), side.expand(walkers, -1), angle)
+        x = turn(x, torch.tensor([j, k]).expand(walkers, 2), side.expand(walkers, -1), angle)
     return x

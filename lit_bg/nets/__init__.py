@@ -1,6 +1,6 @@
 """Networks and vector fields that generators are built from."""
 
-from lit_bg.nets.divergence import Divergence, Exact, Hutchinson
+from lit_bg.nets.divergence import Divergence, ExactDivergence, Hutchinson
 from lit_bg.nets.egnn import EGNN
 from lit_bg.nets.field import VectorField
 from lit_bg.nets.gradient_field import GradientField
@@ -13,7 +13,7 @@ __all__ = [
     "EGNN",
     "MLP",
     "Divergence",
-    "Exact",
+    "ExactDivergence",
     "GradientField",
     "Hutchinson",
     "KernelField",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from torch import Tensor
 
 from lit_bg.interpolants.base import Interpolant
-from lit_bg.nets.field import VectorField, centred
+from lit_bg.nets.field import VectorField, centre
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
@@ -103,7 +103,7 @@ class Denoiser(VectorField):
         return at.signal / (at.width * at.noise) * self._correction(at, t, x, context) - self._own(x) / at.width**2
 
     def _own(self, x: Tensor) -> Tensor:
-        return centred(x) if "translation" in self.symmetries else x
+        return centre(x) if "translation" in self.symmetries else x
 
     def _factors(self, at: Level) -> tuple[Tensor, Tensor]:
         """Of x and of F in the velocity."""

@@ -36,7 +36,7 @@ class Divergence(ABC):
         """v (B, *event_shape) and its divergence (B,), with the noise of `draw` and the conditions of the field, (B, C)."""
 
 
-class Exact(Divergence):
+class ExactDivergence(Divergence):
     """The trace of the Jacobian itself, by the field's own method.
 
     Samples are treated a few at a time where the field says that this is faster (`VectorField.at_once`).
@@ -58,7 +58,7 @@ class Exact(Divergence):
         if self.compile and not field.compiles:
             raise ValueError(
                 f"the divergence of {type(field).__name__} is taken by autograd, which torch.compile does not follow: leave "
-                "compile of Exact out."
+                "compile of ExactDivergence out."
             )
 
     def __call__(
@@ -94,7 +94,7 @@ class Hutchinson(Divergence):
 
     The noise has unit variance. Unbiased for the divergence and so for log q, but weights $e^{-\log q}$ of
     it are biased (Jensen), and their ESS says as much about the noise as about the flow: train with it, and weigh with
-    `Exact`.
+    `ExactDivergence`.
 
     Args:
         probes: k.

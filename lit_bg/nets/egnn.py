@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self, cast
 import torch
 from torch import Tensor, nn
 
-from lit_bg.nets.egnn_layer import EGNNLayer, Pairs, Passed, RadialTangent, Tangent
+from lit_bg.nets.egnn_layer import Displacements, EGNNLayer, Passed, RadialTangent, Tangent
 from lit_bg.nets.particle_field import ParticleField
 from lit_bg.nets.time_features import TIMES, time_features
 
@@ -29,7 +29,8 @@ class EGNN(ParticleField):
     last needs one row of each, so that L - 2 layers are left with a matrix product per pair and direction. With the velocity
     it cost 3.3, 3.9 and 5.5 velocities of 13, 22 and 55 particles for two layers, and 8, 16 and 60 for four (width 32, one core
     beside another job, tests/benchmarks/test_divergence_speed.py). `vmap(jacrev)` took 11, 18 and 34 times as long for two
-    layers and 2.5, 3.5 and 4.7 times for four, and 18, 29, 86 and 3.6, 5.2, 7.1 times as long as `Exact(compile=True)`.
+    layers and 2.5, 3.5 and 4.7 times for four, and 18, 29, 86 and 3.6, 5.2, 7.1 times as long as the
+    compiled one.
 
     Args:
         layers: number of layers.
@@ -69,7 +70,7 @@ class EGNN(ParticleField):
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         nodes = self.nodes(x)
-        h, moved, start = self._features(t, context), nodes, Pairs.of(nodes)
+        h, moved, start = self._features(t, context), nodes, Displacements.of(nodes)
         for layer in self._layers:
             h, moved, _ = layer(h, moved, start)
         return self.of_particles(moved - nodes)
@@ -80,7 +81,7 @@ class EGNN(ParticleField):
 
     def with_divergence(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         nodes = self.nodes(x)
-        h, moved, start = self._features(t, context), nodes, Pairs.of(nodes)
+        h, moved, start = self._features(t, context), nodes, Displacements.of(nodes)
         passed: list[Passed] = []
         layers = self._layers
         for layer in layers:

@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Pairs(NamedTuple):
+class Displacements(NamedTuple):
     """What depends on the positions of two particles, (B, N, N, ...)."""
 
     away: Tensor  # x_i - x_j, (B, N, N, d)
     r2: Tensor  # its square, (B, N, N)
 
     @staticmethod
-    def of(x: Tensor) -> Pairs:
+    def of(x: Tensor) -> Displacements:
         away = x[:, :, None] - x[:, None]
-        return Pairs(away, away.square().sum(-1))
+        return Displacements(away, away.square().sum(-1))
 
 
 class Passed(NamedTuple):
@@ -27,7 +27,7 @@ class Passed(NamedTuple):
     Slopes of SiLUs take more time than the SiLUs themselves, and a velocity alone, as in training, needs none.
     """
 
-    pairs: Pairs
+    pairs: Displacements
     inner1: Tensor  # a, what goes into the first SiLU of the message, (B, N, N, H)
     inner2: Tensor  # into the second
     message: Tensor  # m, (B, N, N, H)
@@ -145,9 +145,9 @@ class EGNNLayer(nn.Module):
         step[n - self.fixed :] = 0
         return step
 
-    def forward(self, h: Tensor, x: Tensor, start: Pairs) -> tuple[Tensor, Tensor, Passed]:
+    def forward(self, h: Tensor, x: Tensor, start: Displacements) -> tuple[Tensor, Tensor, Passed]:
         """h (B, N, H) and x (B, N, d) one layer later, and what the derivative needs."""
-        pairs = Pairs.of(x)
+        pairs = Displacements.of(x)
         n = x.shape[1]
         s = torch.stack([pairs.r2, start.r2], -1).log1p()
         inner1 = self.receiver(h)[:, :, None] + self.sender(h)[:, None] + self.distance(s)

@@ -88,6 +88,6 @@ class VectorField(nn.Module, ABC):
         return (v, forms) if keep else (v.detach(), forms.detach())
 
 
-def centred(x: Tensor) -> Tensor:
+def centre(x: Tensor) -> Tensor:
     """Vectors of particles minus their mean, (B, N, d)."""
     return x - x.mean(1, keepdim=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from lit_bg.nets.field import VectorField, centred
+from lit_bg.nets.field import VectorField, centre
 
 if TYPE_CHECKING:
     from lit_bg.energies.base import Energy
@@ -54,4 +54,4 @@ class ParticleField(VectorField):
 
     def of_particles(self, v: Tensor) -> Tensor:
         """Velocities of the particles from those of the nodes, (B, M, d) -> (B, N, d)."""
-        return v[:, :-1] if self.trapped else centred(v)
+        return v[:, :-1] if self.trapped else centre(v)

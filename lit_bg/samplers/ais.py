@@ -8,7 +8,7 @@ from lit_bg.kernels.base import Kernel
 from lit_bg.samplers.annealing import Annealing
 from lit_bg.samplers.base import Proposer, Result
 from lit_bg.samples import Samples
-from lit_bg.simulators.base import Numbers, Progress
+from lit_bg.simulators.base import Numbers, ReportProgress
 from lit_bg.simulators.recorder import Recorder
 
 
@@ -47,7 +47,7 @@ class AIS(Annealing):
             raise ValueError(f"AIS needs n >= 2 paths for an error bar, got {n}.")
         self.n = n
 
-    def run(self, proposer: Proposer, seed: int, progress: Progress, recorder: Recorder | None = None) -> Result:
+    def run(self, proposer: Proposer, seed: int, progress: ReportProgress, recorder: Recorder | None = None) -> Result:
         stage, path = self.anneal(proposer, (1, self.n), False, seed, progress, recorder)
         x, u, log_w = (part.flatten(0, 1) for part in (stage.now.x, stage.now.u, stage.now.log_w))
         log_q = torch.where(torch.isfinite(log_w), -u - log_w, torch.inf)

@@ -16,7 +16,7 @@ from lit_bg.rng import stream
 from lit_bg.samplers.annealed_path import AnnealedPath
 from lit_bg.samplers.base import Proposer, Sampler
 from lit_bg.samplers.generation import Generation, draw_first, find_next, resample_poor, reweigh
-from lit_bg.simulators.base import Progress
+from lit_bg.simulators.base import ReportProgress
 from lit_bg.simulators.packing import of_prefix, pack, pack_extra, unpack_extra, with_prefix
 from lit_bg.simulators.recorder import Recorder
 
@@ -107,7 +107,7 @@ class Annealing(Sampler):
         shape: tuple[int, int],
         resampling: bool,
         seed: int,
-        progress: Progress,
+        progress: ReportProgress,
         recorder: Recorder | None,
     ) -> tuple[Stage, AnnealedPath]:
         """Find the ladder, then carry fresh particles along it, of a shape (populations, particles)."""

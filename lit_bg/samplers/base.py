@@ -13,7 +13,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
 from lit_bg.rng import stream
 from lit_bg.samples import Chains, Populations, Samples, with_energies
-from lit_bg.simulators.base import Numbers, Progress
+from lit_bg.simulators.base import Numbers, ReportProgress
 from lit_bg.simulators.recorder import Recorder
 
 BATCH = 10_000  # proposals drawn at a time
@@ -72,7 +72,7 @@ class Sampler(ABC):
         """
 
     @abstractmethod
-    def run(self, proposer: Proposer, seed: int, progress: Progress, recorder: Recorder | None = None) -> Result:
+    def run(self, proposer: Proposer, seed: int, progress: ReportProgress, recorder: Recorder | None = None) -> Result:
         """Sample the target; the same seed gives the same samples.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lit_bg.samplers.base import BATCH, Proposer, Result, Sampler
 from lit_bg.samples import Samples
-from lit_bg.simulators.base import Progress
+from lit_bg.simulators.base import ReportProgress
 from lit_bg.simulators.recorder import Recorder
 
 
@@ -26,7 +26,7 @@ class Importance(Sampler):
             raise ValueError(f"Importance needs n >= 2 proposals for an error bar, got {n}.")
         self.n = n
 
-    def run(self, proposer: Proposer, seed: int, progress: Progress, recorder: Recorder | None = None) -> Result:
+    def run(self, proposer: Proposer, seed: int, progress: ReportProgress, recorder: Recorder | None = None) -> Result:
         parts = []
         for i, start in enumerate(range(0, self.n, BATCH)):
             parts.append(proposer.draw(min(BATCH, self.n - start), seed, "sample", i))

@@ -9,7 +9,7 @@ from lit_bg.kernels.base import Kernel
 from lit_bg.samplers.base import Proposer, Result, Sampler
 from lit_bg.samplers.starts import start_from_proposals
 from lit_bg.samples import Chains
-from lit_bg.simulators.base import Progress
+from lit_bg.simulators.base import ReportProgress
 from lit_bg.simulators.recorder import Recorder
 from lit_bg.simulators.simulation import Simulation
 
@@ -56,7 +56,7 @@ class MarkovChains(Sampler):
         self.kernel.attach(proposer.generator, proposer.context)
         Walk(self, proposer).check(proposer.energy)
 
-    def run(self, proposer: Proposer, seed: int, progress: Progress, recorder: Recorder | None = None) -> Result:
+    def run(self, proposer: Proposer, seed: int, progress: ReportProgress, recorder: Recorder | None = None) -> Result:
         self.check(proposer)
         recorder = Recorder() if recorder is None else recorder
         walk = Walk(self, proposer)

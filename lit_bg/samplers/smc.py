@@ -7,7 +7,7 @@ from lit_bg.samplers.annealing import FEWEST_PARTICLES, Annealing
 from lit_bg.samplers.base import Proposer, Result
 from lit_bg.samplers.generation import effective_share
 from lit_bg.samples import Populations
-from lit_bg.simulators.base import Numbers, Progress
+from lit_bg.simulators.base import Numbers, ReportProgress
 from lit_bg.simulators.recorder import Recorder
 
 COLLAPSED = 0.02  # effective share of a population at the end, below which its weights have collapsed
@@ -54,7 +54,7 @@ class SMC(Annealing):
             raise ValueError(f"SMC takes its error bars from several populations, 8 or more; got populations={populations}.")
         self.particles, self.populations = particles, populations
 
-    def run(self, proposer: Proposer, seed: int, progress: Progress, recorder: Recorder | None = None) -> Result:
+    def run(self, proposer: Proposer, seed: int, progress: ReportProgress, recorder: Recorder | None = None) -> Result:
         stage, path = self.anneal(proposer, (self.populations, self.particles), True, seed, progress, recorder)
         now = stage.now
         found = Populations(now.x, now.log_w, now.u.to(now.x.dtype), now.ancestor)

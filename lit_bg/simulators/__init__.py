@@ -1,6 +1,6 @@
 """Simulators: reference data without any generator."""
 
-from lit_bg.simulators.base import Progress, Simulator, States, Trajectory
+from lit_bg.simulators.base import ReportProgress, Simulator, States, Trajectory
 from lit_bg.simulators.exact import Exact
 from lit_bg.simulators.openmm_langevin import OpenMMLangevin
 from lit_bg.simulators.recorder import Interrupted, Recorder
@@ -12,9 +12,9 @@ __all__ = [
     "Exact",
     "Interrupted",
     "OpenMMLangevin",
-    "Progress",
     "Recorder",
     "ReplicaExchange",
+    "ReportProgress",
     "Simulation",
     "Simulator",
     "States",

@@ -11,7 +11,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.simulators.recorder import Recorder
 
-Progress = Callable[[int, int, str], None]  # done, total, a short state such as "acceptance 0.52"
+ReportProgress = Callable[[int, int, str], None]  # done, total, a short state such as "acceptance 0.52"
 Numbers = dict[str, float | int | str | list[float]]
 DOUBTFUL = ("not converged", "not exact")  # how a problem begins that does not speak against what there is
 
@@ -65,7 +65,7 @@ class Simulator(ABC):
         return {}
 
     @abstractmethod
-    def run(self, energy: Energy, seed: int, progress: Progress, recorder: Recorder | None = None) -> Trajectory:
+    def run(self, energy: Energy, seed: int, progress: ReportProgress, recorder: Recorder | None = None) -> Trajectory:
         """Simulate exp(-u); the same seed gives the same trajectory.
 
         Args:

@@ -6,7 +6,7 @@ import torch
 
 from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
-from lit_bg.simulators.base import Progress, Simulator, Trajectory
+from lit_bg.simulators.base import ReportProgress, Simulator, Trajectory
 from lit_bg.simulators.recorder import Recorder
 
 
@@ -32,7 +32,7 @@ class Exact(Simulator):
                 "use Simulation with a kernel such as MALA."
             )
 
-    def run(self, energy: Energy, seed: int, progress: Progress, recorder: Recorder | None = None) -> Trajectory:
+    def run(self, energy: Energy, seed: int, progress: ReportProgress, recorder: Recorder | None = None) -> Trajectory:
         self.check(energy)
         rng = stream(seed, "simulate")
         parts = torch.full((self.frames,), 0).split(100_000)

@@ -21,7 +21,7 @@ from lit_bg.energies.molecule import Molecule
 from lit_bg.energies.openmm_bridge import choose_platform, cores
 from lit_bg.molecules.hydrogen_mass import check_hydrogen_mass, repartitioned_masses
 from lit_bg.rng import stream
-from lit_bg.simulators.base import Numbers, Progress, Simulator, Trajectory
+from lit_bg.simulators.base import Numbers, ReportProgress, Simulator, Trajectory
 from lit_bg.simulators.recorder import Recorder
 
 
@@ -121,7 +121,7 @@ class OpenMMLangevin(Simulator):
         if self.start == "torsions" and not energy.structure.backbone_torsions:
             raise ValueError(f"{energy.name} has no peptide backbone to turn: use start: initial.")
 
-    def run(self, energy: Energy, seed: int, progress: Progress, recorder: Recorder | None = None) -> Trajectory:
+    def run(self, energy: Energy, seed: int, progress: ReportProgress, recorder: Recorder | None = None) -> Trajectory:
         self.check(energy)
         assert isinstance(energy, Molecule)  # for the type checker
         burn_in = round(self.burn_in / self.time_step)

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lit_bg.simulators.base import Progress
+from lit_bg.simulators.base import ReportProgress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 @contextmanager
-def show_progress(name: str, console: Console | None = None) -> Iterator[Progress]:
+def show_progress(name: str, console: Console | None = None) -> Iterator[ReportProgress]:
     """Show a bar with the time that is left and a short state, and yield what has to be told of progress."""
     from rich import progress
 

@@ -15,7 +15,7 @@ from lit_bg.kernels.base import Kernel
 from lit_bg.kernels.exchange import Exchange
 from lit_bg.kernels.units import in_kelvin
 from lit_bg.rng import stream
-from lit_bg.simulators.base import Numbers, Progress, Simulator, States, Trajectory
+from lit_bg.simulators.base import Numbers, ReportProgress, Simulator, States, Trajectory
 from lit_bg.simulators.packing import of_prefix, pack, unpack, unpack_extra
 from lit_bg.simulators.recorder import Recorder
 from lit_bg.simulators.running import Running, check_finite, record
@@ -113,7 +113,7 @@ class Simulation(Simulator):
         passed = kernel.duration(energy)
         return (float(self.stride), "steps") if passed is None else (self.stride * passed[0], passed[1])
 
-    def run(self, energy: Energy, seed: int, progress: Progress, recorder: Recorder | None = None) -> Trajectory:
+    def run(self, energy: Energy, seed: int, progress: ReportProgress, recorder: Recorder | None = None) -> Trajectory:
         self.check(energy)
         recorder = Recorder() if recorder is None else recorder
         total = self.burn_in + self.frames * self.stride

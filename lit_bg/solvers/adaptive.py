@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lit_bg.solvers.base import Rate, Solver, State
+from lit_bg.solvers.base import OdeState, Rate, Solver
 
 
 class DormandPrince(Solver):
@@ -31,7 +31,7 @@ class DormandPrince(Solver):
             raise ValueError(f"DormandPrince needs rtol, atol, max_steps > 0, got {rtol=}, {atol=}, {max_steps=}.")
         self.rtol, self.atol, self.max_steps = rtol, atol, max_steps
 
-    def integrate(self, rate: Rate, state: State, start: float, end: float, module: nn.Module) -> State:
+    def integrate(self, rate: Rate, state: OdeState, start: float, end: float, module: nn.Module) -> OdeState:
         from torchdiffeq import odeint, odeint_adjoint
 
         times = torch.tensor([start, end], dtype=state[0].dtype, device=state[0].device)
@@ -60,5 +60,5 @@ class _RightSide(nn.Module):
         super().__init__()
         self.rate, self.module = rate, module
 
-    def forward(self, t: Tensor, state: State) -> State:
+    def forward(self, t: Tensor, state: OdeState) -> OdeState:
         return self.rate(t, state)

@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-State = tuple[Tensor, ...]
-Rate = Callable[[Tensor, State], State]  # time (), state -> d state / dt
+OdeState = tuple[Tensor, ...]
+Rate = Callable[[Tensor, OdeState], OdeState]  # time (), state -> d state / dt
 
 
 class Solver(ABC):
     """Integrates the equation of a batch of trajectories; a new method is a subclass."""
 
     @abstractmethod
-    def integrate(self, rate: Rate, state: State, start: float, end: float, module: nn.Module) -> State:
+    def integrate(self, rate: Rate, state: OdeState, start: float, end: float, module: nn.Module) -> OdeState:
         """The state at `end`.
 
         Args:

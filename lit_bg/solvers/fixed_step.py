@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
-from lit_bg.solvers.base import Rate, Solver, State
+from lit_bg.solvers.base import OdeState, Rate, Solver
 
 
 class FixedStep(Solver):
@@ -27,10 +27,10 @@ class FixedStep(Solver):
         self.steps = steps
 
     @abstractmethod
-    def step(self, rate: Rate, t: Tensor, state: State, h: float) -> State:
+    def step(self, rate: Rate, t: Tensor, state: OdeState, h: float) -> OdeState:
         """The state one step of size h (negative backwards in time) later."""
 
-    def integrate(self, rate: Rate, state: State, start: float, end: float, module: nn.Module) -> State:
+    def integrate(self, rate: Rate, state: OdeState, start: float, end: float, module: nn.Module) -> OdeState:
         h = (end - start) / self.steps
         for i in range(self.steps):
             t = state[0].new_full((), start + i * h)  # made there: a copy from the host would wait for the device
@@ -38,7 +38,7 @@ class FixedStep(Solver):
         return state
 
 
-def along(state: State, rate: State, h: float) -> State:
+def along(state: OdeState, rate: OdeState, h: float) -> OdeState:
     """state + h rate."""
     return tuple(y + h * k for y, k in zip(state, rate, strict=True))
 
@@ -48,7 +48,7 @@ class Midpoint(FixedStep):
 
     evaluations = 2
 
-    def step(self, rate: Rate, t: Tensor, state: State, h: float) -> State:
+    def step(self, rate: Rate, t: Tensor, state: OdeState, h: float) -> OdeState:
         return along(state, rate(t + h / 2, along(state, rate(t, state), h / 2)), h)
 
 
@@ -57,7 +57,7 @@ class Heun(FixedStep):
 
     evaluations = 2
 
-    def step(self, rate: Rate, t: Tensor, state: State, h: float) -> State:
+    def step(self, rate: Rate, t: Tensor, state: OdeState, h: float) -> OdeState:
         first = rate(t, state)
         return along(along(state, first, h / 2), rate(t + h, along(state, first, h)), h / 2)
 
@@ -73,7 +73,7 @@ class RungeKutta4(FixedStep):
 
     evaluations = 4
 
-    def step(self, rate: Rate, t: Tensor, state: State, h: float) -> State:
+    def step(self, rate: Rate, t: Tensor, state: OdeState, h: float) -> OdeState:
         k1 = rate(t, state)
         k2 = rate(t + h / 2, along(state, k1, h / 2))
         k3 = rate(t + h / 2, along(state, k2, h / 2))

@@ -15,7 +15,7 @@ import torch
 from torch.func import jacrev, vmap
 
 from lit_bg.energies import LennardJones
-from lit_bg.nets import EGNN, Exact, GradientField, KernelField, TensorProductField
+from lit_bg.nets import EGNN, ExactDivergence, GradientField, KernelField, TensorProductField
 
 pytest.importorskip("pytest_benchmark")
 
@@ -58,7 +58,7 @@ def states(n, batch):
 @pytest.mark.parametrize("layers", [2, 4])
 @pytest.mark.parametrize(("n", "batch"), [(13, 24), (22, 8), (55, 1)])
 def test_against_a_jacobian(benchmark, layers, n, batch):
-    """EGNN of width 32, a batch as `Exact` gives it to it; eager and compiled."""
+    """EGNN of width 32, a batch as `ExactDivergence` gives it to it; eager and compiled."""
     field, (t, x) = made(lambda: EGNN(layers, 32), n), states(n, batch)
     jacobian = vmap(jacrev(lambda y, s: field(s[None], y[None])[0]))
 
@@ -67,7 +67,7 @@ def test_against_a_jacobian(benchmark, layers, n, batch):
 
     own, other = torch.no_grad()(lambda: field.with_divergence(t, x)[1]), torch.no_grad()(by_jacobian)
     torch.testing.assert_close(own(), other(), rtol=1e-3, atol=1e-3)
-    exact = Exact(compile=True)
+    exact = ExactDivergence(compile=True)
     compiled = torch.no_grad()(lambda: exact(field, t, x, None)[1])
     torch.testing.assert_close(compiled(), own(), rtol=1e-3, atol=1e-3)
     ours, faster, theirs = best(own, compiled, other)

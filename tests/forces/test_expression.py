@@ -8,7 +8,7 @@ import openmm
 import pytest
 import torch
 
-from lit_bg.forces.expression import Expression
+from lit_bg.forces.expressions import Expression
 from lit_bg.forces.tabulated import from_openmm
 
 A, B = 0.83, -1.37  # a parameter and a global of every expression below

@@ -87,8 +87,10 @@ class TestKernel:
     def test_wrong_code_is_found_out(self, monkeypatch):
         field, x = translate(ALANINES["amber96 vacuum"]()[0]), batch("amber96 vacuum", 20)
         right = by("torch", ALANINES["amber96 vacuum"]()[0]).energy_and_forces(x)
-        honest = module.Kernel.__call__
-        monkeypatch.setattr(module.Kernel, "__call__", lambda *a: (lambda u, f: (u, f if f is None else 0.9 * f))(*honest(*a)))
+        honest = module.CppKernel.__call__
+        monkeypatch.setattr(
+            module.CppKernel, "__call__", lambda *a: (lambda u, f: (u, f if f is None else 0.9 * f))(*honest(*a))
+        )
         with pytest.warns(UserWarning, match="the kernel of this force field gave wrong energies or forces"):
             found = field.energy_and_forces(x)
         torch.testing.assert_close(found, right)

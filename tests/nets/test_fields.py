@@ -13,7 +13,7 @@ from lit_bg.energies import DW4, BistableDimer, CoulombGas, DoubleWell, Molecule
 from lit_bg.energies.condition import Condition
 from lit_bg.energies.pair_energy import PairEnergy
 from lit_bg.generators import ContinuousFlow, Diffusion
-from lit_bg.nets import EGNN, Exact, GradientField, Hutchinson, KernelField, MLPField, TensorProductField, VectorField
+from lit_bg.nets import EGNN, ExactDivergence, GradientField, Hutchinson, KernelField, MLPField, TensorProductField, VectorField
 from lit_bg.nets.radial_basis import RadialBasis
 from lit_bg.spaces import Particles
 
@@ -190,7 +190,7 @@ class TestEveryField:
         """1000 probes of each kind within 4 sigma of the exact divergence."""
         energy = system()
         field, (t, x) = wild(make, energy), states(energy, 1)
-        exact = Exact()(field, t, x, None)[1].item()
+        exact = ExactDivergence()(field, t, x, None)[1].item()
         n = 1_000
         many_t, many = t.expand(n), x.expand(n, *energy.event_shape)
         for kind in ("rademacher", "gaussian"):
@@ -207,12 +207,12 @@ def test_parts_make_no_difference(system, monkeypatch):
     energy.conditions = CONDITIONS[:1]
     field, (t, x) = wild(lambda: EGNN(4, 8), energy), states(energy, 7)
     context = torch.randn(7, 1, generator=rng(3), dtype=torch.float64)
-    whole = Exact()(field, t, x, None, context)
+    whole = ExactDivergence()(field, t, x, None, context)
     n = len(field.types)
     monkeypatch.setattr("lit_bg.nets.egnn.PAIRS", 3 * 8 * n**2)
     monkeypatch.setattr("lit_bg.nets.egnn.DIRECTIONS", (3 * 2 * 3 * 8 * n**2, 0))
     assert field.at_once(x) == 3
-    for a, b in zip(Exact()(field, t, x, None, context), whole, strict=True):
+    for a, b in zip(ExactDivergence()(field, t, x, None, context), whole, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
@@ -232,10 +232,10 @@ def test_compiled_is_eager(make, system, monkeypatch):
     monkeypatch.setattr(field, "at_once", lambda x: 3)
     results = []
     for compile in (False, True):
-        v, divergence = Exact(compile)(field, t, x, None)
+        v, divergence = ExactDivergence(compile)(field, t, x, None)
         gradients = torch.autograd.grad(v.square().sum() + divergence.sum(), list(field.parameters()), allow_unused=True)
         with torch.no_grad():
-            quiet = Exact(compile)(field, t, x, None)
+            quiet = ExactDivergence(compile)(field, t, x, None)
         results.append([v, divergence, *quiet, *(g for g in gradients if g is not None)])
     for eager, compiled in zip(*results, strict=True):
         torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-4)
@@ -244,10 +244,10 @@ def test_compiled_is_eager(make, system, monkeypatch):
 def test_a_divergence_by_autograd_is_not_compiled():
     for made in (GradientField(EGNN(1, 4)), TensorProductField(2, 4)):
         with pytest.raises(ValueError, match="is taken by autograd, which"):
-            ContinuousFlow(made, divergence=Exact(compile=True)).build(TwoKinds())
+            ContinuousFlow(made, divergence=ExactDivergence(compile=True)).build(TwoKinds())
     with pytest.raises(ValueError, match="Denoiser is taken by autograd"):
-        Diffusion(TensorProductField(2, 4), divergence=Exact(compile=True)).build(TwoKinds())
-    ContinuousFlow(EGNN(1, 4), divergence=Exact(compile=True)).build(TwoKinds())  # but this does
+        Diffusion(TensorProductField(2, 4), divergence=ExactDivergence(compile=True)).build(TwoKinds())
+    ContinuousFlow(EGNN(1, 4), divergence=ExactDivergence(compile=True)).build(TwoKinds())  # but this does
 
 
 def test_context_changes_the_field():

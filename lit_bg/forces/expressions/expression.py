@@ -10,10 +10,10 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from lit_bg.forces.expression_bound import Bound
-from lit_bg.forces.expression_graph import Node, Variable
-from lit_bg.forces.expression_operations import Function
-from lit_bg.forces.expression_parser import Parser, closest
+from lit_bg.forces.expressions.bound import Bound
+from lit_bg.forces.expressions.graph import Node, Variable
+from lit_bg.forces.expressions.operations import Function
+from lit_bg.forces.expressions.parser import ExpressionParser, closest
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Expression:
             ValueError: the text is no expression, calls an unknown function or one with the wrong number of arguments; the
                 message names the token, its position and the way out.
         """
-        parser = Parser(text, functions, symbols)
+        parser = ExpressionParser(text, functions, symbols)
         nodes = parser.parse()
         used = {node.name for node in nodes if isinstance(node, Variable)}
         calls = {name: call for name, call in parser.calls.items() if name in used}

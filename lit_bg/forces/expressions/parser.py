@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from lit_bg.forces.expression_graph import Graph, Node, Number, Variable
-from lit_bg.forces.expression_operations import OPERATIONS, SPELLED, Function, arity
+from lit_bg.forces.expressions.graph import Graph, Node, Number, Variable
+from lit_bg.forces.expressions.operations import OPERATIONS, SPELLED, Function, arity
 
 
 class Token(NamedTuple):
@@ -37,7 +37,7 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}."
 
 
-class Parser:
+class ExpressionParser:
     """Recursive descent over one expression with its definitions, `expression; name = expression; ...`.
 
     The grammar is that of Lepton: `^` binds tightest and to the right, then unary minus, then `*` and `/`, then `+` and `-`,

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from lit_bg.forces.expression_graph import Call, Constant, Node, Variable
-from lit_bg.forces.expression_guard import guarded
-from lit_bg.forces.expression_lowering import Lowering
-from lit_bg.forces.expression_operations import Function, evaluator
+from lit_bg.forces.expressions.graph import Call, Constant, Node, Variable
+from lit_bg.forces.expressions.guard import guarded
+from lit_bg.forces.expressions.lowering import Lowering
+from lit_bg.forces.expressions.operations import Function, evaluator
 
 ARITHMETIC = {"+", "-", "*", "/", "^"}  # take Python numbers beside tensors
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from lit_bg.forces.expression_graph import Call, Graph, Node, Variable
-from lit_bg.forces.expression_operations import OPERATIONS
+from lit_bg.forces.expressions.graph import Call, Graph, Node, Variable
+from lit_bg.forces.expressions.operations import OPERATIONS
 
 FLAT = {"x>=0", "x!=0", "step", "delta", "floor", "ceil"}  # no gradient passes
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lit_bg.forces.expression_graph import Call, Constant, Graph, Node, Number, Variable
-from lit_bg.forces.expression_operations import Function, evaluator
+from lit_bg.forces.expressions.graph import Call, Constant, Graph, Node, Number, Variable
+from lit_bg.forces.expressions.operations import Function, evaluator
 
 LARGEST_POWER = 64  # 10 products at most, less than one pow
 
