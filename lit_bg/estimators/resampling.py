@@ -73,3 +73,36 @@ def systematic(log_w: Tensor, rng: torch.Generator) -> Tensor:
 def multinomial(log_w: Tensor, rng: torch.Generator) -> Tensor:
     """Return as many indices as there are weights, (N,) or (P, N), drawn independently (see `resample`)."""
     return resample(log_w, torch.as_tensor(log_w).shape[-1], rng, "multinomial")
+
+
+def choose_distinct(log_w: Tensor, n: int, rng: torch.Generator) -> Tensor:
+    r"""Return the indices of n different samples, drawn one after the other by their weights without putting any back.
+
+    The n largest of $\log w_i + g_i$ with independent Gumbel variables g. Unlike `resample` it does not keep averages: it
+    serves where copies would be of no use, as for walkers that start. Where fewer than n samples have a weight, all of them are
+    taken and the rest are copies.
+
+    Args:
+        log_w: log weights, (N,).
+        n: how many to draw.
+        rng: of the Gumbel variables.
+
+    Returns:
+        (n,) long, in the order of the draw.
+
+    Raises:
+        ValueError: n below one, weights that are NaN or +inf, or none at all.
+
+    References:
+        Efraimidis, Spirakis, Inf. Process. Lett. 97, 181 (2006), doi:10.1016/j.ipl.2005.11.003.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> choose_distinct(torch.tensor([0.9, 0.0, 0.1]).log(), 2, g)
+    tensor([0, 2])
+    """
+    copies = resample(log_w, n, rng, "multinomial")
+    log_w = check_log_weights(log_w)
+    v = torch.rand(len(log_w), generator=rng, device=rng.device, dtype=torch.float64).to(log_w.device)
+    key = torch.where(torch.isneginf(log_w), -torch.inf, log_w - (-v.clamp(2.0**-1000, BELOW_ONE).log()).log())
+    chosen = key.argsort(descending=True)[: min(n, int((key > -torch.inf).sum()))]
+    return torch.cat([chosen, copies[: n - len(chosen)]])

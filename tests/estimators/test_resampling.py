@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lit_bg.estimators import multinomial, resample, systematic
+from lit_bg.estimators import choose_distinct, multinomial, resample, systematic
 
 METHODS = ("systematic", "stratified", "multinomial")
 
@@ -101,3 +101,24 @@ def test_a_last_sample_without_weight_is_never_drawn():
 def test_what_cannot_be_resampled_is_refused(log_w, n, message):
     with pytest.raises(ValueError, match=message):
         resample(log_w, n, torch.Generator().manual_seed(0))
+
+
+def test_distinct_samples_come_in_the_order_of_successive_draws():
+    w = torch.tensor([0.6, 0.3, 0.1, 0.0], dtype=torch.float64)
+    rng, n = torch.Generator().manual_seed(4), 20_000
+    counts = torch.zeros(4, 4, dtype=torch.float64)
+    for _ in range(n):
+        i, j = choose_distinct(w.log(), 2, rng).tolist()
+        counts[i, j] += 1 / n
+    for i in range(3):
+        for j in range(3):
+            p = 0.0 if i == j else (w[i] * w[j] / (1 - w[i])).item()
+            assert abs(counts[i, j].item() - p) <= 4 * (p * (1 - p) / n) ** 0.5
+    assert counts[3].sum() == counts[:, 3].sum() == 0
+
+
+def test_distinct_samples_are_filled_up_with_copies_where_there_are_too_few():
+    found = choose_distinct(torch.tensor([-3.0, -math.inf, 2.0]), 6, torch.Generator().manual_seed(0))
+    assert len(found) == 6
+    assert sorted(found[:2].tolist()) == [0, 2]
+    assert 1 not in found
