@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-DISAGREEMENT = 1e-2  # relative; rounding in single precision is a thousand times less, wrong code a thousand times more
+from lit_bg.compiling import DISAGREEMENT
+
 LOST_DIGITS = 1e3  # epsilons that a force may lose in its sums, of its size and of its energy
 LAST_PLACES = 16  # epsilons by which rounding moves coordinates, counted generously
 MOVES = 4  # of one, little may come by chance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cache, partial, wraps
 from typing import Any, Literal, TypeVar
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lit_bg.compiling import Trust, compile_function, pad
 from lit_bg.forces.base import Force, Frame
 from lit_bg.forces.comparison import Gradient, compare, shake
 from lit_bg.forces.kernel import CppKernel, serve
@@ -26,6 +26,7 @@ ARRAYS = 60  # live (pairs, batch) arrays of one evaluation with forces, counted
 M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")
 COMPILE_AFTER = 2e8  # atom pairs: by then eager evaluation has cost about as much as the compilation will
+COMPARABLE = "energies or forces"  # of fast code with those of plain torch
 COMPARED = 2**14  # pairs x configurations on which the kernel is compared with torch
 
 
@@ -77,10 +78,10 @@ class ForceField:
         self.compile: bool | None = None
         self.work = [0, 0]
         self._made: dict[Any, Any] = {}  # kernels and modules by what they are for
-        self._agrees: dict[tuple[str, str, torch.dtype, torch.device], bool] = {}  # fast code with plain torch
+        self._trust = Trust(COMPARABLE)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": {}, "_agrees": {}}
+        return {**self.__dict__, "_made": {}, "_trust": Trust(COMPARABLE)}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ForceField:
         return self
@@ -193,7 +194,7 @@ class ForceField:
             return None
         forces: list[Force] = list(self.exact.forces)  # type: ignore[arg-type]
         kernel = self._make("kernel", x, lambda: serve(forces, self.n, self.exact.box, x.dtype) if library() else None)
-        agrees = self._agrees.get(("the kernel", self.code, x.dtype, x.device))
+        agrees = self._trust.known.get(self._key("the kernel", x))
         if kernel is None or agrees is not None:
             return kernel if agrees else None
         with torch.device("cpu"):
@@ -221,9 +222,7 @@ class ForceField:
         size = self.chunk(x)
         for rows in x.split(size):
             n = len(rows)
-            full = rows
-            if compiled and n < size:  # one shape, one compilation: filled up with copies of the last configuration
-                full = torch.cat([rows, rows[-1:].expand(size - n, -1, -1)])
+            full = pad(rows, size) if compiled else rows
             if compiled and self._trusts("torch.compile", part.sum, full, partial(_compiled(), part), part.with_gradient):
                 # compiled code serves energies too: without gradient it would be compiled again
                 energy, g = _compiled()(part, _batch_last(full))
@@ -235,24 +234,18 @@ class ForceField:
                 yield part.sum(_batch_last(rows)), None
 
     def _trusts(self, name: str, own: Sum, x: Tensor, fast: Gradient, plain: Gradient) -> bool:
-        """Whether fast code gives the energies and forces of plain torch: looked at once, since it has been seen not to."""
-        key = name, self.code, x.dtype, x.device
-        if key not in self._agrees:
-            y = _batch_last(x)
-            try:  # at a minimum no force at all would be right too: so shaken as well
-                compared = [compare(own, z, fast, plain) for z in (y, shake(y))]
-            except Exception as error:  # a compiler raises anything
-                problem = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            else:
-                fine, wrong = (torch.stack(masks).any(0) for masks in zip(*compared, strict=True))
-                if not fine.any():
-                    return False  # nothing to compare: the next batch decides
-                found = int(wrong.sum())
-                problem = f"gave wrong energies or forces for {found} of {len(x)} configurations" if found else ""
-            if problem:
-                warnings.warn(f"{name} of this force field {problem}; it is evaluated without.", stacklevel=2)
-            self._agrees[key] = not problem
-        return self._agrees[key]
+        """Whether fast code gives the energies and forces of plain torch."""
+
+        def both() -> tuple[Tensor, Tensor]:
+            # at a minimum no force at all would be right too: so shaken as well
+            compared = [compare(own, z, fast, plain) for z in (_batch_last(x), shake(_batch_last(x)))]
+            fine, wrong = (torch.stack(masks).any(0) for masks in zip(*compared, strict=True))
+            return fine, wrong
+
+        return self._trust.holds(f"{name} of this force field", self._key(name, x), both)
+
+    def _key(self, name: str, x: Tensor) -> tuple[Any, ...]:
+        return name, self.code, x.dtype, x.device
 
 
 def _fit(module: M, x: Tensor) -> M:
@@ -278,11 +271,9 @@ def _in_one(part: TorchPart, x: Tensor) -> tuple[Tensor, Tensor]:
 
 @cache
 def _compiled() -> Any:
-    # The function, not the module: copies of a force field share the code, and nothing is attached to them. With buffers
-    # used again, the forces of compiled torsions are wrong by orders of magnitude (torch 2.13, CPU, float32).
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+    # With buffers used again, the forces of compiled torsions are wrong by orders of magnitude (torch 2.13, CPU, float32).
     options: dict[str, Any] = {"allow_buffer_reuse": False, "inplace_buffers": False}
-    return torch.compile(_in_one, dynamic=False, fullgraph=True, options=options)
+    return compile_function(_in_one, fullgraph=True, options=options)
 
 
 class _Energy(torch.autograd.Function):

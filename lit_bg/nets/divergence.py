@@ -6,11 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from lit_bg.compiling import Trust, compare_outputs, compile_function, pad
 from lit_bg.nets.field import VectorField
+
+Divergent = Callable[[VectorField, Tensor, Tensor, "Tensor | None"], tuple[Tensor, Tensor]]
+
+_trusted: WeakKeyDictionary[VectorField, Trust] = WeakKeyDictionary()
 
 
 class Divergence(ABC):
@@ -70,10 +76,10 @@ class ExactDivergence(Divergence):
         parts = []
         for rows in torch.arange(len(x), device=x.device).split(size):
             n = len(rows)
-            if self.compile:  # one shape, one compilation: filled up with copies of the last sample
-                rows = torch.cat([rows, rows[-1:].expand(size - n)])
-            of = _compiled() if self.compile else _eager
-            v, divergence = of(field, t[rows], x[rows], None if context is None else context[rows])
+            rows = pad(rows, size) if self.compile else rows
+            inputs = t[rows], x[rows], None if context is None else context[rows]
+            of = _compiled() if self.compile and _trusts(field, *inputs) else _eager
+            v, divergence = of(field, *inputs)
             parts.append((v[:n], divergence[:n]))
         return torch.cat([v for v, _ in parts]), torch.cat([divergence for _, divergence in parts])
 
@@ -82,11 +88,20 @@ def _eager(field: VectorField, t: Tensor, x: Tensor, context: Tensor | None) -> 
     return field.with_divergence(t, x, context)
 
 
+def _trusts(field: VectorField, t: Tensor, x: Tensor, context: Tensor | None) -> bool:
+    """Say whether compiled code gives the values and gradients of eager code, by one comparison for every kind of input."""
+    learns = [tensor for tensor in (x, *field.parameters()) if tensor.requires_grad]
+
+    def compare() -> tuple[Tensor, Tensor]:
+        return compare_outputs(_compiled()(field, t, x, context), _eager(field, t, x, context), learns)
+
+    key = x.shape, x.dtype, x.device, torch.is_grad_enabled(), x.requires_grad, context is None
+    return _trusted.setdefault(field, Trust()).holds(f"torch.compile of {type(field).__name__}", key, compare)
+
+
 @cache
-def _compiled() -> Callable[[VectorField, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]:
-    # The function, not the module: a field, its copies and its averages share one piece of code.
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
-    return torch.compile(_eager, dynamic=False)
+def _compiled() -> Divergent:
+    return compile_function(_eager)
 
 
 class Hutchinson(Divergence):

@@ -316,7 +316,7 @@ class TestCompiledCodeAtAMinimum:
         monkeypatch.setattr(module, "_compiled", lambda: with_other_rounding)
         field.compile = True
         field.energy_and_forces(x.to(dtype))
-        assert field._agrees["torch.compile", "torch", dtype, x.device]
+        assert field._trust.known["torch.compile", "torch", dtype, x.device]
         assert not [w for w in recwarn if "of this force field" in str(w.message)]
 
     @pytest.mark.parametrize("factor", [0.0, 0.9, -1.0, math.nan])

@@ -166,6 +166,7 @@ def test_a_generator_without_conditions_is_refused_by_training():
         BoltzmannGenerator(WELLS, Blind(), ReverseKL(), torch.optim.Adam)
 
 
+@pytest.mark.filterwarnings("error:torch.compile of")
 @pytest.mark.slow
 def test_compiled_is_eager():
     torch.manual_seed(0)

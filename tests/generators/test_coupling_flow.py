@@ -123,6 +123,7 @@ def test_yaml_names_it_and_is_checked():
         parser.parse_object(config)
 
 
+@pytest.mark.filterwarnings("error:torch.compile of")
 @pytest.mark.slow
 def test_compiled_is_eager():
     """Value, log density and gradient; the same names in the state dict; copies share the code."""

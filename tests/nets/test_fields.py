@@ -216,6 +216,7 @@ def test_parts_make_no_difference(system, monkeypatch):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("error:torch.compile of")
 @pytest.mark.parametrize(
     ("make", "system"),
     [
