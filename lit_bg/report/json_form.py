@@ -131,12 +131,12 @@ def _from_object(kind: Any, own: list[_Field], plain: Any, where: str) -> Any:
     loose = None
     for f in own:
         if f.flat and get_origin(f.kind) is dict:
-            loose = f.name
+            loose = f
         elif f.flat:
             values[f.name] = from_plain(f.kind, plain, where)
             rest = {k: v for k, v in rest.items() if k not in _keys(type(values[f.name]))}
     if loose is not None:
-        values[loose] = rest
+        values[loose.name] = from_plain(loose.kind, rest, where)
     return kind(**values)
 
 

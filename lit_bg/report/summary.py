@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from lit_bg.cost import Cost
 from lit_bg.diagnostics.chains import Mixing
 from lit_bg.diagnostics.energies import EnergyDistance
 from lit_bg.diagnostics.knowledge import Quality, Value
 from lit_bg.diagnostics.virial import Virial
-from lit_bg.files import atomic
-from lit_bg.report.json_form import FLAT, OMIT, from_plain, put_not_finite, take_not_finite, to_plain
+from lit_bg.report.document import Document
+from lit_bg.report.json_form import FLAT, OMIT
 from lit_bg.report.origin import GivenFile, SamplerRun, TrainedRun
 from lit_bg.report.verdict import Claim, Word
-
-SCHEMA = 1  # counted up when a key of summary.json changes its name or meaning; files without one came before
 
 
 @dataclass(frozen=True)
@@ -123,11 +119,10 @@ class OfPopulations:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
+class Summary(Document):
     """What samples say, as numbers, strings and rows; errors are infinite where no honest error bar exists.
 
-    In JSON the fields of `origin` and `samples` and the items of `more` stand among the others, `schema` says the version, and
-    what is not finite is null and stands in `not_finite`, by JSON pointer.
+    In JSON the fields of `origin` and `samples` and the items of `more` stand among the others.
 
     Attributes:
         origin: where the samples come from; None: nothing is said of it.
@@ -140,6 +135,9 @@ class Summary:
         cost, cost_per_effective_sample: None where it is not known.
         more: what a user's own observers add, by their own keys.
     """
+
+    what = "a summary"
+    schema = 1
 
     origin: TrainedRun | SamplerRun | GivenFile | None = field(default=None, metadata=FLAT)
     verdict: Word
@@ -160,44 +158,3 @@ class Summary:
     cost: Cost | None = field(default=None, metadata=OMIT)
     cost_per_effective_sample: Cost | None = field(default=None, metadata=OMIT)
     more: dict[str, Any] = field(default_factory=dict, metadata=FLAT)
-
-    def to_json(self) -> str:
-        """Return the summary as JSON."""
-        plain, lost = take_not_finite(to_plain(self))
-        plain = {"schema": SCHEMA, **plain, "not_finite": lost}
-        return json.dumps(plain, indent=2, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Return the summary that `to_json` wrote; of files without a schema what is not finite is NaN.
-
-        Raises:
-            ValueError: JSON of something else, or of a later schema.
-        """
-        plain = json.loads(text)
-        if not isinstance(plain, dict):
-            raise ValueError("it is no JSON object")
-        schema = plain.pop("schema", 0)
-        if not isinstance(schema, int) or schema > SCHEMA:
-            raise ValueError(f"it has schema {schema} and this version of lit_bg reads schemas up to {SCHEMA}: update lit_bg")
-        put_not_finite(plain, plain.pop("not_finite", {}))
-        found: Self = from_plain(cls, plain)
-        return found
-
-    def write(self, path: str | Path) -> None:
-        """Write the summary, whole or not at all."""
-        with atomic(path) as temporary:
-            temporary.write_text(self.to_json())
-
-    @classmethod
-    def read(cls, path: str | Path) -> Self:
-        """Read the summary of a file.
-
-        Raises:
-            OSError: there is no such file.
-            ValueError: it cannot be read, or was written by a later version; in one sentence.
-        """
-        try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:  # JSON that is none, or text that is none, too
-            raise ValueError(f"'{path}' cannot be read as a summary: {str(error).rstrip('.')}.") from error

@@ -19,7 +19,7 @@ from lit_bg.report.assess import assess_samples
 from lit_bg.report.cost import ReferenceCost
 from lit_bg.report.json_form import FLAT, KEY, OMIT, from_plain, put_not_finite, take_not_finite, to_plain
 from lit_bg.report.origin import FromReference, GivenFile, Named, SamplerRun, TrainedRun
-from lit_bg.report.summary import SCHEMA, Summary
+from lit_bg.report.summary import Summary
 from lit_bg.report.table import print_summary
 from lit_bg.samples import Samples
 
@@ -94,7 +94,7 @@ class TestEverySummary:
             raise AssertionError(f"{word} is no JSON")
 
         plain = json.loads(summary.to_json(), parse_constant=refuse)
-        assert plain["schema"] == SCHEMA
+        assert plain["schema"] == Summary.schema
         assert plain["verdict"] == summary.verdict
         assert plain["kind"] == samples.split()[0].replace("one", "chains")
         assert {"samples": "a/s.npz"}.items() <= plain.items() if origin == "a file" else "samples" not in plain
@@ -138,8 +138,8 @@ def damaged(**changes):
     ("text", "sentence"),
     [
         (
-            damaged(schema=SCHEMA + 1),
-            f"it has schema {SCHEMA + 1} and this version of lit_bg reads schemas up to {SCHEMA}: update",
+            damaged(schema=Summary.schema + 1),
+            f"it has schema {Summary.schema + 1} and this version of lit_bg reads schemas up to {Summary.schema}: update",
         ),
         (damaged(schema="new"), "it has schema new"),
         (damaged(claims="gone"), "'/claims' is missing"),
