@@ -58,6 +58,9 @@ def _fields(kind: Any) -> list[_Field]:
 def to_plain(value: Any) -> Any:
     """Return a value as dictionaries, lists, strings, numbers and None.
 
+    Raises:
+        ValueError: two fields would have one key.
+
     >>> class Point(NamedTuple):
     ...     x: float
     ...     y: float | None = None
@@ -70,7 +73,10 @@ def to_plain(value: Any) -> Any:
         for f in own:
             held = getattr(value, f.name)
             if f.flat:
-                plain |= {} if held is None else to_plain(held)
+                more = {} if held is None else to_plain(held)
+                if taken := plain.keys() & more.keys():
+                    raise ValueError(f"'{min(taken)}' is a key of {type(value).__name__} already: give yours another name.")
+                plain |= more
             elif not (f.omit and held is None):
                 plain[f.key] = to_plain(held)
         return plain

@@ -108,6 +108,11 @@ class TestEverySummary:
         assert capsys.readouterr().out == before
 
 
+def test_a_key_of_a_user_does_not_hide_another():
+    with pytest.raises(ValueError, match="'verdict' is a key of Summary already: give yours another name"):
+        replace(judged("chains"), more={"verdict": "trust"}).to_json()
+
+
 def test_what_is_not_finite_is_null_and_stands_beside():
     plain = json.loads(judged("proposals without an energy").to_json())
     assert plain["log_Z"] is None
