@@ -15,9 +15,9 @@ from lit_bg.diagnostics.exchange import mixing
 from lit_bg.diagnostics.states import Drawn, estimate_states
 from lit_bg.energies.molecule import R
 from lit_bg.estimators import group_frames, least_overlap, statistical_inefficiency, subsample
-from lit_bg.files import write_json
 from lit_bg.report.energy_units import size_of_kT
-from lit_bg.report.free_energies import judge_states, numbers_of_mixing, numbers_of_states, tell_states
+from lit_bg.report.free_energies import judge_states, tell_states
+from lit_bg.report.free_energy_numbers import ExchangeFreeEnergies, number_mixing, number_states
 from lit_bg.rng import stream
 
 SCALES = 1e-4  # relative: to which reduced energies of one potential go as 1/T
@@ -60,15 +60,8 @@ def of_exchange(openmm: str, temperatures: Sequence[float], units: str, folder: 
     found = estimate_states(names, [drawn], stream(seed, "free energy/states"))
     verdict = judge_states(found, ordered=True, round_trips=mixed.round_trips)
     notes = _notes(u, kelvin, log.cut)
-    numbers: dict[str, Any] = {
-        "unit": units,
-        "records": len(u),
-        "statistical_inefficiency": g,
-        "MBAR": numbers_of_states(found, kT) | {"verdict": verdict.word, "reasons": list(verdict.sentences)},
-        "exchange": numbers_of_mixing(mixed),
-        "notes": notes,
-    }
-    write_json(folder / "free_energy.json", numbers)
+    states_row, mixing_row = number_states(found, kT, verdict), number_mixing(mixed)
+    ExchangeFreeEnergies(units, len(u), g, states_row, mixing_row, tuple(notes)).write(folder / "free_energy.json")
     write_u_kn(folder / "u_kn.npz", found.names, found.u, found.counts)
     write_u_nk(folder / "u_nk.parquet", found.u, found.counts, kelvin[0])
     _draw(found, mixed, log.iteration, log.state, f"{len(u)} records, {len(kept)} of them independent", folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lit_bg.diagnostics.states import Drawn, Multistate, estimate_states
 from lit_bg.energies.base import Modes
 from lit_bg.energies.molecule import R
 from lit_bg.estimators import group_frames
-from lit_bg.files import write_json
+from lit_bg.evaluate import Till
 from lit_bg.held_out import HeldOut, read_held_out
 from lit_bg.kernels.units import in_kelvin
 from lit_bg.report.energy_units import size_of_kT
@@ -26,19 +26,25 @@ from lit_bg.report.free_energies import (
     FreeEnergyVerdict,
     judge_run,
     judge_states,
-    numbers_of_estimate,
-    numbers_of_run,
-    numbers_of_states,
     tell_difference,
     tell_modes,
     tell_run,
     tell_states,
     worst,
 )
+from lit_bg.report.free_energy_numbers import (
+    EstimateRow,
+    FreeEnergies,
+    RunRow,
+    StatesRow,
+    number_estimate,
+    number_run,
+    number_states,
+)
 from lit_bg.report.notation import with_error
 from lit_bg.rng import stream
 from lit_bg.run import Run, load
-from lit_bg.samples import Samples
+from lit_bg.samples import Evaluation, Samples
 
 CHUNK = 10_000  # configurations in memory of a model at a time
 
@@ -51,7 +57,7 @@ class Member:
     run: Run
     held: HeldOut | None
     no_frames: str | None  # why frames are of no use
-    proposals: Samples | None = None
+    evaluation: Evaluation | None = None
     found: Absolute | None = None
 
     @property
@@ -79,7 +85,7 @@ def of_runs(
     members = [_read(run, file, n, seed + i, checkpoint, device) for i, (run, file) in enumerate(_pairs(runs, data))]
     for member in members:
         size_of_kT(units, member.kT)
-    numbers: dict[str, Any] = {"unit": units, "runs": {}}
+    numbers = FreeEnergies(units)
     words: list[str] = []
     verdicts: list[FreeEnergyVerdict] = []
     file = folder / "free_energy.json"
@@ -88,22 +94,25 @@ def of_runs(
             lines, row, verdict = _estimate_run(member, n, repeats, units, seed + i)
             words += lines
             verdicts.append(verdict)
-            numbers["runs"][member.name] = row
-            write_json(file, numbers)
-        words += _tell_differences(members, numbers, units)
-        write_json(file, numbers)
+            numbers = replace(numbers, runs={**numbers.runs, member.name: row})
+            numbers.write(file)
+        lines, differences = _tell_differences(members, units)
+        words += lines
+        numbers = replace(numbers, differences=differences or None)
+        numbers.write(file)
         found, why = _estimate_together(members, seed)
-        words += _tell_together(members, found, why, numbers, units, verdicts)
-        numbers["verdict"] = worst(verdicts)
-        write_json(file, numbers)
+        lines, together = _tell_together(members, found, why, units, verdicts)
+        words += lines
+        numbers = replace(numbers, MBAR=together, verdict=worst(verdicts))
+        numbers.write(file)
         _write_states(members, found, folder)
         _draw(members, found, units, folder)
     except (ValueError, OSError, ImportError) as error:
-        if not numbers["runs"]:
+        if not numbers.runs:
             raise
         kind = next(k for k in (OSError, ImportError, ValueError) if isinstance(error, k))
         raise kind(f"{str(error).rstrip('.')}; what was found before is in '{file}'.") from error
-    return "\n".join([*words, f"Verdict: {numbers['verdict']}", f"Results in {folder}"])
+    return "\n".join([*words, f"Verdict: {numbers.verdict}", f"Results in {folder}"])
 
 
 def _pairs(runs: Sequence[str], data: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -125,20 +134,17 @@ def _read(path: str, file: str | None, n: int, seed: int, checkpoint: str, devic
 
 
 @torch.no_grad()
-def _estimate_run(
-    member: Member, n: int, repeats: int, units: str, seed: int
-) -> tuple[list[str], dict[str, Any], FreeEnergyVerdict]:
+def _estimate_run(member: Member, n: int, repeats: int, units: str, seed: int) -> tuple[list[str], RunRow, FreeEnergyVerdict]:
     """Draw proposals, weigh the frames, and estimate: in words, in numbers, and whether to trust it."""
     run, held = member.run, member.held
     energy = run.energy.given()
-    proposals = run.sample(n, seed, CHUNK)
-    proposals = Samples(proposals.x, proposals.log_q.double().cpu(), proposals.u.double().cpu())
+    evaluation = _evaluate(run, n, seed, held if member.no_frames is None else None)
+    proposals, reference = evaluation.proposals, evaluation.reference
     reverse = None
-    if held is not None and member.no_frames is None:
-        log_q = _in_chunks(run.log_prob, held.x.flatten(0, 1), run.device).reshape(held.u.shape)
-        reverse = -held.u - log_q
+    if held is not None and reference is not None:
+        reverse = (-reference.u - reference.log_q).reshape(held.u.shape)
     found = estimate_absolute(-proposals.log_w, reverse, repeats, stream(seed, "free energy/bootstrap"))
-    member.proposals, member.found = proposals, found
+    member.evaluation, member.found = evaluation, found
     verdict = judge_run(
         found,
         type(run.generator).__name__,
@@ -155,19 +161,33 @@ def _estimate_run(
         f"{member.name} ({energy.name}): {found.proposals} proposals, {found.unreached} without weight{frames}",
         *tell_run(found, units, member.kT),
     ]
-    row = numbers_of_run(found, member.kT) | {"energy": energy.name, "frames_from": None if held is None else held.source}
-    if energy.log_Z is not None:
-        exact, best = -float(energy.log_Z), found.best
+    exact, shares = None if energy.log_Z is None else -float(energy.log_Z), None
+    if exact is not None:
+        best = found.best
         off = f", off by {(best.value - exact) / best.error:+.1f} standard errors" if best.error > 0 else ""
         words.append(f"  exact: {with_error(exact * size)}{off}")
-        row["exact [kT]"] = exact
     modes = energy.modes
     if modes is not None:
         shares = _share(modes, proposals, held, reverse, found, run.device)
         words += tell_modes(shares, size, units)
-        row["modes [kT]"] = {name: {"free_energy": s.free_energy, "error": s.free_energy_error} for name, s in shares.items()}
     words += [f"  {sentence}" for sentence in verdict.sentences]
-    return words, row | {"verdict": verdict.word, "reasons": list(verdict.sentences)}, verdict
+    source = None if held is None else held.source
+    return words, number_run(found, member.kT, verdict, energy.name, source, exact, shares, evaluation.cost), verdict
+
+
+def _evaluate(run: Run, n: int, seed: int, held: HeldOut | None) -> Evaluation:
+    """Draw proposals and ask for the density of frames (T, W), flattened, in batches."""
+    till, parts = Till(run.generator, run.energy), []
+    for part in run.stream(n, seed, CHUNK):
+        till.passed(len(part.x))
+        parts.append(part)
+    drawn, reference = Samples.cat(parts), None
+    if held is not None:
+        x = held.x.flatten(0, 1)
+        reference = Samples(x, _in_chunks(run.log_prob, x, run.device), held.u.flatten())
+        till.passed(len(x))
+    proposals = Samples(drawn.x, drawn.log_q.double().cpu(), drawn.u.double().cpu())
+    return Evaluation(proposals, reference, exact_density=run.generator.exact_density, cost=till.cost)
 
 
 def _share(
@@ -191,13 +211,13 @@ def _share(
     return share_pooled(modes.names, label.long(), densities, target, counts, f)
 
 
-def _tell_differences(members: list[Member], numbers: dict[str, Any], units: str) -> list[str]:
+def _tell_differences(members: list[Member], units: str) -> tuple[list[str], dict[str, dict[str, EstimateRow]]]:
     """Return differences of absolute free energies to the first, each by its own generator (DeepBAR).
 
     References:
         Ding, Zhang, J. Phys. Chem. Lett. 12, 2509 (2021), doi:10.1021/acs.jpclett.1c00189.
     """
-    first, words = members[0], []
+    first, words, rows = members[0], [], {}
     assert first.found is not None
     for member in members[1:]:
         assert member.found is not None
@@ -214,8 +234,8 @@ def _tell_differences(members: list[Member], numbers: dict[str, Any], units: str
         if not same:
             notes.append("at different temperatures: a difference of F / kT")
         words += [f"  {note}." for note in notes]
-        numbers.setdefault("differences", {})[name] = numbers_of_estimate(difference, kT)
-    return words
+        rows[name] = number_estimate(difference, kT)
+    return words, rows
 
 
 def _estimate_together(members: list[Member], seed: int) -> tuple[Multistate | None, str | None]:
@@ -229,16 +249,20 @@ def _estimate_together(members: list[Member], seed: int) -> tuple[Multistate | N
         return None, f"MBAR is left out: {without[0]} has no tractable log_prob, and needs one at the samples of other states."
     drawn = []
     for k, member in enumerate(members):
-        assert member.proposals is not None
-        u = _reduced(members, member.proposals.x, own=k)
+        assert member.evaluation is not None
+        u = _reduced(members, member.evaluation.proposals, k)
+        lost = ~torch.isfinite(u[:, k])  # a proposal without a density of its own is of no other state either
+        u[lost] = math.inf
+        u[lost, k] = 0.0
         drawn.append(Drawn(u, torch.full((len(u),), k)))
     for k, member in enumerate(members):
-        if member.held is None or member.no_frames is not None or member.found is None:
+        reference = None if member.evaluation is None else member.evaluation.reference
+        if member.held is None or reference is None or member.found is None:
             continue
-        x = member.held.x[member.found.kept]
-        u = _reduced(members, x.flatten(0, 1), None)
-        u[:, len(members) + k] = member.held.u[member.found.kept].flatten()
-        drawn.append(Drawn(u, torch.full((len(u),), len(members) + k), group_frames(*x.shape[:2]).flatten()))
+        frames, walkers = member.held.u.shape
+        index = torch.arange(frames * walkers).reshape(frames, walkers)[member.found.kept]
+        u = _reduced(members, Samples(*(column[index.flatten()] for column in reference)), k)
+        drawn.append(Drawn(u, torch.full((len(u),), len(members) + k), group_frames(*index.shape).flatten()))
     names = [f"generator of {m.name}" for m in members] + [m.name for m in members]
     try:
         first = len(members) if len(members) > 1 else 0
@@ -248,28 +272,21 @@ def _estimate_together(members: list[Member], seed: int) -> tuple[Multistate | N
 
 
 @torch.no_grad()
-def _reduced(members: list[Member], x: Tensor, own: int | None) -> Tensor:
-    """Reduced energies (n, K) in all states: densities of the generators, then energies.
+def _reduced(members: list[Member], samples: Samples, own: int) -> Tensor:
+    """Reduced energies (n, K) in all states: densities of the generators, then energies; +inf where there is none.
 
     Args:
         members: all runs.
-        x: (n, *event_shape).
-        own: the run whose proposals they are, which know their log q and u; None for frames.
+        samples: proposals or frames of one of them, with its own log q and u: these are not asked for again.
+        own: which.
     """
-    columns = []
+    x, columns = samples.x, []
     for k, member in enumerate(members):
-        drawn = member.proposals if k == own else None
-        log_q = drawn.log_q if drawn is not None else _in_chunks(member.run.log_prob, x, member.run.device)
-        columns.append(-log_q)
+        columns.append(-(samples.log_q if k == own else _in_chunks(member.run.log_prob, x, member.run.device)))
     for k, member in enumerate(members):
-        drawn = member.proposals if k == own else None
-        columns.append(drawn.u if drawn is not None else _in_chunks(_bounded(member.run), x, member.run.device))
+        columns.append(samples.u if k == own else _in_chunks(_bounded(member.run), x, member.run.device))
     u = torch.stack(columns, -1).double()
     u[u.isnan()] = math.inf
-    if own is not None:  # a proposal without a density of its own is of no other state either
-        lost = ~torch.isfinite(u[:, own])
-        u[lost] = math.inf
-        u[lost, own] = 0.0
     return u
 
 
@@ -287,19 +304,17 @@ def _tell_together(
     members: list[Member],
     found: Multistate | None,
     why: str | None,
-    numbers: dict[str, Any],
     units: str,
     verdicts: list[FreeEnergyVerdict],
-) -> list[str]:
+) -> tuple[list[str], StatesRow | str | None]:
     """MBAR in words and numbers; of one run alone it is BAR again, and only the numbers are kept."""
     if found is None:
-        numbers["MBAR"] = why
-        return [why] if why and len(members) > 1 else []
+        return [why] if why and len(members) > 1 else [], why
     kT = members[0].kT if len({m.run.energy.kT for m in members}) == 1 else None
     verdict = judge_states(found, ordered=False)
-    numbers["MBAR"] = numbers_of_states(found, kT) | {"verdict": verdict.word, "reasons": list(verdict.sentences)}
+    row = number_states(found, kT, verdict)
     if len(members) == 1:
-        return []
+        return [], row
     words = [
         "MBAR over all generators and energies; generators are normalised, so theirs should be 0",
         *tell_states(found, units, kT),
@@ -311,7 +326,7 @@ def _tell_together(
         shown = with_error(value * size, max(analytic, spread) * size)
         words.append(f"  {name} = {shown} {units}: {analytic * size:.2g} analytic, {spread * size:.2g} by bootstrap")
     verdicts.append(verdict)
-    return words + [f"  {sentence}" for sentence in verdict.sentences]
+    return words + [f"  {sentence}" for sentence in verdict.sentences], row
 
 
 def _write_states(members: list[Member], found: Multistate | None, folder: Path) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lit_bg import signals
 from lit_bg.command_line import check_output, complaining
+
+if TYPE_CHECKING:
+    from lit_bg.report.summary import Summary
 
 
 def main(args: list[str] | None = None) -> None:
@@ -41,7 +45,7 @@ def judge(
     walkers: int | None = None,
     out: str | None = None,
     force: bool = False,
-) -> dict[str, Any]:
+) -> Summary:
     """Read, judge, print, and write what was found; returns the summary.
 
     Samples with log q are judged as a run judges its own, by the same code; where the system is that of a run whose generator
@@ -57,8 +61,8 @@ def judge(
     file = _output(Path(samples), out, force)
 
     from lit_bg.data.given_samples import read_samples
-    from lit_bg.files import write_json
     from lit_bg.report.given import judge_given
+    from lit_bg.report.origin import GivenFile
     from lit_bg.report.table import print_summary
     from lit_bg.run import load
     from lit_bg.system import load_system
@@ -85,12 +89,14 @@ def judge(
         None if trained is None else trained.generator,
         own=inside and not given.of_paths,
     )
+    remarks = found.remarks
     if data is None and section.path is not None and not other:
-        found.remarks.append(f"the reference data '{section.path}' of the configuration are not here: give --reference.")
-    summary = {"samples": samples, "energy": type(system.energy).__name__, "reference": reference, **found.summary}
-    if reference is None and data is not None:
-        summary["reference"] = str(section.path)
-    write_json(file, summary)
+        missed = f"the reference data '{section.path}' of the configuration are not here: give --reference."
+        remarks = [*remarks, missed]
+    held_against = str(section.path) if reference is None and data is not None else reference
+    origin = GivenFile(samples, type(system.energy).__name__, held_against, tuple(remarks), tuple(found.unknown))
+    summary = replace(found.judgement.summary, origin=origin)
+    summary.write(file)
     if out is not None:
         from lit_bg.figures.samples import draw_samples
         from lit_bg.figures.style import save

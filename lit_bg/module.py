@@ -14,13 +14,16 @@ from torch import Tensor
 from lit_bg.data.module import Data
 from lit_bg.energies.base import Energy
 from lit_bg.energies.trial import try_energy
+from lit_bg.evaluate import evaluate
 from lit_bg.generators.base import Generator
 from lit_bg.losses.base import Loss
 from lit_bg.losses.batch import Batch
 from lit_bg.losses.drought import Drought, NothingFinite
+from lit_bg.metrics import Pool
 from lit_bg.optimizer_trial import try_optimizer
+from lit_bg.report.record import Record
 from lit_bg.rng import Place, stream
-from lit_bg.samples import Evaluation, evaluate
+from lit_bg.samples import Evaluation
 
 
 class BoltzmannGenerator(LightningModule):
@@ -64,6 +67,8 @@ class BoltzmannGenerator(LightningModule):
         self.loaded_step: int | None = None  # of the checkpoint read last
         self.drought = Drought()
         self._size = 1  # proposals of the present step
+        self._pool: Pool | None = None  # of the evaluation that is under way,
+        self._record: Record | None = None  # and of the one that has ended
         if self.generator.context != len(energy.conditions):
             known = ", ".join(map(str, energy.conditions))
             raise ValueError(
@@ -184,7 +189,12 @@ class BoltzmannGenerator(LightningModule):
         # Stream (stage, rank, step): a fresh one for every batch of every evaluation.
         rng, held = self.rng(stage, self.global_step * of + index), self.data.reference(stage, index, self.device)
         self._size = max(n, 1)
+        if index == 0:
+            self._record = None
+            self._pool = Pool(self.energy, next(self.generator.parameters()).dtype, self.device, self.global_rank)
+        assert self._pool is not None  # batches are counted from 0
         evaluation = evaluate(self.proposer, self.energy, n, rng, held, twice=index == 0)
+        self._pool.add(evaluation)
         reference = evaluation.reference
         if reference is not None:
             self.log(f"{stage}/nll", -reference.log_q.mean(), sync_dist=True, batch_size=len(reference.x), on_epoch=True)
@@ -197,6 +207,23 @@ class BoltzmannGenerator(LightningModule):
     def test_step(self, batch: int, batch_idx: int) -> Evaluation:  # type: ignore[override]
         sizes = self.data.chunks("test")
         return self._evaluate("test", sizes[batch_idx], batch_idx, len(sizes))
+
+    @property
+    def record(self) -> Record:
+        """The evaluation that has just ended, over all batches and ranks, and what observers have found in it so far.
+
+        It is pooled when the first observer asks, which is a collective call: all ranks ask.
+
+        Raises:
+            RuntimeError: there was no evaluation.
+        """
+        if self._record is None:
+            if self._pool is None:
+                raise RuntimeError("there is no evaluation to look at: run a validation or a test first.")
+            held = self.data.held
+            self._record = Record(self._pool.compute(None if held is None else held.x), self.energy_calls())
+            self._pool = None  # of the device
+        return self._record
 
     def energy_calls(self) -> int:
         """Energies evaluated so far, over all ranks; a collective call."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +22,7 @@ from lit_bg.figures.style import with_unit
 from lit_bg.generators.base import Generator
 from lit_bg.kernels.units import in_kelvin, to_kT
 from lit_bg.report.notation import with_error
+from lit_bg.report.summary import Summary
 from lit_bg.report.tails import describe_tail
 from lit_bg.report.temperatures import GOOD, accuse_reach, describe_interval, find_interval, judge_temperature
 from lit_bg.run_folder import RunFolder
@@ -125,11 +125,11 @@ class Sampled:
 def describe_verdict(folder: RunFolder) -> list[str]:
     """Return what was said of the run when it was tested, in a line; nothing where it was not, or the file cannot be read."""
     try:
-        summary = json.loads((folder.path / "summary.json").read_text())
-        reasons = summary["reasons"][:1] if summary["verdict"] != "trust" else []
-        return [f"the run was judged when it was tested: {': '.join([summary['verdict'], *reasons])}"]
-    except (OSError, ValueError, LookupError, TypeError):
+        summary = Summary.read(folder.path / "summary.json")
+    except (OSError, ValueError):
         return []
+    reasons = summary.reasons[:1] if summary.verdict != "trust" else ()
+    return [f"the run was judged when it was tested: {': '.join([summary.verdict, *reasons])}"]
 
 
 def find_observables(energy: Energy, names: Sequence[str]) -> dict[str, Observable]:

@@ -5,30 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from lit_bg.cost import Cost
 from lit_bg.data.card import describe
 from lit_bg.diagnostics.density import density_defect
-from lit_bg.diagnostics.proposals import Density, compare_densities
+from lit_bg.diagnostics.proposals import Density
 from lit_bg.energies.base import Energy
 from lit_bg.energies.condition import read_context
 from lit_bg.figures.samples import draw_samples
 from lit_bg.figures.style import save
-from lit_bg.files import atomic, release, write_json
+from lit_bg.files import atomic, release
 from lit_bg.generators.base import Generator
 from lit_bg.generators.mixture_proposal import MixtureProposal
 from lit_bg.molecules import save_structures, save_topology
 from lit_bg.report.assess import assess_samples
-from lit_bg.report.cost import Cost, price_of_data
+from lit_bg.report.cost import price_of_data
+from lit_bg.report.origin import Named, SamplerRun
+from lit_bg.report.summary import Summary
 from lit_bg.rng import stream
 from lit_bg.run import Run, load
 from lit_bg.run_folder import RunFolder
 from lit_bg.samplers.base import Proposer, Result, Sampler
-from lit_bg.samples import Evaluation
 from lit_bg.simulators.progress_bar import show_progress
 from lit_bg.simulators.recorder import Recorder
 from lit_bg.system import DataSection
@@ -83,7 +85,8 @@ def run_sampler(proposer: Proposer, sampler: Sampler, seed: int, recorder: Recor
     densities = result.info.get("densities", 0)
     assert isinstance(densities, int)
     seconds = time.monotonic() - began
-    return result, Cost(energy.n_values - before[0], energy.n_gradients - before[1], densities, seconds)
+    energies, gradients = energy.n_values - before[0], energy.n_gradients - before[1]
+    return result, Cost(energies=energies, gradients=gradients, densities=densities, seconds=seconds)
 
 
 def sample_with(
@@ -96,7 +99,7 @@ def sample_with(
     force: bool = False,
     reference: str | None = None,
     context: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> Summary:
     """Sample the target of a run, judge the samples, and write everything; return the summary.
 
     Beside `out` lie `<out>.summary.json` and the folder `<out>.figures`. While it runs the state is kept in `<out>.partial`, so
@@ -129,29 +132,29 @@ def sample_with(
         if recorder.folder is not None:
             release(recorder.folder)
         raise
-    found = assess_samples(
-        energy, result.samples, data, None if context else section.log_Z, cost, _density(proposer), result.problems
+    generator, defect = proposer.generator, None
+    if generator.exact_density:
+        defect = density_defect(generator, energy, stream(0, "density_defect"))
+    density = Density(generator.exact_density, defect=defect)
+    log_Z = None if context else section.log_Z
+    found = assess_samples(energy, result.samples, data, log_Z, cost, density, result.problems)
+    described = describe(sampler)
+    origin = SamplerRun(
+        Named(described["class"], described["parameters"]),
+        result.info,
+        tuple(result.problems),
+        None if data is None else price_of_data(data.card),
     )
-    summary = {**found.summary, "sampler": describe(sampler), "sampler_info": result.info, "problems": result.problems}
-    summary["reference_cost"] = None if data is None else price_of_data(data.card)
+    summary = replace(found.summary, origin=origin)
     _write(out, energy, result, proposer.context)
     samples = result.samples
     flat = None if samples.dependence == "chains" else samples.log_w.cpu()
     figures = draw_samples(energy, samples.x.cpu(), samples.u.cpu(), flat, data, samples.dependence)
     for name, figure in figures.items():
         save(figure, out.with_name(f"{out.name}.figures") / f"{name}.png")
-    write_json(out.with_name(f"{out.name}.summary.json"), summary)
+    summary.write(out.with_name(f"{out.name}.summary.json"))
     recorder.discard()
     return summary
-
-
-def _density(proposer: Proposer) -> Density:
-    """How far log q of the proposals can be believed."""
-    generator = proposer.generator
-    exact = generator.exact_density
-    defect = density_defect(generator, proposer.energy, stream(0, "density_defect")) if exact else None
-    nothing = proposer.draw(2, 0, "density")
-    return compare_densities(Evaluation(nothing), defect, exact)
 
 
 def _write(out: Path, energy: Energy, result: Result, context: Tensor | None) -> None:

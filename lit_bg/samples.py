@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-FEW = 64  # proposals whose log q is asked for again,
-FEW_THROUGH_A_SOLVER = 16  # fewer where it costs as much as the proposals
+from lit_bg.cost import Cost
 
 Dependence = Literal["draws", "chains", "populations"]  # what samples know of each other, as estimators need to be told
 
@@ -133,15 +132,30 @@ def usual_context(generator: Generator, energy: Energy) -> Tensor | None:
     return energy.default_context if generator.context else None
 
 
+class Table(NamedTuple):
+    """What is asked of every configuration alone: observables, modes, the region of the target."""
+
+    a: Tensor  # (B, A) float64, an observable of the energy each, in their order
+    label: Tensor  # (B,) long, index of the mode; -1 for none
+    inside: Tensor  # (B,) bool, whether the target covers it
+
+
 class Evaluation(NamedTuple):
-    """What one validation or test step hands to the observers, or all steps and ranks together: nothing is generated twice."""
+    """What one validation or test step hands to the observers, or all steps and ranks together: nothing is generated twice.
+
+    It carries everything that is asked of a generator or an energy, so that a diagnostic is a pure function of it.
+    """
 
     proposals: Samples  # drawn from the (averaged) generator, in the order of drawing
     reference: Samples | None = None  # held-out reference data under the same generator; None without data
-    field_evaluations: int | None = None  # per proposal, for generators that integrate a vector field
+    field_evaluations: float | None = None  # per proposal, for generators that integrate a vector field
     densities: Tensor | None = None  # (K, 2) log q as it came with some of the proposals, and log_prob of the same
     frame: Tensor | None = None  # (n,) index of the reference frames in the held-out data
     walker: Tensor | None = None  # (n,) walker of the reference frames, which are in order of time within it
+    exact_density: bool = True  # whether log q is no random estimate
+    variance: Tensor | None = None  # (K,) of log q at some proposals, where it is a random estimate that tells
+    table: Table | None = None  # of the proposals, where it was asked for already
+    cost: Cost = Cost()
 
 
 class Frames(NamedTuple):
@@ -151,57 +165,3 @@ class Frames(NamedTuple):
     u: Tensor  # (B,) [kT]
     frame: Tensor  # (B,) index in the data they are from, where the frames of a walker are in order of time
     walker: Tensor  # (B,)
-
-
-def evaluate(
-    generator: Generator, energy: Energy, n: int, rng: torch.Generator, held: Frames | None = None, twice: bool = True
-) -> Evaluation:
-    """Draw proposals and look at reference frames: everything that a generator is judged by, detached.
-
-    All of it under the usual conditions of the energy, where there are any: those of the reference frames.
-
-    Args:
-        generator: it is judged.
-        energy: the system it was built for.
-        n: proposals.
-        rng: of the proposals.
-        held: reference frames that were not trained on.
-        twice: ask for log q of some proposals again, by `log_prob`, where there is one: the two must be one function.
-
-    Raises:
-        FloatingPointError: an energy is -inf.
-    """
-    context = usual_context(generator, energy)
-    with torch.no_grad():
-        proposals = draw(generator, energy, n, rng, context)
-    evaluations = generator.evaluations  # before `log_prob` counts its own
-    evaluation = examine(generator, energy, proposals, held, twice)
-    return evaluation._replace(field_evaluations=evaluations)
-
-
-def examine(
-    generator: Generator, energy: Energy, proposals: Samples, held: Frames | None = None, twice: bool = True
-) -> Evaluation:
-    """Look at proposals that are there, and at reference frames, as `evaluate` does.
-
-    Args:
-        generator: the proposals are its own, drawn under the usual conditions.
-        energy: the system it was built for.
-        proposals: of the generator.
-        held: reference frames that were not trained on.
-        twice: ask for log q of some proposals again, by `log_prob`, where there is one.
-    """
-    evaluation, context = Evaluation(proposals), usual_context(generator, energy)
-    if not generator.has_log_prob:
-        return evaluation
-    n = len(proposals.x)
-    with torch.no_grad():
-        if twice:
-            few = FEW_THROUGH_A_SOLVER if generator.evaluations is not None else FEW
-            pick = torch.linspace(0, n - 1, min(n, few), device=proposals.x.device).long()
-            again = generator.log_prob(proposals.x[pick], context)
-            evaluation = evaluation._replace(densities=torch.stack([proposals.log_q[pick], again], -1).double())
-        if held is not None:
-            reference = Samples(held.x, generator.log_prob(held.x, context), held.u)
-            evaluation = evaluation._replace(reference=reference, frame=held.frame, walker=held.walker)
-    return evaluation._replace(field_evaluations=generator.evaluations)

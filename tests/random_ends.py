@@ -118,7 +118,8 @@ def same_run(a: Path, b: Path) -> list[str]:
         x, y = (torch.load(r / f"checkpoints/{name}.ckpt", weights_only=True)["state_dict"] for r in (a, b))
         found += [name] if any(not torch.equal(v, y[k]) for k, v in x.items() if isinstance(v, torch.Tensor)) else []
     x, y = (json.loads((r / "summary.json").read_text()) for r in (a, b))
-    return found + [k for k in x if k != "seconds" and x[k] != y.get(k)] + same_arrays(a / "samples.npz", b / "samples.npz")
+    clocks = ("seconds", "cost", "cost_per_effective_sample")
+    return found + [k for k in x if k not in clocks and x[k] != y.get(k)] + same_arrays(a / "samples.npz", b / "samples.npz")
 
 
 def same_arrays(a: Path, b: Path) -> list[str]:

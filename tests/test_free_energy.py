@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from lit_bg.energies import DoubleWell, Energy, Gaussian
 from lit_bg.free_energy import RESULTS
 from lit_bg.generators import Generator
 from lit_bg.held_out import read_held_out
+from lit_bg.report.free_energy_numbers import FreeEnergies
 from lit_bg.rng import stream
+from lit_bg.run import Run
 from lit_bg.simulators.base import Trajectory
 
 ALANINE = {
@@ -115,7 +118,10 @@ def complaint(capsys, *args):
 
 
 def found(out="out"):
-    return json.loads(Path(out, "free_energy.json").read_text())
+    """What was written, which its typed value has to hold, all of it."""
+    text = Path(out, "free_energy.json").read_text()
+    assert FreeEnergies.from_json(text).to_json() == text
+    return json.loads(text)
 
 
 def run(*args, out="out"):
@@ -240,6 +246,34 @@ class TestSeveralRuns:
         said = complaint(capsys, "runs/narrow", "runs/wide", "--out", "out", "-n", 500)
         assert said == "something is wrong; what was found before is in 'out/free_energy.json'."
         assert list(found()["runs"]) == ["narrow/version_0"]
+
+    def test_no_generator_and_no_energy_is_asked_twice(self, inside, monkeypatch):
+        """The density of own proposals comes with them, that of own frames is asked for once."""
+        asked, drawn = Counter(), Counter()
+        log_prob, stream_of = Run.log_prob, Run.stream
+
+        def counted(self, x, context=None):
+            asked[self.folder.parent.name] += len(x)
+            return log_prob(self, x, context)
+
+        def streamed(self, *args):
+            for part in stream_of(self, *args):
+                drawn[self.folder.parent.name] += len(part.x)
+                yield part
+
+        monkeypatch.setattr(Run, "log_prob", counted)
+        monkeypatch.setattr(Run, "stream", streamed)
+        rows = run("runs/narrow", "runs/wide")["runs"]
+        frames = {name.split("/")[0]: row["frames"] for name, row in rows.items()}
+        kept = {name.split("/")[0]: row["independent_frames"] for name, row in rows.items()}
+        assert drawn == {"narrow": 4000, "wide": 4000}
+        assert asked == {
+            "narrow": frames["narrow"] + 4000 + kept["wide"],
+            "wide": frames["wide"] + 4000 + kept["narrow"],
+        }
+        for name, row in rows.items():
+            assert row["cost"]["densities"] == 4000 + frames[name.split("/")[0]]
+            assert row["cost"]["energies"] == 4000
 
 
 class TestWhatIsSaid:

@@ -17,6 +17,7 @@ from lit_bg import free_energy
 from lit_bg.data.openmm_exchange import read_openmm_exchange
 from lit_bg.diagnostics.exchange import mixing
 from lit_bg.free_energy import OF_EXCHANGE, RESULTS
+from lit_bg.report.free_energy_numbers import ExchangeFreeEnergies
 
 KELVIN = (300, 380, 480, 600)
 STIFFER = (0.0, 0.5, 1.5)
@@ -51,7 +52,9 @@ def complaint(capsys, *args):
 
 def run(folder, *arguments):
     free_energy.main(["--openmm", folder, *map(str, arguments)])
-    return json.loads(Path(folder, "free_energy/free_energy.json").read_text())
+    text = Path(folder, "free_energy/free_energy.json").read_text()
+    assert ExchangeFreeEnergies.from_json(text).to_json() == text
+    return json.loads(text)
 
 
 def test_all_figures_are_drawn(written, tmp_path):

@@ -1,7 +1,6 @@
 """python -m lit_bg.profile: what it refuses before it begins, what it finds, and that it writes all or nothing."""
 
 import itertools
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import lit_bg
 from lit_bg import profile, sample
 from lit_bg.data.given_samples import load_samples
 from lit_bg.energies import DoubleWell, Tempered
+from lit_bg.report.assess import assess_samples
 from lit_bg.samples import Chains, Populations, Samples
 
 ROOT = Path(__file__).parent.parent
@@ -183,7 +183,10 @@ class TestWhatItFinds:
 
     def test_what_was_said_of_the_run(self, runs, made, capsys, empty_figures):
         file = made / "hot" / "version_0" / "summary.json"
-        file.write_text(json.dumps({"verdict": "do not trust", "reasons": ["it has lost a mode."]}))
+        energy = DoubleWell(kT=8.0)
+        x = exact_samples(energy)
+        found = assess_samples(energy, Samples(x, torch.zeros(len(x)), energy(x)), problems=["it has lost a mode"])
+        found.summary.write(file)
         try:
             profile.main([HOT_RUN, "-n", "100", "--along", "x1", "--out", "o"])
         finally:

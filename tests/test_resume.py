@@ -92,7 +92,8 @@ def differences(run, whole=WHOLE):
     with np.load(f"{whole}/samples.npz") as a, np.load(f"{run}/samples.npz") as b:
         found += [k for k in a.files if not np.array_equal(a[k], b[k])]
     a, b = (json.loads(Path(f"{r}/summary.json").read_text()) for r in (whole, run))
-    return found + [k for k in a if k != "seconds" and a[k] != b.get(k)]
+    clocks = ("seconds", "cost", "cost_per_effective_sample")
+    return found + [k for k in a if k not in clocks and a[k] != b.get(k)]
 
 
 @contextlib.contextmanager

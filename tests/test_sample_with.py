@@ -15,6 +15,7 @@ from lit_bg import judge, sample
 from lit_bg.cli import build
 from lit_bg.data.given_samples import read_samples
 from lit_bg.energies import Energy
+from lit_bg.report.summary import Summary
 from lit_bg.sample_with import read_sampler
 from lit_bg.simulators import Interrupted, Recorder
 
@@ -71,6 +72,8 @@ def test_what_is_written(runs, name, capsys, empty_figures):
     assert summary["verdict"] in ("trust", "do not trust", "unchecked")
     assert summary["sampler"]["class"] == name
     assert summary["cost"]["energies"] > 0
+    assert summary["cost"]["seconds"] > 0
+    assert summary["cost"]["field_evaluations"] == 0
     assert {"configurations.png", "energies.png", "profile_x1.png"} <= {file.name for file in Path("s.npz.figures").iterdir()}
     assert not Path("s.npz.partial").exists()
     printed = capsys.readouterr().out
@@ -83,11 +86,11 @@ def test_the_judge_reads_what_is_written_and_says_the_same(runs, name, empty_fig
     """From inside of the run folder, too, where log q is taken for that of the generator unless the file says otherwise."""
     for out in (Path("s.npz"), Path(DOUBLE_WELL, f"{name}.npz")):
         sample.main([DOUBLE_WELL, *arguments(name), "--out", str(out)])
-        mine = json.loads(Path(f"{out}.summary.json").read_text())
+        mine = Summary.read(f"{out}.summary.json")
         theirs = judge.judge(str(out), DOUBLE_WELL)
-        assert theirs["verdict"] == mine["verdict"]
-        for key, row in mine["observables"].items():
-            assert theirs["observables"][key]["reweighted"] == pytest.approx(row["reweighted"], abs=1e-6)
+        assert theirs.verdict == mine.verdict
+        for key, row in mine.observables.items():
+            assert theirs.observables[key].reweighted == pytest.approx(row.reweighted, abs=1e-6)
 
 
 def test_frames_of_a_trajectory_keep_their_walkers(runs, empty_figures):

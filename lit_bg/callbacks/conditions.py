@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
-from lit_bg import estimators
 from lit_bg.callbacks.observer import Observer
+from lit_bg.diagnostics.conditions import AtConditions, diagnose_conditions
 from lit_bg.energies.base import Energy
 from lit_bg.energies.condition import describe_context
 from lit_bg.metrics import Gathered
@@ -50,13 +50,13 @@ class Conditions(Observer):
     def conclude(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         if stage != "test":
             return
-        found = [self._judge(module, values) for values in self.conditions]
+        found = tuple(self._diagnose(module, values) for values in self.conditions)
         for row in found:
-            for name in ("ess", "log_Z", "log_Z_err"):
-                module.log(f"test/{name} at {row['name']}", row[name], rank_zero_only=True)
-        self.summary = {"conditions": found}
+            for name, value in (("ess", row.ess), ("log_Z", row.log_Z), ("log_Z_err", row.log_Z_err)):
+                module.log(f"test/{name} at {row.name}", value, rank_zero_only=True)
+        module.record.conditions = found
 
-    def _judge(self, module: BoltzmannGenerator, values: Sequence[float]) -> dict[str, Any]:
+    def _diagnose(self, module: BoltzmannGenerator, values: Sequence[float]) -> AtConditions:
         """Draw, pool over ranks, and estimate."""
         energy, rank, ranks = module.energy, module.trainer.global_rank, module.trainer.world_size
         name = describe_context(energy.conditions, values)
@@ -67,17 +67,4 @@ class Conditions(Observer):
             rng = stream(module.seed, f"conditions/{name}", rank, i, module.device)
             with torch.no_grad():
                 pooled.update(log_w=draw(module.proposer, energy, min(most, mine - start), rng, context).log_w)
-        log_w = pooled.compute()["log_w"].cpu()
-        ess, ess_error = estimators.ess_with_error(log_w)
-        log_Z, log_Z_error = estimators.log_z(log_w)
-        return {
-            "name": name,
-            "context": dict(zip((c.name for c in energy.conditions), values, strict=True)),
-            "n": len(log_w),
-            "ess": ess,
-            "ess_err": ess_error,
-            "pareto_k": estimators.pareto_k(log_w),
-            "log_Z": log_Z,
-            "log_Z_err": log_Z_error,
-            "log_Z_exact": energy.given(values).log_Z,
-        }
+        return diagnose_conditions(energy, values, pooled.compute()["log_w"].cpu())

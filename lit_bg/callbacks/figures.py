@@ -10,18 +10,15 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from lit_bg.callbacks.diagnose import Diagnose
 from lit_bg.callbacks.observer import Observer
-from lit_bg.callbacks.particle_distances import ParticleDistances
-from lit_bg.callbacks.reference import reference_data, target_samples
+from lit_bg.callbacks.reference import target_samples
 from lit_bg.callbacks.wandb_run import log_media, logs_to_wandb, wandb_run
 from lit_bg.diagnostics.profiles import Curve
 from lit_bg.estimators import ess, pareto_k
 from lit_bg.figures.plane import find_plane, in_plane
 from lit_bg.figures.samples import file_name
-from lit_bg.metrics import Gathered
 from lit_bg.module import BoltzmannGenerator
-from lit_bg.samples import Evaluation
+from lit_bg.report.record import Record
 from lit_bg.spaces import Particles
 
 if TYPE_CHECKING:
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from lit_bg.figures import Plane
 
 TARGET_FRAMES = 50_000  # of the target, at most
+AT_ONCE = 50_000  # configurations on the device beside the model
 
 
 class Figures(Observer):
@@ -50,32 +48,23 @@ class Figures(Observer):
         if every < 1:
             raise ValueError(f"every counts validations and must be at least 1, got {every}.")
         self.every = every
-        self.gathered: Gathered | None = None  # only while pictures are wanted
+        self._wanted = False
         self._validations = 0
         self._plane: Plane | None = None
         self._target: tuple[Tensor, Tensor] | None = None
 
     def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
-        wanted = stage == "test"
+        self._wanted = stage == "test"
         if stage == "val":
-            wanted = self._validations % self.every == 0 and logs_to_wandb(trainer)
+            self._wanted = self._validations % self.every == 0 and logs_to_wandb(trainer)
             self._validations += 1
-        number = torch.empty(0, dtype=torch.float64)
-        columns = {"log_w": number, "u": number, "plane": torch.empty(0, 2, dtype=torch.float64)}
-        self.gathered = Gathered(**columns).to(module.device) if wanted else None
-
-    def observe(self, trainer: Trainer, module: BoltzmannGenerator, evaluation: Evaluation) -> None:
-        if self.gathered is not None:
-            samples = evaluation.proposals
-            self.gathered.update(log_w=samples.log_w, u=samples.u, plane=in_plane(module.energy, samples.x))
 
     def finish(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         folder = trainer.log_dir  # a collective call, as is the next
-        columns = None if self.gathered is None else self.gathered.compute()
-        self.gathered = None
-        if columns is None or not trainer.is_global_zero:
+        record = module.record if self._wanted else None
+        if record is None or not trainer.is_global_zero:
             return
-        figures = self.draw(trainer, module, {name: column.cpu() for name, column in columns.items()})
+        figures = self.draw(module, record)
         if stage == "test" and folder is not None:
             from lit_bg.figures.style import save
 
@@ -84,35 +73,38 @@ class Figures(Observer):
         if wandb_run(trainer) is not None:
             log_media(trainer, {f"sample/{name}": _wandb_image(figure) for name, figure in figures.items()})
 
-    def draw(self, trainer: Trainer, module: BoltzmannGenerator, columns: dict[str, Tensor]) -> dict[str, Figure]:
-        """All figures by file name."""
+    def draw(self, module: BoltzmannGenerator, record: Record) -> dict[str, Figure]:
+        """Draw all figures, by file name."""
         from lit_bg.figures import draw_configurations, draw_distances, draw_energies, draw_profile, draw_weights
         from lit_bg.figures.style import with_unit
 
-        energy, log_w = module.energy, columns["log_w"]
+        energy, samples = module.energy, record.evaluation.proposals
+        log_w = samples.log_w
         k = pareto_k(log_w)
         detail = f"step {module.judged_step}: n = {len(log_w)}, ESS {ess(log_w):.3g}, k-hat {k:.2f}"
         name = energy.name if energy.structure is None else Path(energy.name).stem
         w = torch.softmax(log_w, 0) if torch.isfinite(log_w).any() else torch.zeros_like(log_w)
-        source = "exact samples" if reference_data(trainer) is None else "reference data"
-        target_plane, target_u = self._look_up_target(trainer, module)
+        source = "exact samples" if module.data.dataset is None else "reference data"
+        target_plane, target_u = self._look_up_target(module)
+        with torch.no_grad():
+            points = torch.cat([in_plane(energy, x.to(module.device)).cpu() for x in samples.x.split(AT_ONCE)])
         if self._plane is None:
-            self._plane = find_plane(energy, target_plane, columns["plane"], module.device)
-        plane, u, weights = (t.numpy() for t in (columns["plane"], columns["u"], w))
+            self._plane = find_plane(energy, target_plane, points, module.device)
+        plane, u, weights = (t.numpy() for t in (points, samples.u, w))
         figures = {
             "configurations": draw_configurations(self._plane, plane, weights, target_plane, name, detail, source),
             "energies": draw_energies(u, weights, target_u, f"{name}: energies", detail, source),
             "weights": draw_weights(log_w.numpy(), k, f"{name}: weight tail", detail),
         }
-        distances = next((c.density for c in trainer.callbacks if isinstance(c, ParticleDistances)), None)  # type: ignore[attr-defined]
         pictures = []
-        if distances is not None:
+        if record.pair_density is not None:
             particles = energy.space
             assert isinstance(particles, Particles)  # nothing else has distances
             n, d = particles.shape
-            pictures.append(("distances", distances, "distances of particles", "density", 1))
+            pictures.append(("distances", record.pair_density, "distances of particles", "density", 1))
             if len(set(particles.types)) == 1:
-                pictures.append(("radial", distances.around(n, d), "particles around a particle", "number density", d))
+                around = record.pair_density.around(n, d)
+                pictures.append(("radial", around, "particles around a particle", "number density", d))
         for key, curves, title, quantity, power in pictures:
             figures[key] = draw_distances(
                 curves.edges.numpy(),
@@ -126,8 +118,7 @@ class Figures(Observer):
                 unit="" if energy.structure is None else "nm",
                 source=source,
             )
-        observer = next((c for c in trainer.callbacks if isinstance(c, Diagnose)), None)  # type: ignore[attr-defined]
-        for key, p in (observer.profiles if observer is not None else {}).items():
+        for key, p in record.profiles.items():
             figures[f"profile_{file_name(key)}"] = draw_profile(
                 with_unit(key, energy.observables[key].unit),
                 p.edges.numpy(),
@@ -140,13 +131,13 @@ class Figures(Observer):
             )
         return figures
 
-    def _look_up_target(self, trainer: Trainer, module: BoltzmannGenerator) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _look_up_target(self, module: BoltzmannGenerator) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Samples of the target in the plane, and their energies; once in a run."""
         if self._target is None:
-            energy, target = module.energy, target_samples(trainer, module)
+            energy, target = module.energy, target_samples(module)
             if target is None:
                 return None, None
-            data = reference_data(trainer)
+            data = module.data.dataset
             pick = torch.linspace(0, len(target[0]) - 1, min(len(target[0]), TARGET_FRAMES)).long()
             x = target[0][pick]
             with torch.no_grad():  # `potential`, not the energy itself: a picture is no energy call of the method

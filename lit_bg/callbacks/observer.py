@@ -12,18 +12,13 @@ from lit_bg.samples import Evaluation
 
 
 class Observer(Callback):
-    """Sees every batch of a validation or a test, and concludes once, over all ranks.
+    """Looks at every validation and test, and concludes once, over all ranks.
 
-    A subclass defines `begin`, `observe` and `conclude`; it never samples. All three run on every rank,
-    so they may reduce over ranks. `stage` is "val" or "test", and names the section of what is logged.
-
-    Attributes:
-        summary: what the last evaluation found, plain numbers and strings, None where unknown; the
-            observers' summaries together are summary.json.
+    A subclass defines `conclude`: it takes the pooled evaluation from `module.record`, and puts what it has found there, for
+    those that draw and report it. It never samples what is there. Where batches have to be seen one by one, it defines `begin`
+    and `observe` too. All of them run on every rank, so they may reduce over ranks. `stage` is "val" or "test", and names the
+    section of what is logged.
     """
-
-    def __init__(self) -> None:
-        self.summary: dict[str, Any] = {}
 
     def check(self, energy: Energy) -> None:
         """Refuse what this system cannot be asked, before a run begins; by default nothing.
@@ -39,7 +34,7 @@ class Observer(Callback):
         """Take in one batch of this rank."""
 
     def conclude(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
-        """Reduce over ranks, log, and set `summary`."""
+        """Look at `module.record`, reduce over ranks, log, and put there what was found."""
 
     def finish(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
         """Called when all observers have concluded: files and pictures, which take from several of them."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lit_bg.module import BoltzmannGenerator
@@ -15,17 +13,12 @@ EXACT_SAMPLES = 100_000
 Series = Callable[[Tensor], Tensor]  # values (n,) -> (T, W) in order of time
 
 
-def reference_data(trainer: Trainer) -> Any | None:
-    """The whole reference data set of the trainer's datamodule; None where there is none."""
-    return getattr(getattr(trainer, "datamodule", None), "dataset", None)
-
-
-def target_samples(trainer: Trainer, module: BoltzmannGenerator) -> tuple[Tensor, Series] | None:
+def target_samples(module: BoltzmannGenerator) -> tuple[Tensor, Series] | None:
     """Configurations of the target on the module's device, and how one value of each becomes series of walkers, (T, W).
 
     The reference data where there are any, else exact samples of the system (without counting energies), else None.
     """
-    data = reference_data(trainer)
+    data = module.data.dataset
     if data is not None:
         return data.x.to(module.device), data.series
     if module.energy.has_exact_samples:

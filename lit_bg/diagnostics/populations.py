@@ -12,7 +12,7 @@ from lit_bg.diagnostics.averages import Average, average_without, circular_mean,
 from lit_bg.diagnostics.findings import Estimate, Findings
 from lit_bg.diagnostics.knowledge import Knowledge
 from lit_bg.diagnostics.modes import share_by_mean
-from lit_bg.diagnostics.proposals import MAPPED, Density, tabulate
+from lit_bg.diagnostics.proposals import MAPPED, Density
 from lit_bg.energies.base import Energy
 from lit_bg.estimators import (
     Tail,
@@ -24,7 +24,8 @@ from lit_bg.estimators import (
     populations_disagree,
     tail,
 )
-from lit_bg.samples import Populations
+from lit_bg.evaluate import tabulate
+from lit_bg.samples import Populations, Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +96,14 @@ def diagnose_populations(
     shape = populations.log_w.shape
     flat = populations.x.reshape(-1, *energy.space.shape)
     with torch.no_grad():
-        table = {name: column.cpu() for name, column in tabulate(energy, flat).items()}
-    inside = table["inside"].reshape(shape)
+        table = Table(*(column.cpu() for column in tabulate(energy, flat)))
+    inside = table.inside.reshape(shape)
     log_w, u = populations.log_w.detach().cpu().double(), populations.u.detach().cpu()
     dead = torch.isnan(log_w) | ~torch.isfinite(u)
     log_w = torch.where(dead | ~inside, -torch.inf, log_w)
     ancestor = populations.ancestor.cpu()
     seen = torch.isfinite(log_w)
-    label = torch.where(seen, table["label"].reshape(shape), -1)
+    label = torch.where(seen, table.label.reshape(shape), -1)
     weights, log_z_each = log_w.flatten(), torch.logsumexp(log_w, 1)
 
     def mean(a: Tensor) -> tuple[float, float]:
@@ -112,7 +113,7 @@ def diagnose_populations(
     if populations_disagree(log_w, ancestor):
         split.append("log Z")
     names = energy.modes.names if energy.modes is not None else ()
-    for (name, observable), a in zip(energy.observables.items(), table["a"].T.reshape(-1, *shape), strict=True):
+    for (name, observable), a in zip(energy.observables.items(), table.a.T.reshape(-1, *shape), strict=True):
         length = observable.period
         value, error = circular_mean(a, observable, mean)
         raw, raw_error = circular_mean(a[seen], observable, independent_mean) if seen.any() else (math.nan, math.nan)

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from lit_bg.diagnostics.averages import average_without, reweight_average
 from lit_bg.diagnostics.density import DensityDefect
@@ -16,6 +15,7 @@ from lit_bg.diagnostics.knowledge import Knowledge
 from lit_bg.diagnostics.modes import share_modes
 from lit_bg.diagnostics.weights import Forward, Weights, look_back, weigh
 from lit_bg.energies.base import Energy
+from lit_bg.evaluate import tabulate
 from lit_bg.samples import Evaluation
 
 MAPPED = "log q is the density of the base minus log|det| of the map"
@@ -98,28 +98,11 @@ class ProposalFindings(Findings):
         return self.forward is not None
 
 
-def tabulate(energy: Energy, x: Tensor) -> dict[str, Tensor]:
-    """Return what `diagnose` needs to know of configurations, one row each: observables, modes, the region of the target.
-
-    Args:
-        energy: the system.
-        x: configurations, (B, *event_shape), where the energy lives.
-    """
-    a = [o.function(x).to(torch.float64) for o in energy.observables.values()]
-    modes = energy.modes
-    return {
-        "a": torch.stack(a, -1) if a else torch.zeros(len(x), 0, dtype=torch.float64, device=x.device),
-        "label": torch.zeros(len(x), dtype=torch.long, device=x.device) - 1 if modes is None else modes.label(x),
-        "inside": energy.in_region(x),
-    }
-
-
 def diagnose(
     energy: Energy,
     evaluation: Evaluation,
     knowledge: Knowledge,
     density: Density | None = None,
-    table: dict[str, Tensor] | None = None,
 ) -> ProposalFindings:
     """Find what an evaluation says, from nothing but its numbers.
 
@@ -130,11 +113,10 @@ def diagnose(
         evaluation: pooled over batches and ranks, proposals in the order of drawing; the reference as in `Evaluation`.
         knowledge: of the target: populations tell which modes are lost.
         density: how far log q can be believed; by default what the evaluation itself holds of it.
-        table: of `tabulate` for the proposals, where it is there already.
     """
     proposals = evaluation.proposals
-    table = tabulate(energy, proposals.x) if table is None else table
-    inside = table["inside"].cpu()
+    table = evaluation.table or tabulate(energy, proposals.x)
+    inside = table.inside.cpu()
     finite = proposals.finite.cpu()
     log_w = torch.where(inside, proposals.log_w.detach().cpu().double(), -torch.inf)
     distinct = ~find_repeats(proposals.x) if energy.space.continuous else torch.ones_like(inside)  # of few states some recur
@@ -142,7 +124,7 @@ def diagnose(
     g = serial_inefficiency(proposals.x[kept], proposals.u[kept], proposals.log_q[kept])
     independence = Independence(len(log_w), int(distinct.sum()), g, energy.space.dim)
     log_w = log_w[distinct]
-    a, label = table["a"].cpu()[distinct], table["label"].cpu()[distinct]
+    a, label = table.a.cpu()[distinct], table.label.cpu()[distinct]
     weights = weigh(log_w, g)
     label = torch.where(torch.isfinite(log_w), label, -1)
     names = energy.modes.names if energy.modes is not None else None
@@ -167,17 +149,15 @@ def diagnose(
     )
 
 
-def compare_densities(
-    evaluation: Evaluation, defect: DensityDefect | None = None, exact: bool = True, variance: float | None = None
-) -> Density:
-    """Compare log q as it came with some proposals with `log_prob` of the same.
+def compare_densities(evaluation: Evaluation, defect: DensityDefect | None = None) -> Density:
+    """Say how far log q can be believed: by comparing what came with some proposals with `log_prob` of the same.
 
     Args:
-        evaluation: holds both for some proposals, or neither.
+        evaluation: holds both for some proposals, or neither, and says whether log q is a random estimate.
         defect: of `density_defect`.
-        exact, variance: of the generator: whether log q is a random estimate, and how large its variance.
     """
-    solver = evaluation.field_evaluations is not None
+    exact, solver = evaluation.exact_density, evaluation.field_evaluations is not None
+    variance = None if exact or evaluation.variance is None else evaluation.variance.double().mean().item()
     pair = evaluation.densities
     if pair is not None:
         pair = pair[torch.isfinite(pair[:, 0])].double().cpu()

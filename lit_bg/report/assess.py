@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import singledispatch
-from typing import Any, NamedTuple
+from typing import Any, Generic, TypeVar
 
 import torch
 
+from lit_bg.cost import Cost
 from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.chains import diagnose_chains
-from lit_bg.diagnostics.density import density_defect
+from lit_bg.diagnostics.density import DensityDefect, density_defect
 from lit_bg.diagnostics.findings import Findings
 from lit_bg.diagnostics.knowledge import Knowledge, Value, collect_knowledge
 from lit_bg.diagnostics.populations import diagnose_populations
 from lit_bg.diagnostics.proposals import Density, ProposalFindings, compare_densities, diagnose
 from lit_bg.energies.base import Energy
+from lit_bg.evaluate import evaluate
 from lit_bg.generators.base import Generator
-from lit_bg.report.cost import Cost
-from lit_bg.report.summary import summarise
+from lit_bg.report.summarise import summarise
+from lit_bg.report.summary import Summary
 from lit_bg.report.verdict import Verdict, judge
-from lit_bg.samples import Chains, Evaluation, Frames, Populations, Samples, evaluate, usual_context
+from lit_bg.samples import Chains, Evaluation, Frames, Populations, Samples
 from lit_bg.simulators.base import is_doubt
 
+F = TypeVar("F", bound=Findings)
 
-class Assessment(NamedTuple):
-    """Everything a judgement rests on, and the judgement."""
 
-    evaluation: Evaluation
+@dataclass(frozen=True)
+class Judgement(Generic[F]):
+    """What was found in samples and what it is worth.
+
+    Attributes:
+        knowledge: what they were held against.
+        findings, verdict: what was found, and the words for it.
+        cost: of the samples; None where nobody knows.
+        evaluation: of a generator.
+    """
+
     knowledge: Knowledge
-    findings: ProposalFindings
+    findings: F
     verdict: Verdict
+    cost: Cost | None = None
+    evaluation: Evaluation | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """Return the summary, which `print_summary` prints."""
+        return summarise(self.findings, self.knowledge, self.verdict, self.cost)
 
 
 def assess(
@@ -41,7 +59,7 @@ def assess(
     rng: torch.Generator,
     data: Dataset | None = None,
     log_Z: Value | None = None,
-) -> Assessment:
+) -> Judgement[ProposalFindings]:
     """Draw `n` proposals, hold them against what is known of the system, and judge every number.
 
     Args:
@@ -58,51 +76,24 @@ def assess(
     held = None
     if data is not None:
         held = Frames(data.x, data.u, torch.arange(len(data)), data.walker)
-    return assess_evaluation(generator, energy, evaluate(generator, energy, n, rng, held), rng, data, log_Z)
+    evaluation = evaluate(generator, energy, n, rng, held)
+    defect = density_defect(generator, energy, rng) if generator.exact_density else None
+    return judge_evaluation(energy, evaluation, collect_knowledge(energy, data, log_Z), defect)
 
 
-def assess_evaluation(
-    generator: Generator,
-    energy: Energy,
-    evaluation: Evaluation,
-    rng: torch.Generator,
-    data: Dataset | None = None,
-    log_Z: Value | None = None,
-) -> Assessment:
-    """Judge proposals of a generator that are there, with what is asked of the generator itself.
+def judge_evaluation(
+    energy: Energy, evaluation: Evaluation, knowledge: Knowledge, defect: DensityDefect | None = None
+) -> Judgement[ProposalFindings]:
+    """Judge what an evaluation of a generator holds.
 
     Args:
-        generator: built for the energy.
         energy: the system.
-        evaluation: of its proposals, and of reference frames that it was not trained on.
-        rng: of the samples that its density is tested on.
-        data: the whole reference data.
-        log_Z: an independent log Z with its error and source.
+        evaluation: of proposals, and of reference frames that the generator was not trained on; pooled.
+        knowledge: of the target.
+        defect: of `density_defect`, where it was looked for.
     """
-    knowledge = collect_knowledge(energy, data, log_Z)
-    exact = generator.exact_density
-    defect = density_defect(generator, energy, rng) if exact else None
-    variance = None
-    if not exact:
-        few = evaluation.proposals.x[evaluation.proposals.finite][:100]
-        estimated = generator.log_prob_variance(few, rng, usual_context(generator, energy))
-        variance = None if estimated is None else estimated.mean().item()
-    findings = diagnose(energy, evaluation, knowledge, compare_densities(evaluation, defect, exact, variance))
-    return Assessment(evaluation, knowledge, findings, judge(findings, knowledge))
-
-
-class Judgement(NamedTuple):
-    """What was found in samples and what it is worth."""
-
-    knowledge: Knowledge
-    findings: Findings
-    verdict: Verdict
-    cost: Cost | None = None
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Return plain numbers, which `print_summary` prints."""
-        return summarise(self.findings, self.knowledge, self.verdict, self.cost)
+    findings = diagnose(energy, evaluation, knowledge, compare_densities(evaluation, defect))
+    return Judgement(knowledge, findings, judge(findings, knowledge), evaluation.cost, evaluation)
 
 
 def assess_samples(
@@ -113,7 +104,7 @@ def assess_samples(
     cost: Cost | None = None,
     density: Density | None = None,
     problems: Sequence[str] = (),
-) -> Judgement:
+) -> Judgement[Findings]:
     """Hold samples against what is known of the system, and judge every number.
 
     Args:

@@ -1,17 +1,16 @@
-"""Free energies as numbers, and in words."""
+"""Free energies in words, and whether to trust them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lit_bg.diagnostics.absolute import Absolute, FreeEnergy
-from lit_bg.diagnostics.exchange import ReplicaMixing
 from lit_bg.diagnostics.modes import SIGMAS, ModeShare
 from lit_bg.diagnostics.states import Multistate
 from lit_bg.estimators import least_overlap, next_to_diagonal, weakest_link
-from lit_bg.report.energy_units import UNITS, size_of_kT
+from lit_bg.report.energy_units import size_of_kT
 from lit_bg.report.notation import with_error
 
 ROUNDING = 1e-3  # [kT] that densities and energies in single precision may be off by, whatever the error bar
@@ -138,83 +137,6 @@ def judge_states(m: Multistate, ordered: bool, round_trips: int | None = None) -
     elif round_trips is not None:
         good.append(f"{round_trips} round trips of replicas between the first and the last state")
     return FreeEnergyVerdict.of(bad, unchecked, good)
-
-
-def numbers_of_estimate(e: FreeEnergy | None, kT: float | None) -> dict[str, Any] | None:
-    """Return an estimate for a JSON file, in every unit that there is."""
-    if e is None:
-        return None
-    found: dict[str, Any] = {}
-    for unit in UNITS if kT is not None else UNITS[:1]:
-        size = size_of_kT(unit, kT)
-        found[unit] = {
-            "value": e.value * size,
-            "error": e.error * size,
-            "analytic": e.analytic * size,
-            "bootstrap": e.bootstrap * size,
-            "parts": None
-            if e.parts is None
-            else {
-                "n": e.parts.n,
-                "mean": e.parts.mean * size,
-                "deviation": e.parts.deviation * size,
-                "error": e.parts.error * size,
-            },
-        }
-    return found
-
-
-def numbers_of_run(a: Absolute, kT: float | None) -> dict[str, Any]:
-    """Return what was found of one run for a JSON file."""
-    b = a.bounds
-    return {
-        "proposals": a.proposals,
-        "proposals_without_weight": a.unreached,
-        "frames": a.frames,
-        "independent_frames": a.independent,
-        "statistical_inefficiency": a.inefficiency,
-        "F": numbers_of_estimate(a.best, kT),
-        "estimator": "LFEP" if a.bar is None else "BAR",
-        "LFEP": numbers_of_estimate(a.lfep, kT),
-        "reverse_LFEP": numbers_of_estimate(a.reverse, kT),
-        "BAR": numbers_of_estimate(a.bar, kT),
-        "bounds [kT]": None if b is None else {**b._asdict(), "gap": b.gap},
-        "overlap": a.overlap,
-        "halves [sigma]": a.convergence.halves,
-    }
-
-
-def numbers_of_states(m: Multistate, kT: float | None) -> dict[str, Any]:
-    """Return what MBAR says for a JSON file."""
-    rows = []
-    for k, name in enumerate(m.names):
-        value, analytic, spread = m.difference(k) if k else (0.0, 0.0, 0.0)
-        row = {"state": name, "samples": int(m.counts[k])}
-        for unit in UNITS if kT is not None else UNITS[:1]:
-            size = size_of_kT(unit, kT)
-            row[unit] = {"value": value * size, "analytic": analytic * size, "bootstrap": spread * size}
-        rows.append(row)
-    sampled = (m.counts > 0).nonzero().flatten()
-    even = m.even[sampled][:, sampled]
-    joined = len(sampled) > 1
-    return {
-        "states": rows,
-        "overlap": m.overlap.tolist(),
-        "overlap_of_equal_counts": m.even.tolist(),
-        "smallest_next_to_diagonal": next_to_diagonal(even)[0] if joined else None,
-        "weakest_link": weakest_link(even)[0] if joined else None,
-        "halves [sigma]": m.convergence.halves,
-    }
-
-
-def numbers_of_mixing(m: ReplicaMixing) -> dict[str, Any]:
-    """Return how replicas mix for a JSON file."""
-    return {
-        "transitions": m.transitions.tolist(),
-        "relaxation [records]": m.relaxation,
-        "round_trips": m.round_trips,
-        "states_visited": m.visited.tolist(),
-    }
 
 
 def tell_run(a: Absolute, unit: str, kT: float | None) -> list[str]:

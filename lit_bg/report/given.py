@@ -13,20 +13,22 @@ from lit_bg.data.checks import find_bad_frames
 from lit_bg.data.dataset import Dataset
 from lit_bg.data.given_samples import GivenSamples, evaluate_configurations
 from lit_bg.diagnostics.chains import ChainFindings
+from lit_bg.diagnostics.density import density_defect
 from lit_bg.diagnostics.energies import compare_energies
 from lit_bg.diagnostics.findings import Findings
 from lit_bg.diagnostics.given import compare_given_energies, compare_given_weights, find_clipped_weights
-from lit_bg.diagnostics.knowledge import Knowledge, Value
+from lit_bg.diagnostics.knowledge import Knowledge, Value, collect_knowledge
 from lit_bg.diagnostics.proposals import Density
 from lit_bg.diagnostics.virial import find_virial, thin
 from lit_bg.energies.base import Energy
 from lit_bg.estimators import expectation
+from lit_bg.evaluate import examine
 from lit_bg.generators.base import Generator
-from lit_bg.report.assess import Judgement, assess_evaluation, assess_samples
+from lit_bg.report.assess import Judgement, assess_samples, judge_evaluation
 from lit_bg.report.faults import CONSISTENT, CONSISTENT_SOLVER, accuse_energies, accuse_virial
 from lit_bg.report.verdict import judge
 from lit_bg.rng import stream
-from lit_bg.samples import Chains, Frames, Populations, Samples, examine
+from lit_bg.samples import Chains, Frames, Populations, Samples
 
 PROBED = 256  # configurations that are moved, to see what rounding does
 
@@ -42,16 +44,11 @@ class Judged(NamedTuple):
         unknown: what nobody can know of these samples, in sentences.
     """
 
-    judgement: Judgement
+    judgement: Judgement[Findings]
     u: Tensor
     log_w: Tensor | None
     remarks: list[str]
     unknown: list[str]
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Return plain numbers, which `print_summary` prints."""
-        return {**self.judgement.summary, "remarks": self.remarks, "unknown": self.unknown}
 
 
 def judge_given(
@@ -86,6 +83,7 @@ def judge_given(
         u = _unrounded(given, energy, u, remarks)
     complaints = list(_complaints(given, energy, u, inside, remarks))
     samples = given.as_samples(u, inside)
+    found: Judgement[Findings]
     if isinstance(samples, Populations):
         found = assess_samples(energy, samples, data, log_Z)
     elif isinstance(samples, Chains):
@@ -104,8 +102,8 @@ def judge_given(
         if (v := find_virial(energy, thin(samples.x), _weighted(thin(samples.log_w)))) is not None:
             complaints += accuse_virial(v)
     findings = replace(found.findings, complaints=(*found.findings.complaints, *complaints))
-    found = found._replace(findings=findings, verdict=judge(findings, found.knowledge))
-    log_w = None if isinstance(findings, ChainFindings) else _log_w(given, u, inside)
+    found = replace(found, findings=findings, verdict=judge(findings, found.knowledge))
+    log_w = None if samples.dependence == "chains" else _log_w(given, u, inside)
     return Judged(found, u, log_w, remarks, list(_unknown(given, findings, found.knowledge)))
 
 
@@ -164,17 +162,19 @@ def _judge_proposals(
     own: bool,
     remarks: list[str],
     complaints: list[str],
-) -> Judgement:
+) -> Judgement[Findings]:
     if generator is not None:
-        frames = None if held is None else _spread(held, len(samples.x))
-        evaluation = examine(generator, energy, samples, frames)
+        frames, rng = None if held is None else _spread(held, len(samples.x)), stream(0, "density_defect")
+        evaluation = examine(generator, energy, samples, rng, frames)
         pair = evaluation.densities
         if not own and pair is not None:
             limit = CONSISTENT if evaluation.field_evaluations is None else CONSISTENT_SOLVER
             own = bool(((pair[:, 1] - pair[:, 0]).abs().median() <= limit).item())
         if own:
-            found = assess_evaluation(generator, energy, evaluation, stream(0, "density_defect"), data, log_Z)
-            return Judgement(found.knowledge, found.findings, found.verdict)
+            defect = density_defect(generator, energy, rng) if generator.exact_density else None
+            known = collect_knowledge(energy, data, log_Z)
+            found = judge_evaluation(energy, evaluation, known, defect)
+            return Judgement(known, found.findings, found.verdict)  # what the samples cost, the file does not say
         remarks.append("log q in the file is not that of the run's generator, which is not asked.")
     judged = assess_samples(energy, samples, data, log_Z)
     complaints += _complaints_of_weighted(samples, energy, data, judged.knowledge)

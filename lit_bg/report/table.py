@@ -1,21 +1,28 @@
-"""The summary of a run as a table on the terminal."""
+"""The summary of samples as a table on the terminal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import singledispatch
 from typing import Any
 
+from lit_bg.cost import Cost
+from lit_bg.diagnostics.conditions import AtConditions
 from lit_bg.estimators import Tail, ess_is_known
 from lit_bg.report.notation import count, with_error
+from lit_bg.report.origin import FromReference, GivenFile, SamplerRun, TrainedRun
+from lit_bg.report.summary import ModeRow, OfChains, OfPopulations, OfProposals, Summary
 from lit_bg.report.tails import describe_tail
 
 MOST_MODES = 12  # rows; a system with more shows the missing ones and the most probable
 HEADER = ("", "raw", "reweighted", "effective", "k-hat", "reference", "exact", "claim")
 COLOURS = {"trust": "bold green", "do not trust": "bold red", "unchecked": "bold yellow"}
 
+Lines = list[tuple[str, str]]  # names of numbers, and the numbers in words
 
-def print_summary(summary: dict[str, Any], folder: str | None = None) -> None:
+
+def print_summary(summary: Summary, folder: str | None = None) -> None:
     """Print the numbers, then the verdict with its reasons, and last the run folder."""
     from rich.console import Console
     from rich.table import Table
@@ -31,7 +38,7 @@ def print_summary(summary: dict[str, Any], folder: str | None = None) -> None:
     console.print()
     console.print(numbers)
 
-    words = {claim["name"]: claim["word"] for claim in summary["claims"]}
+    words = {claim.name: claim.word for claim in summary.claims}
     table = Table(*HEADER, box=None, header_style="dim", pad_edge=False)
     for cells, missing in _rows(summary):
         word = words.get(cells[0].split(" missing")[0].split(" [")[0], "-")
@@ -44,91 +51,144 @@ def print_summary(summary: dict[str, Any], folder: str | None = None) -> None:
     for note in _notes(summary):
         console.print(Text(note, style="dim"))
 
-    color = COLOURS[summary["verdict"]]
     console.print()
-    console.print(Text(f"Verdict: {summary['verdict']}", style=color))
-    for reason in summary["reasons"]:
+    console.print(Text(f"Verdict: {summary.verdict}", style=COLOURS[summary.verdict]))
+    for reason in summary.reasons:
         console.print(Text(f"  {reason}"))
-    if summary.get("reference_problems"):
-        problems = "; ".join(summary["reference_problems"])
+    if summary.reference_problems:
+        problems = "; ".join(summary.reference_problems)
         console.print(Text(f"  The reference data are no witness, by their own card: {problems}."), style="dim")
-    said = {reason.rstrip(".") for reason in summary["reasons"]}
-    remarks = [*(p for p in summary.get("problems") or () if p.rstrip(".") not in said), *(summary.get("remarks") or ())]
-    for remark in remarks:
-        console.print(Text(f"  Remark: {remark}"), style="dim")
-    for unknown in summary.get("unknown") or ():
-        console.print(Text(f"  Nobody can know from these samples: {unknown}"), style="dim")
+    for remark in _remarks(summary.origin, summary.reasons):
+        console.print(Text(f"  {remark}"), style="dim")
     if folder is not None:
         console.print(Text(f"Run folder: {folder}"), soft_wrap=True)
 
 
-def _rows(s: dict[str, Any]) -> Iterator[tuple[list[str], bool]]:
+@singledispatch
+def _remarks(origin: Any, reasons: tuple[str, ...]) -> Iterator[str]:
+    """What is said below the verdict, by where the samples come from."""
+    yield from ()
+
+
+@_remarks.register
+def _remarks_of_sampler(origin: SamplerRun, reasons: tuple[str, ...]) -> Iterator[str]:
+    said = {reason.rstrip(".") for reason in reasons}
+    yield from (f"Remark: {problem}" for problem in origin.problems if problem.rstrip(".") not in said)
+
+
+@_remarks.register
+def _remarks_of_file(origin: GivenFile, reasons: tuple[str, ...]) -> Iterator[str]:
+    yield from (f"Remark: {remark}" for remark in origin.remarks)
+    yield from (f"Nobody can know from these samples: {unknown}" for unknown in origin.unknown)
+
+
+def _rows(s: Summary) -> Iterator[tuple[list[str], bool]]:
     """Cells of every average and mode, and whether it is a lost mode; the first cell begins with the name of the claim."""
-    for name, row in s["observables"].items():
-        label = f"<{name}>" + (f" [{row['unit']}]" if row["unit"] else "")
+    for name, row in s.observables.items():
         yield (
             [
-                label,
-                with_error(row["raw"], row["raw_err"]),
-                with_error(row["reweighted"], row["err"]),
+                f"<{name}>" + (f" [{row.unit}]" if row.unit else ""),
+                with_error(row.raw, row.raw_err),
+                with_error(row.reweighted, row.err),
                 "-",
-                row["tail"].replace(", ignored", "*").partition(":")[0],
-                with_error(row["reference"], row["reference_err"]),
-                with_error(row["exact"]),
+                row.tail.replace(", ignored", "*").partition(":")[0],
+                with_error(row.reference, row.reference_err),
+                with_error(row.exact),
             ],
             False,
         )
-    modes = s["modes"] or {}
+    modes = s.modes or {}
     shown = _shown(modes)
     for name in shown:
-        row = modes[name]
-        value = with_error(row["reweighted"], row["err"])
-        if row["upper"] is not None:
-            value = f"< {row['upper']:.2g}" if not row["missing"] else "-"
+        mode = modes[name]
+        value = with_error(mode.reweighted, mode.err)
+        if mode.upper is not None:
+            value = f"< {mode.upper:.2g}" if not mode.missing else "-"
         yield (
             [
-                f"P({name})" + (" missing" if row["missing"] else ""),
-                with_error(row["raw"]),
+                f"P({name})" + (" missing" if mode.missing else ""),
+                with_error(mode.raw),
                 value,
-                f"{row['effective']:.3g}",
-                "-" if not math.isfinite(row["pareto_k"]) else f"{row['pareto_k']:.2f}",
-                with_error(row["reference"], row["reference_err"]),
-                with_error(row["exact"]),
+                f"{mode.effective:.3g}",
+                "-" if not math.isfinite(mode.pareto_k) else f"{mode.pareto_k:.2f}",
+                with_error(mode.reference, mode.reference_err),
+                with_error(mode.exact),
             ],
-            row["missing"],
+            mode.missing,
         )
     for name in shown[1:] if shown and shown[0] == next(iter(modes)) else ():
-        row, first = modes[name], modes[shown[0]]
-        known = [None if not (row[k] and first[k]) else -math.log(row[k] / first[k]) for k in ("reference", "exact")]
-        value = with_error(row["free_energy"], row["free_energy_err"])
+        mode, first = modes[name], modes[shown[0]]
+        known = [_difference(mode.reference, first.reference), _difference(mode.exact, first.exact)]
+        value = with_error(mode.free_energy, mode.free_energy_err)
         yield (
-            [f"F({name}) - F({shown[0]}) [kT]", "-", value, f"{row['effective']:.3g}", "-", *map(with_error, known)],
+            [f"F({name}) - F({shown[0]}) [kT]", "-", value, f"{mode.effective:.3g}", "-", *map(with_error, known)],
             False,
         )
 
 
-def _notes(s: dict[str, Any]) -> Iterator[str]:
+def _difference(p: float | None, first: float | None) -> float | None:
+    """Free energy of a population relative to the first [kT]."""
+    return -math.log(p / first) if p and first else None
+
+
+def _notes(s: Summary) -> Iterator[str]:
     """What the table leaves out, and why a high k-hat counts for nothing."""
-    modes = s["modes"] or {}
+    modes = s.modes or {}
     if len(_shown(modes)) < len(modes):
         yield f"... and {len(modes) - len(_shown(modes))} modes more, in summary.json"
-    for name, row in s["observables"].items():
-        if ", ignored" in row["tail"]:
-            yield f"* <{name}>: k-hat {row['tail']}"
+    for name, row in s.observables.items():
+        if ", ignored" in row.tail:
+            yield f"* <{name}>: k-hat {row.tail}"
 
 
-def _numbers(s: dict[str, Any]) -> list[tuple[str, str]]:
-    kind = {"chains": _of_chains, "populations": _of_populations}.get(s.get("kind", ""), _of_proposals)
-    judged = s.get("judged_step")
+def _numbers(s: Summary) -> Lines:
     return [
-        *([("judged", f"the state of step {judged} of {s['steps']}")] if judged else []),
-        *([("sampler", _of_sampler(s["sampler"]["class"], s["sampler_info"]))] if s.get("sampler") else []),
-        *kind(s),
-        *([("log Z", _log_z(s))] if s["log_Z"] is not None else []),
-        *[(f"at {row['name']}", _at_conditions(row)) for row in s.get("conditions") or []],
-        *_distances(s.get("wasserstein") or {}),
-        *_cost(s),
+        *_before(s.origin),
+        *_of_kind(s.samples, s),
+        *([("log Z", _log_z(s))] if s.log_Z is not None else []),
+        *_after(s.origin, s),
     ]
+
+
+@singledispatch
+def _before(origin: Any) -> Lines:
+    """What is said of where the samples come from, above all numbers."""
+    return []
+
+
+@_before.register
+def _before_run(origin: TrainedRun) -> Lines:
+    return [("judged", f"the state of step {origin.judged_step} of {origin.steps}")] if origin.judged_step else []
+
+
+@_before.register
+def _before_sampler(origin: SamplerRun) -> Lines:
+    return [("sampler", _of_sampler(origin.sampler.name, origin.sampler_info))]
+
+
+@singledispatch
+def _after(origin: Any, s: Summary) -> Lines:
+    """What is said of where the samples come from, below their numbers: above all what they cost."""
+    return _paid(s.cost, s.cost_per_effective_sample)
+
+
+@_after.register
+def _after_run(origin: TrainedRun, s: Summary) -> Lines:
+    field = "" if origin.field_evaluations is None else f"{origin.field_evaluations:.0f} of the field per sample, "
+    return [
+        *((f"at {row.name}", _at_conditions(row)) for row in origin.conditions or ()),
+        *_distances(origin.wasserstein),
+        ("cost", f"{count(origin.energy_calls)} energies, {field}{origin.seconds:.0f} s"),
+    ]
+
+
+@_after.register
+def _after_sampler(origin: SamplerRun, s: Summary) -> Lines:
+    rows = _paid(s.cost, s.cost_per_effective_sample)
+    if data := origin.reference_cost:
+        price = f"{count(data.energies)} energies for {data.effective:.0f} effective frames, "
+        rows.append(("reference", f"{data.simulator}, {price}{data.energies / data.effective:.3g} each"))
+    return rows
 
 
 def _of_sampler(name: str, info: dict[str, Any]) -> str:
@@ -148,80 +208,82 @@ def _of_sampler(name: str, info: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _of_proposals(s: dict[str, Any]) -> list[tuple[str, str]]:
+@singledispatch
+def _of_kind(samples: Any, s: Summary) -> Lines:
+    """What only one kind of samples has."""
+    raise NotImplementedError(f"nothing is known of how {type(samples).__name__} are printed.")
+
+
+@_of_kind.register
+def _of_proposals(samples: OfProposals, s: Summary) -> Lines:
     forward = "no reference data"
-    if s["ess_forward"] is not None:
-        forward = f"forward {_fraction(s['ess_forward'], s['ess_forward_err'], s['ess_forward_is_limit'])}"
-    repeated = f" of {s['n_drawn']} drawn" if s["n_drawn"] != s["n_samples"] else ""
-    ess = _fraction(s["ess"], s["ess_err"], s["ess_is_limit"])
+    if samples.ess_forward is not None:
+        forward = f"forward {_fraction(samples.ess_forward, samples.ess_forward_err, bool(samples.ess_forward_is_limit))}"
+    repeated = f" of {samples.n_drawn} drawn" if samples.n_drawn != samples.n_samples else ""
+    ess = _fraction(samples.ess, samples.ess_err, samples.ess_is_limit)
     return [
-        ("samples", f"{s['n_samples']}{repeated}, {_misplaced(s)}"),
-        ("ESS", f"{ess} ({forward}), largest weight {s['max_weight']:.2g} of all"),
-        ("k-hat", describe_tail(Tail(s["pareto_k"], math.nan, s["tail_share"]))),
+        ("samples", f"{samples.n_samples}{repeated}, {_misplaced(s)}"),
+        ("ESS", f"{ess} ({forward}), largest weight {samples.max_weight:.2g} of all"),
+        ("k-hat", describe_tail(Tail(samples.pareto_k, math.nan, samples.tail_share))),
     ]
 
 
-def _of_chains(s: dict[str, Any]) -> list[tuple[str, str]]:
-    worst = max(s["mixing"], key=lambda name: _known(s["mixing"][name]["r_hat"]))
-    slowest = min(s["mixing"], key=lambda name: s["mixing"][name]["effective"])
+@_of_kind.register
+def _of_chains(samples: OfChains, s: Summary) -> Lines:
+    mixing = samples.mixing
+    worst = max(mixing, key=lambda name: _known(mixing[name].r_hat))
+    slowest = min(mixing, key=lambda name: mixing[name].effective)
     rows = [
-        ("frames", f"{s['frames']} of {s['walkers']} walker{'s' * (s['walkers'] != 1)}, {_misplaced(s)}"),
+        ("frames", f"{samples.frames} of {samples.walkers} walker{'s' * (samples.walkers != 1)}, {_misplaced(s)}"),
         (
             "effective",
-            f"{s['effective_samples']:.0f} frames, by {slowest}; R-hat {s['mixing'][worst]['r_hat']:.4g} at most, of {worst}",
+            f"{samples.effective_samples:.0f} frames, by {slowest}; R-hat {mixing[worst].r_hat:.4g} at most, of {worst}",
         ),
     ]
-    if s["starts"] is not None:
-        shown = _shown(s["modes"])
-        text = ", ".join(f"{name} {s['entries'][name]} (began there: {s['starts'][name]})" for name in shown)
+    if samples.starts is not None:
+        shown = _shown(s.modes or {})
+        text = ", ".join(f"{name} {samples.entries[name]} (began there: {samples.starts[name]})" for name in shown)
         rows.append(("entries", text))
-    if s["silence"] is not None:
-        rows.append(("agreement", s["silence"].rstrip(".")))
-    if s["virial"] is not None:
-        v = s["virial"]
-        rows.append(("virial", f"{with_error(v['value'], v['error'])} kT, in equilibrium {v['exact']:.0f}"))
-    if s["energies"] is not None:
-        e = s["energies"]
-        mean, reference = with_error(e["mean"], e["error"]), with_error(e["reference"], e["reference_error"])
-        rows.append(("<u> [kT]", f"{mean}, reference {reference}; W1 {e['distance']:.3g}, noise floor {e['floor']:.3g}"))
+    if samples.silence is not None:
+        rows.append(("agreement", samples.silence.rstrip(".")))
+    if v := samples.virial:
+        rows.append(("virial", f"{with_error(v.value, v.error)} kT, in equilibrium {v.exact:.0f}"))
+    if e := samples.energies:
+        mean, reference = with_error(e.mean, e.error), with_error(e.reference, e.reference_error)
+        rows.append(("<u> [kT]", f"{mean}, reference {reference}; W1 {e.distance:.3g}, noise floor {e.floor:.3g}"))
     return rows
 
 
-def _of_populations(s: dict[str, Any]) -> list[tuple[str, str]]:
-    families = f"{s['effective_samples']:.0f} effective ancestors of {s['ancestors']} distinct ones"
+@_of_kind.register
+def _of_populations(samples: OfPopulations, s: Summary) -> Lines:
+    families = f"{samples.effective_samples:.0f} effective ancestors of {samples.ancestors} distinct ones"
     return [
-        ("particles", f"{s['populations']} populations of {s['particles']}, {_misplaced(s)}"),
-        ("effective", f"{families}; by log Z the populations are worth {s['effective_populations']:.1f}"),
-        ("ESS", f"{s['ess']:.3f}, largest weight {s['max_weight']:.2g} of all"),
-        ("k-hat", describe_tail(Tail(s["pareto_k"], math.nan, s["tail_share"]))),
+        ("particles", f"{samples.populations} populations of {samples.particles}, {_misplaced(s)}"),
+        ("effective", f"{families}; by log Z the populations are worth {samples.effective_populations:.1f}"),
+        ("ESS", f"{samples.ess:.3f}, largest weight {samples.max_weight:.2g} of all"),
+        ("k-hat", describe_tail(Tail(samples.pareto_k, math.nan, samples.tail_share))),
     ]
 
 
-def _misplaced(s: dict[str, Any]) -> str:
-    outside = f", {s['n_outside']} outside the target's region" if s["n_outside"] else ""
-    return f"{s['n_nonfinite']} without a finite energy{outside}"
+def _misplaced(s: Summary) -> str:
+    outside = f", {s.n_outside} outside the target's region" if s.n_outside else ""
+    return f"{s.n_nonfinite} without a finite energy{outside}"
 
 
-def _known(value: float | None) -> float:
-    return -math.inf if value is None or math.isnan(value) else value
+def _known(value: float) -> float:
+    return -math.inf if math.isnan(value) else value
 
 
-def _cost(s: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a training paid, or what samples did, and each effective one of them."""
-    if "energy_calls" in s:
-        field = "" if s.get("field_evaluations") is None else f"{s['field_evaluations']:.0f} of the field per sample, "
-        return [("cost", f"{count(s['energy_calls'])} energies, {field}{s['seconds']:.0f} s")]
-    if "cost" not in s:
+def _paid(paid: Cost | None, each: Cost | None) -> Lines:
+    """What samples cost, and each effective one of them."""
+    if paid is None or each is None:
         return []
-    paid, each = s["cost"], s["cost_per_effective_sample"]
-    kinds = [kind for kind in ("energies", "gradients", "densities") if paid[kind]]
-    total = ", ".join([*(f"{count(paid[kind])} {kind}" for kind in kinds), f"{paid['seconds']:.3g} s"])
-    share = ", ".join([*(f"{each[kind]:.3g} {kind}" for kind in kinds), f"{each['seconds']:.2g} s"])
-    rows = [("cost", total), ("each effective", share)]
-    if data := s.get("reference_cost"):
-        price = f"{count(data['energies'])} energies for {data['effective']:.0f} effective frames, "
-        rows.append(("reference", f"{data['simulator']}, {price}{data['energies'] / data['effective']:.3g} each"))
-    return rows
+    whole = {"energies": paid.energies, "gradients": paid.gradients, "densities": paid.densities}
+    shares = {"energies": each.energies, "gradients": each.gradients, "densities": each.densities}
+    kinds = [kind for kind, n in whole.items() if n]
+    total = ", ".join([*(f"{count(whole[kind])} {kind}" for kind in kinds), f"{paid.seconds:.3g} s"])
+    share = ", ".join([*(f"{shares[kind]:.3g} {kind}" for kind in kinds), f"{each.seconds:.2g} s"])
+    return [("cost", total), ("each effective", share)]
 
 
 def _fraction(value: float, error: float | None, is_limit: bool) -> str:
@@ -229,44 +291,56 @@ def _fraction(value: float, error: float | None, is_limit: bool) -> str:
     return f"< {value:.2g}" if is_limit else with_error(value, error)
 
 
-def _log_z(s: dict[str, Any]) -> str:
-    text = with_error(s["log_Z"], s["log_Z_err"])
-    if s.get("log_Z_forward") is not None:
-        text += f", from the reference {with_error(s['log_Z_forward'], s['log_Z_forward_err'])}"
-    known = s["log_Z_known"]
-    if known is not None:
-        text += f", {known['source']} {with_error(known['value'], known['error'])}"
-    claim = next(c for c in s["claims"] if c["name"] == "log Z")
-    return f"{text}: {claim['word']}" + (f" ({claim['reason'].rstrip('.')})" if claim["word"] == "unchecked" else "")
+def _log_z(s: Summary) -> str:
+    text = with_error(s.log_Z, s.log_Z_err)
+    forward = _forward(s.samples)
+    if forward is not None:
+        text += f", from the reference {forward}"
+    if known := s.log_Z_known:
+        text += f", {known.source} {with_error(known.value, known.error)}"
+    claim = next(c for c in s.claims if c.name == "log Z")
+    return f"{text}: {claim.word}" + (f" ({claim.reason.rstrip('.')})" if claim.word == "unchecked" else "")
 
 
-def _at_conditions(row: dict[str, Any]) -> str:
+@singledispatch
+def _forward(samples: Any) -> str | None:
+    """Log Z from the frames of the reference, which only proposals are held against."""
+    return None
+
+
+@_forward.register
+def _forward_of_proposals(samples: OfProposals) -> str | None:
+    z = samples.log_Z_forward
+    return None if z is None else with_error(z, samples.log_Z_forward_err)
+
+
+def _at_conditions(row: AtConditions) -> str:
     """What a run is worth under further conditions."""
-    exact = "" if row["log_Z_exact"] is None else f" (exact {row['log_Z_exact']:.5f})"
-    ess = _fraction(row["ess"], row["ess_err"], not ess_is_known(row["ess"], row["n"]))
-    value = with_error(row["log_Z"], row["log_Z_err"])
-    return f"log Z {value}{exact}, ESS {ess} of {count(row['n'])}, k-hat {row['pareto_k']:.2f}"
+    exact = "" if row.log_Z_exact is None else f" (exact {row.log_Z_exact:.5f})"
+    ess = _fraction(row.ess, row.ess_err, not ess_is_known(row.ess, row.n))
+    return f"log Z {with_error(row.log_Z, row.log_Z_err)}{exact}, ESS {ess} of {count(row.n)}, k-hat {row.pareto_k:.2f}"
 
 
-def _distances(wasserstein: dict[str, Any]) -> list[tuple[str, str]]:
+def _distances(found: FromReference | None) -> Lines:
     """From the reference data, and what two halves of these are apart."""
-    names = {"distances": "W1 of distances", "u": "W1 of energies [kT]", "configurations": "W2"}
-    rows = []
-    for key, name in names.items():
-        if key in wasserstein:
-            row = wasserstein[key]
-            reweighted = f", reweighted {row['reweighted']:.3g}" if "reweighted" in row else ""
-            rows.append((name, f"raw {row['raw']:.3g}{reweighted}, noise floor {row['floor']:.3g}"))
+    if found is None:
+        return []
+    rows = [
+        (name, f"raw {row.raw:.3g}, reweighted {row.reweighted:.3g}, noise floor {row.floor:.3g}")
+        for name, row in (("W1 of distances", found.distances), ("W1 of energies [kT]", found.u))
+    ]
+    if w2 := found.configurations:
+        rows.append(("W2", f"raw {w2.raw:.3g}, noise floor {w2.floor:.3g}"))
     return rows
 
 
-def _shown(modes: dict[str, Any]) -> list[str]:
+def _shown(modes: dict[str, ModeRow]) -> list[str]:
     """Names of the modes worth a row, in their own order."""
 
     def weight(name: str) -> float:
         row = modes[name]
-        known = next(v for v in (row["exact"], row["reference"], row["reweighted"]) if v is not None)
-        return 2.0 if row["missing"] else known
+        known = next(v for v in (row.exact, row.reference, row.reweighted) if v is not None)
+        return 2.0 if row.missing else known
 
     best = sorted(modes, key=weight, reverse=True)[:MOST_MODES]
     return [name for name in modes if name in best]

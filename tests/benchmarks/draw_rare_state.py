@@ -7,7 +7,6 @@ The files are those of `python -m lit_bg.sample RUN --sampler ... --out FILE`, R
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from lit_bg.energies import Molecule
 from lit_bg.estimators import profile
 from lit_bg.figures.style import TARGET, band, caption, labels, legend, new_figure, save
 from lit_bg.report.notation import count
+from lit_bg.report.summary import Summary
 
 ROOT = Path(__file__).parents[2]
 BINS = 60
@@ -38,10 +38,10 @@ def curve(energy: Molecule, file: str) -> tuple[str, torch.Tensor, torch.Tensor]
     if kind == "draws" and log_w is None:
         log_w = -given.u - given.log_q
     f, error = profile(a, None if log_w is None else log_w.double(), bin_edges(phi, BINS), True, kind)
-    summary = json.loads(Path(f"{file}.summary.json").read_text())
-    sampler = summary["sampler"]
-    name = sampler["parameters"]["kernel"]["class"] if kind == "chains" else sampler["class"]
-    return f"{name}, {count(round(summary['cost']['energies'], -4))} energies", f, error
+    summary = Summary.read(f"{file}.summary.json")
+    sampler = summary.origin.sampler
+    name = sampler.parameters["kernel"]["class"] if kind == "chains" else sampler.name
+    return f"{name}, {count(round(summary.cost.energies, -4))} energies", f, error
 
 
 def main(data: str, *files: str) -> None:

@@ -8,13 +8,15 @@ import torch
 from gaussian_proposal import GaussianProposal, Reverse, TwoWells, assemble
 from lightning.pytorch import Callback
 
-from lit_bg.callbacks import Diagnose, Report
+from lit_bg.callbacks import Diagnose, Observer, Report
 from lit_bg.data.dataset import Dataset
 from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell
 from lit_bg.estimators import ess, expectation, forward_ess, log_z, pareto_k, profile
+from lit_bg.evaluate import FEW
 from lit_bg.generators import ContinuousFlow
 from lit_bg.nets import Hutchinson, VectorField
+from lit_bg.report.summary import Summary
 from lit_bg.solvers import RungeKutta4
 
 
@@ -243,6 +245,38 @@ def test_a_resumed_run_adds_up_its_time():
     report.setup(None, None, "fit")
     report.load_state_dict({"seconds": 100.0})
     assert 100 <= report.seconds < 101
+
+
+def test_an_observer_of_a_user_adds_to_the_summary(tmp_path):
+    """It takes the pooled evaluation, whatever its place among the callbacks, and its key stands among the others."""
+
+    class LargestWeights(Observer):
+        def conclude(self, trainer, module, stage):
+            log_w = module.record.evaluation.proposals.log_w
+            module.record.more["largest"] = log_w.topk(2).values.tolist()
+
+    module, data, trainer = assemble(tmp_path, DoubleWell(), GaussianProposal(scale=2.0), [LargestWeights(), *observers()])
+    trainer.test(module, data, verbose=False)
+    file = tmp_path / "run/version_0/summary.json"
+    samples = np.load(tmp_path / "run/version_0/samples.npz")
+    log_w = np.sort(-samples["u"] - samples["log_q"])
+    assert json.loads(file.read_text())["largest"] == pytest.approx(log_w[-1:-3:-1].tolist())
+    assert Summary.read(file).more == {"largest": pytest.approx(log_w[-1:-3:-1].tolist())}
+
+
+def test_a_report_without_findings_is_refused(tmp_path):
+    module, data, trainer = assemble(tmp_path, DoubleWell(), GaussianProposal(), [Report()])
+    with pytest.raises(ValueError, match="put it among the callbacks too"):
+        trainer.test(module, data, verbose=False)
+
+
+def test_summary_json_is_the_summary_and_holds_what_the_test_cost(tested):
+    _, summary, _, _, run = tested
+    found = Summary.read(run / "summary.json")
+    assert json.loads(found.to_json()) == summary
+    assert (found.cost.energies, found.cost.gradients, found.cost.densities) == (4000, 0, 4000 + FEW)
+    assert found.cost_per_effective_sample.energies == pytest.approx(1 / found.samples.ess)
+    assert found.origin.energy_calls == 4000
 
 
 def test_refusals():

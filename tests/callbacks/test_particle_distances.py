@@ -8,9 +8,9 @@ import torch
 from gaussian_proposal import GaussianProposal, TwoWells, assemble
 
 from lit_bg.callbacks import Diagnose, Figures, ParticleDistances, Report
-from lit_bg.callbacks.particle_distances import halves, pair_distances
 from lit_bg.data.dataset import Dataset
 from lit_bg.data.module import Data
+from lit_bg.diagnostics.particle_distances import halves, pair_distances
 from lit_bg.energies import Energy
 from lit_bg.estimators import wasserstein
 from lit_bg.spaces import Particles
@@ -107,7 +107,7 @@ def test_the_distribution_of_distances_is_drawn(exact):
 def test_the_density_around_a_particle_is_that_of_independent_particles(tmp_path):
     trainer, _ = run(tmp_path, Alike(), GaussianProposal(), springs_data(), [Figures()])
     assert (tmp_path / "run/version_0/figures/radial.png").read_bytes().startswith(b"\x89PNG")
-    around = next(c for c in trainer.callbacks if isinstance(c, ParticleDistances)).density.around(3, 2)
+    around = trainer.lightning_module.record.pair_density.around(3, 2)
     low, high = around.edges[:-1], around.edges[1:]
     # x_i - x_j is normal with variance 2: of the two others, the share within a ring over its area
     exact = 2 * ((-(low**2) / 4).exp() - (-(high**2) / 4).exp()) / (torch.pi * (high**2 - low**2))

@@ -9,9 +9,10 @@ import torch
 
 from lit_bg.diagnostics.density import density_defect
 from lit_bg.energies import DW4, DoubleWell, Energy, Gaussian, Tempered
+from lit_bg.evaluate import evaluate
 from lit_bg.generators import ContinuousFlow, CouplingFlow, Diffusion, Generator, ReverseDiffusion
 from lit_bg.nets import EGNN, MLPField
-from lit_bg.samples import draw, evaluate
+from lit_bg.samples import draw
 from lit_bg.solvers import RungeKutta4
 
 WELLS = Tempered(DoubleWell(), 0.5, 4.0)

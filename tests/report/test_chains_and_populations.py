@@ -9,12 +9,13 @@ import pytest
 import torch
 from made_samples import anneal, walk
 
+from lit_bg.cost import Cost
 from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.independence import find_repeats
 from lit_bg.diagnostics.knowledge import Knowledge, Value
 from lit_bg.energies import DoubleWell, Gaussian, GaussianMixture
 from lit_bg.report.assess import assess_samples
-from lit_bg.report.cost import Cost
+from lit_bg.report.origin import Named, SamplerRun
 from lit_bg.report.table import print_summary
 from lit_bg.report.verdict import judge
 from lit_bg.samples import Chains, Populations, Samples
@@ -77,7 +78,7 @@ class TestChains:
     def test_walkers_that_stay_in_one_mode_are_not_trusted_and_it_is_said(self, energy):
         found = assess_samples(energy, walk(COLD, COLD.initial[:1].repeat(8, 1), 2500, step=0.5))
         assert found.verdict.word != "trust"
-        assert "all walkers started in one mode (left)" in found.summary["silence"]
+        assert "all walkers started in one mode (left)" in found.summary.samples.silence
         assert "trust" not in words(found).values()
         if energy is COLD:
             assert "no walker has found mode right" in reasons(found)
@@ -231,8 +232,8 @@ def test_the_table_has_what_the_kind_has(capsys):
     said = capsys.readouterr().out
     for text in ("2500 of 8 walkers", "R-hat", "began there: 4", "virial", "60000 energies", "each effective"):
         assert text in said
-    each = judged.summary["cost_per_effective_sample"]
-    assert each["energies"] == pytest.approx(60_000 / judged.findings.effective)
+    each = judged.summary.cost_per_effective_sample
+    assert each.energies == pytest.approx(60_000 / judged.findings.effective)
     print_summary(assess_samples(COLD, particles(), cost=cost).summary)
     said = capsys.readouterr().out
     for text in ("8 populations of 1000", "effective ancestors", "exact 11.0205: trust"):
@@ -259,8 +260,8 @@ class TestWhatTheSamplerSays:
         problems = ["not converged: no round trip", "not converged: 1 and 2 kT exchange in 0 %"]
         found = assess_samples(Bare(kT=3.0), crossing(), problems=problems)
         info = {"acceptance": [0.4, 0.75, 0.5], "longest_stay": 7.0, "densities": 100}
-        more = {"sampler": {"class": "MarkovChains"}, "sampler_info": info, "problems": problems}
-        print_summary({**found.summary, **more})
+        origin = SamplerRun(Named("MarkovChains"), info, tuple(problems), None)
+        print_summary(replace(found.summary, origin=origin))
         printed = " ".join(capsys.readouterr().out.split())
         assert "sampler MarkovChains, acceptance 0.4 to 0.75, longest stay 7" in printed
         for problem in problems:

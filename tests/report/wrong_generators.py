@@ -18,7 +18,7 @@ from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.knowledge import Value
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.generators import CouplingFlow, Generator
-from lit_bg.report.assess import Assessment, assess
+from lit_bg.report.assess import Judgement, assess
 from lit_bg.simulators.base import Trajectory
 from lit_bg.spaces import Particles, Vectors
 
@@ -346,7 +346,7 @@ class Case:
     log_Z: Value | None = None
     not_trusted: tuple[str, ...] = field(default=())  # claims that must not be trusted, whatever the word of the run
 
-    def judged(self, seed: int = 0) -> Assessment:
+    def judged(self, seed: int = 0) -> Judgement:
         """Draw and judge."""
         energy = self.energy()
         torch.manual_seed(seed)
