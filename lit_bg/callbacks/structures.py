@@ -11,9 +11,8 @@ from lightning.pytorch import Trainer
 
 from lit_bg.callbacks.observer import Observer
 from lit_bg.callbacks.wandb_run import log_media, wandb_run
-from lit_bg.metrics import Gathered
 from lit_bg.module import BoltzmannGenerator
-from lit_bg.samples import Evaluation, Samples
+from lit_bg.samples import Samples
 
 
 class Structures(Observer):
@@ -34,32 +33,18 @@ class Structures(Observer):
         if n < 1:
             raise ValueError(f"n structures are kept and must be at least 1, got {n}.")
         self.n = n
-        self._best: dict[str, Samples] = {}  # of this rank
-        self._wanted = False
-
-    def begin(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
-        self._best = {}
-        self._wanted = stage == "test" and module.energy.given().structure is not None
-
-    def observe(self, trainer: Trainer, module: BoltzmannGenerator, evaluation: Evaluation) -> None:
-        if self._wanted:
-            for kind in ("lowest_energy", "highest_weight"):
-                held = [self._best[kind]] if kind in self._best else []
-                self._best[kind] = self._first(kind, Samples.cat([*held, evaluation.proposals]))
 
     def finish(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
-        if not self._wanted:
+        if stage != "test" or module.energy.given().structure is None:
             return
-        folder = trainer.log_dir  # a collective call
-        best = {kind: self._over_ranks(kind, samples) for kind, samples in self._best.items()}
-        self._best = {}
+        folder, drawn = trainer.log_dir, module.record.evaluation.proposals  # collective calls
         if not trainer.is_global_zero:
             return
         from lit_bg.molecules import pdb_text, save_structures
 
         energy: Any = module.energy.given()
         media = {}
-        for kind, samples in best.items():
+        for kind, samples in choose_structures(drawn, self.n).items():
             if len(samples.x) == 0:
                 continue
             if folder is not None:
@@ -72,15 +57,11 @@ class Structures(Observer):
                 media[f"sample/{kind}"] = wandb.Molecule(text, caption=caption, file_type="pdb")
         log_media(trainer, media)
 
-    def _first(self, kind: str, samples: Samples) -> Samples:
-        """The n first of their kind, of those with finite energy."""
-        value = -samples.u if kind == "lowest_energy" else samples.log_w
-        value = torch.where(samples.finite, value, -torch.inf)
-        top = value.topk(min(self.n, int(samples.finite.sum()))).indices
-        return Samples(*(column[top] for column in samples))
 
-    def _over_ranks(self, kind: str, samples: Samples) -> Samples:
-        """The n first over all ranks; a collective call."""
-        gathered = Gathered(**{name: column[:0] for name, column in samples._asdict().items()}).to(samples.x.device)
-        gathered.update(**samples._asdict())
-        return self._first(kind, Samples(**gathered.compute()))
+def choose_structures(samples: Samples, n: int) -> dict[str, Samples]:
+    """Return the n samples of lowest energy and the n of highest weight, best first, among those with a finite energy."""
+    chosen, finite = {}, samples.finite
+    for kind, value in (("lowest_energy", -samples.u), ("highest_weight", samples.log_w)):
+        top = torch.where(finite, value, -torch.inf).topk(min(n, int(finite.sum()))).indices
+        chosen[kind] = Samples(*(column[top] for column in samples))
+    return chosen

@@ -5,34 +5,22 @@ import torch
 from gaussian_proposal import GaussianProposal, TwoWells, assemble
 
 from lit_bg.callbacks import Progress, Structures
-from lit_bg.samples import Evaluation, Samples
+from lit_bg.callbacks.structures import choose_structures
+from lit_bg.samples import Samples
 
 
-class Molecular(TwoWells):
-    """Has a topology, as far as the callback can see."""
-
-    structure = object()
-
-
-def test_the_lowest_and_the_heaviest_are_kept(tmp_path):
-    callback = Structures(n=3)
-    module, _, trainer = assemble(tmp_path, Molecular(), GaussianProposal(), [callback])
+def test_the_lowest_and_the_heaviest_are_chosen():
     rng = torch.Generator().manual_seed(0)
-    parts = [
-        Samples(torch.randn(20, 2, generator=rng), torch.randn(20, generator=rng), torch.randn(20, generator=rng))
-        for _ in range(3)
-    ]
-    parts[1].u[0] = -torch.inf  # not finite: no structure to show
-    parts[2].u[1] = torch.nan
-    callback.begin(trainer, module, "test")
-    for part in parts:
-        callback.observe(trainer, module, Evaluation(part, None))
-    everything = Samples.cat(parts)
-    finite = torch.where(everything.finite, everything.u, torch.inf)
-    lowest, heaviest = callback._best["lowest_energy"], callback._best["highest_weight"]
+    drawn = Samples(torch.randn(60, 2, generator=rng), torch.randn(60, generator=rng), torch.randn(60, generator=rng))
+    drawn.u[20] = -torch.inf  # not finite: no structure to show
+    drawn.u[41] = torch.nan
+    finite = torch.where(drawn.finite, drawn.u, torch.inf)
+    chosen = choose_structures(drawn, 3)
+    lowest, heaviest = chosen["lowest_energy"], chosen["highest_weight"]
     assert torch.equal(lowest.u, finite.sort().values[:3])
-    assert torch.equal(heaviest.log_w, everything.log_w.sort(descending=True).values[:3])
-    assert torch.equal(lowest.x[0], everything.x[finite.argmin()])
+    assert torch.equal(heaviest.log_w, drawn.log_w.sort(descending=True).values[:3])
+    assert torch.equal(lowest.x[0], drawn.x[finite.argmin()])
+    assert len(choose_structures(drawn, 100)["lowest_energy"].x) == 58
 
 
 def test_other_systems_have_no_structures(tmp_path):
