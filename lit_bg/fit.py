@@ -108,7 +108,7 @@ def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None]
 
     from lit_bg.callbacks.checkpoints import Checkpoints
     from lit_bg.loggers import MetricsFile, wandb_logger, wandb_mode
-    from lit_bg.resume import check_length, compare
+    from lit_bg.resume import check_length, compare_configurations
     from lit_bg.run import read_checkpoint
     from lit_bg.run_folder import RunFolder
 
@@ -120,7 +120,7 @@ def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None]
     checkpoint = None if resume is None else read_checkpoint(resume)
     if checkpoint is not None:
         if "configuration" in checkpoint:
-            compare(checkpoint["configuration"], portable, str(resume))
+            compare_configurations(checkpoint["configuration"], portable, str(resume))
         check_length(portable, checkpoint)
     built = cli.parser.instantiate(config)
     module, data = built.model, built.data

@@ -231,7 +231,7 @@ class BoltzmannGenerator(LightningModule):
         return int(self.trainer.strategy.reduce(calls, reduce_op="sum"))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["model"] = describe(self)
+        checkpoint["model"] = describe_model(self)
         checkpoint["sources"] = self.data.save_sources()
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
@@ -246,7 +246,7 @@ class BoltzmannGenerator(LightningModule):
         Raises:
             ValueError: energy or generator differ.
         """
-        mine, theirs = describe(self), checkpoint.get("model", {})
+        mine, theirs = describe_model(self), checkpoint.get("model", {})
         for part in mine:
             if theirs.get(part) != mine[part]:
                 raise ValueError(
@@ -255,7 +255,7 @@ class BoltzmannGenerator(LightningModule):
                 )
 
 
-def describe(module: BoltzmannGenerator) -> dict[str, str]:
+def describe_model(module: BoltzmannGenerator) -> dict[str, str]:
     """What a checkpoint must agree on: class and shape of the energy, class and parameter shapes of the generator."""
     shapes = [f"{name}{tuple(p.shape)}" for name, p in module.generator.named_parameters()]
     n = sum(p.numel() for p in module.generator.parameters())

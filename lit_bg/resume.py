@@ -92,7 +92,7 @@ def _content(configs: list[str] | None) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def compare(then: dict[str, Any], now: dict[str, Any], run: str) -> None:
+def compare_configurations(then: dict[str, Any], now: dict[str, Any], run: str) -> None:
     """Refuse to go on with another run than the one that began, and say where the way on is not exact.
 
     Args:

@@ -75,7 +75,7 @@ class DataSection:
 
 
 @dataclass
-class System:
+class TargetSystem:
     """An energy, and what its configuration says of data.
 
     Attributes:
@@ -94,7 +94,7 @@ class System:
         return self.folder is not None and self.folder.best.is_file()
 
 
-def load_system(name: str) -> System:
+def load_system(name: str) -> TargetSystem:
     """Read the energy of a run folder (or of the newest run of an experiment), or of an experiment's YAML.
 
     The configuration names classes, which are imported: load only what you trust.
@@ -117,4 +117,4 @@ def load_system(name: str) -> System:
     section = DataSection.of(content, folder)
     if folder is not None:
         content = with_inputs(content, folder)
-    return System(build(Energy, content["model"]["energy"]), folder, section)
+    return TargetSystem(build(Energy, content["model"]["energy"]), folder, section)

@@ -220,12 +220,12 @@ def test_what_may_change_may_change(short):
 
 
 def test_other_hardware_is_said_not_to_be_exact(monkeypatch):
-    from lit_bg.resume import compare
+    from lit_bg.resume import compare_configurations
 
     said = io.StringIO()
     then = {"trainer": {"devices": 1}, "data": {"eval_batch_size": 5}}
     with contextlib.redirect_stderr(said):
-        compare(then, {"trainer": {"devices": 2}, "data": {"eval_batch_size": 5}}, "runs/x")
+        compare_configurations(then, {"trainer": {"devices": 2}, "data": {"eval_batch_size": 5}}, "runs/x")
     assert "another trainer.devices: not bit-identical" in said.getvalue()
 
 

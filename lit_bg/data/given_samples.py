@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.data.dataset import check_energies
-from lit_bg.data.reading import check_finite, read_arrays, read_trajectory, unpack
+from lit_bg.data.reading import check_finite, read_archive, read_arrays, read_trajectory
 from lit_bg.energies.base import Energy
 from lit_bg.samples import Chains, Populations, Samples
 
@@ -190,7 +190,7 @@ def _read(path: Path, energy: Energy) -> tuple[dict[str, np.ndarray], Tensor]:
         return arrays, torch.from_numpy(arrays["x"])
     x = read_trajectory(path, energy)
     beside = path.with_name(path.name + ".weights.npz")
-    return (unpack(beside) if beside.is_file() else {}), x
+    return (read_archive(beside) if beside.is_file() else {}), x
 
 
 def _column(name: str, column: np.ndarray, lead: tuple[int, ...], path: Path) -> Tensor:

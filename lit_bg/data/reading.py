@@ -26,7 +26,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: not such a file, no array `x`, or one that holds no numbers.
     """
-    arrays = unpack(path)
+    arrays = read_archive(path)
     if "x" not in arrays:
         raise ValueError(f"{path} has no array `x` but {sorted(arrays)}: save configurations under the name x.")
     if arrays["x"].dtype.kind not in "fiu":
@@ -36,7 +36,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return {name: a.astype(a.dtype.newbyteorder("=")) for name, a in arrays.items()}
 
 
-def unpack(path: Path) -> dict[str, np.ndarray]:
+def read_archive(path: Path) -> dict[str, np.ndarray]:
     """Read whatever arrays an npz file holds, or the one of an npy file as `x`; nothing is executed.
 
     Raises:

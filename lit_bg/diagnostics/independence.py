@@ -20,7 +20,7 @@ LEAST_INEFFICIENCY = 1.05
 
 
 @dataclass(frozen=True)
-class Independence:
+class EffectiveDraws:
     """How many of the proposals are draws of their own.
 
     Attributes:

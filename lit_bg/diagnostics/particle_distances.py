@@ -34,7 +34,7 @@ class Distance:
 
 
 @dataclass(frozen=True)
-class Transport:
+class TransportDistance:
     """A geometric distance W2 of proposals, as drawn, to the reference, and of halves of the reference."""
 
     raw: float
@@ -119,16 +119,16 @@ def _compare(values: Tensor, log_w: Tensor, a: Tensor, b: Tensor) -> Distance:
     )
 
 
-def transport(samples: Samples, parts: tuple[Half, Half], moves: Moves, n: int) -> Transport:
+def transport(samples: Samples, parts: tuple[Half, Half], moves: Moves, n: int) -> TransportDistance:
     """Return the geometric W2 of n proposals with finite energy, at most, up to all symmetries; NaN where there are none."""
     if moves.types is not None:
         n = min(n, EXCHANGING, max(2, EXCHANGED // len(moves.types)))
     x = samples.x[samples.finite]
     n = min(n, len(x), *(len(half.x) for half in parts))
     if n == 0:
-        return Transport(math.nan, math.nan)
+        return TransportDistance(math.nan, math.nan)
     x, a, b = (y[_evenly(torch.arange(len(y)), n)] for y in (x, parts[0].x, parts[1].x))
-    return Transport(mean(geometric_w2(x, half, moves) for half in (a, b)), geometric_w2(a, b, moves))
+    return TransportDistance(mean(geometric_w2(x, half, moves) for half in (a, b)), geometric_w2(a, b, moves))
 
 
 def find_density(samples: Samples, parts: tuple[Half, Half], data: Dataset) -> PairDensity | None:

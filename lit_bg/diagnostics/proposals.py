@@ -10,7 +10,7 @@ import torch
 from lit_bg.diagnostics.averages import average_without, reweight_average
 from lit_bg.diagnostics.density import DensityDefect
 from lit_bg.diagnostics.findings import Estimate, Findings
-from lit_bg.diagnostics.independence import Independence, find_repeats, serial_inefficiency
+from lit_bg.diagnostics.independence import EffectiveDraws, find_repeats, serial_inefficiency
 from lit_bg.diagnostics.knowledge import Knowledge
 from lit_bg.diagnostics.modes import share_modes
 from lit_bg.diagnostics.weights import Forward, Weights, look_back, weigh
@@ -66,7 +66,7 @@ class ProposalFindings(Findings):
 
     what = "proposals"
 
-    independence: Independence
+    independence: EffectiveDraws
     weights: Weights
     density: Density = field(default_factory=Density)
     forward: Forward | None = None
@@ -122,7 +122,7 @@ def diagnose(
     distinct = ~find_repeats(proposals.x) if energy.space.continuous else torch.ones_like(inside)  # of few states some recur
     kept = torch.nonzero(distinct).flatten().to(proposals.x.device)
     g = serial_inefficiency(proposals.x[kept], proposals.u[kept], proposals.log_q[kept])
-    independence = Independence(len(log_w), int(distinct.sum()), g, energy.space.dim)
+    independence = EffectiveDraws(len(log_w), int(distinct.sum()), g, energy.space.dim)
     log_w = log_w[distinct]
     a, label = table.a.cpu()[distinct], table.label.cpu()[distinct]
     weights = weigh(log_w, g)

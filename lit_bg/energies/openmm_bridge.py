@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lit_bg.energies.openmm_pool import Pool
-from lit_bg.energies.openmm_worker import choose_platform, evaluate, make_context
+from lit_bg.energies.openmm_pool import OpenMMPool
+from lit_bg.energies.openmm_worker import choose_platform, evaluate_by_openmm, make_context
 
 __all__ = ["OpenMMEvaluator", "Potential", "choose_platform", "cores"]
 
@@ -52,7 +52,7 @@ class OpenMMEvaluator:
         self.processes = processes
         self.properties = properties
         self._context: Any = None
-        self._pool: Pool | None = None
+        self._pool: OpenMMPool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_context": None, "_pool": None}
@@ -86,11 +86,11 @@ class OpenMMEvaluator:
         workers = min(cores() if self.processes is None else self.processes, len(positions) // 2)
         if workers > 1:
             if self._pool is None or not self._pool.end.alive:
-                self._pool = Pool((self.system, self.platform, self.properties), self.processes or cores())
+                self._pool = OpenMMPool((self.system, self.platform, self.properties), self.processes or cores())
                 _LIVE.add(self)
             energy, force = self._pool.evaluate(positions, workers, forces, groups)
         else:
-            energy, force = evaluate(self.context, positions, forces, groups)
+            energy, force = evaluate_by_openmm(self.context, positions, forces, groups)
         device = x.device
         return torch.from_numpy(energy).to(device), None if force is None else torch.from_numpy(force).to(device)
 

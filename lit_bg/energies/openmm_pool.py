@@ -17,7 +17,7 @@ import numpy as np
 from lit_bg.energies import openmm_worker
 
 
-class Pool:
+class OpenMMPool:
     """Processes that run `openmm_worker`, spoken to through pipes.
 
     Not `multiprocessing`: its processes import the user's script and torch again, and daemons may have none.

@@ -69,7 +69,7 @@ def make_context(system: str, platform: str | None, properties: dict[str, str] |
         ) from error
 
 
-def evaluate(
+def evaluate_by_openmm(
     context: Any, positions: np.ndarray, forces: bool, groups: set[int] | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Energies (B,) [kJ/mol] and, if asked for, forces (B, N, 3) [kJ/mol/nm] of positions (B, N, 3) [nm], all float64.
@@ -125,7 +125,7 @@ def main(parent: int) -> None:
             batch = pickle.load(requests)
             try:
                 context = context or make_context(*system)
-                answer: Any = evaluate(context, *batch)
+                answer: Any = evaluate_by_openmm(context, *batch)
             except Exception as error:
                 answer = f"{type(error).__name__}: {error}"
             pickle.dump(answer, answers, protocol=5)

@@ -18,7 +18,7 @@ SHAKEN = 0.005  # [nm] as far as thermal bonds vibrate: no forces vanish there
 Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def compare(own: Any, x: Tensor, compiled: Gradient, eager: Gradient) -> tuple[Tensor, Tensor]:
+def compare_forces(own: Any, x: Tensor, compiled: Gradient, eager: Gradient) -> tuple[Tensor, Tensor]:
     """Say which configurations have finite energies and forces, (b,), and for which of them compiled code is wrong, (b,).
 
     Args:

@@ -12,7 +12,7 @@ from lit_bg.forces.expressions import Expression, Function
 from lit_bg.forces.tabulated import TabulatedFunction, from_openmm
 
 
-def parse(
+def parse_expression(
     force: Any, text: str, symbols: dict[str, int] | None = None, functions: dict[str, Function] | None = None
 ) -> Expression:
     """Read an energy expression of a custom force, with the force's tabulated functions and those of its kind.

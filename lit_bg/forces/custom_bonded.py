@@ -9,7 +9,7 @@ from torch import Tensor
 from lit_bg.forces.base import Force, Frame, System, total
 from lit_bg.forces.bonded import Angles, Dihedrals, Distances
 from lit_bg.forces.columns import terms_of
-from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
+from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse_expression
 
 
 class CustomBonded(Force):
@@ -25,7 +25,7 @@ class CustomBonded(Force):
         atoms, terms = terms_of(force, self.term, self.atoms)
         constants = columns(parameter_names(force, self.term), [t[0] for t in terms]) | global_parameters(force)
         self.values = self.coordinate(atoms, system.n, force.usesPeriodicBoundaryConditions())
-        self.expression = parse(force, force.getEnergyFunction()).bind(constants, [self.variable])
+        self.expression = parse_expression(force, force.getEnergyFunction()).bind(constants, [self.variable])
 
     def energy(self, frame: Frame) -> Tensor:
         return total(self.expression({self.variable: self.values(frame)}))

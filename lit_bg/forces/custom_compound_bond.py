@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_bg.forces.base import Force, Frame, System, Untranslatable, total
 from lit_bg.forces.bonded import Angles, Dihedrals, Distances
-from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
+from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse_expression
 
 
 def _pointdistance(*c: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class CustomCompoundBond(Force):
         bonds = [force.getBondParameters(m) for m in range(force.getNumBonds())]
         members = torch.tensor([b[0] for b in bonds], dtype=torch.long).reshape(len(bonds), -1)
         constants = columns(parameter_names(force, "Bond"), [b[1] for b in bonds]) | global_parameters(force)
-        expression = parse(force, force.getEnergyFunction(), SYMBOLS, POINTS)
+        expression = parse_expression(force, force.getEnergyFunction(), SYMBOLS, POINTS)
         periodic = force.usesPeriodicBoundaryConditions()
         if periodic and any(name in force.getEnergyFunction() for name in POINTS):
             raise Untranslatable(f"{type(force).__name__} with points in a periodic box")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.forces.base import Force, Frame, System, total
-from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
+from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse_expression
 
 
 class CustomExternal(Force):
@@ -22,7 +22,7 @@ class CustomExternal(Force):
         terms = [force.getParticleParameters(m) for m in range(force.getNumParticles())]
         constants = columns(parameter_names(force, "Particle"), [t[1] for t in terms]) | global_parameters(force)
         self.register_buffer("atoms", torch.tensor([t[0] for t in terms], dtype=torch.long), persistent=False)
-        self.expression = parse(force, force.getEnergyFunction()).bind(constants, ["x", "y", "z"])
+        self.expression = parse_expression(force, force.getEnergyFunction()).bind(constants, ["x", "y", "z"])
 
     def energy(self, frame: Frame) -> Tensor:
         x, y, z = frame.x[self.atoms].unbind(1)

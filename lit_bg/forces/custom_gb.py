@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_bg.forces.base import Force, Frame, System, total
-from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
+from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse_expression
 from lit_bg.forces.custom_nonbonded import excluded, of_both, within
 from lit_bg.forces.expressions import Expression
 
@@ -43,7 +43,7 @@ class CustomGB(Force):
         self.kinds: tuple[list[int], list[int]] = ([], [])
         for k in range(force.getNumComputedValues()):
             name, text, kind = force.getComputedValueParameters(k)
-            expression = parse(force, text)
+            expression = parse_expression(force, text)
             bound = for_atoms(expression, self.names) if kind == force.SingleParticle else expression.bind(of_pair, ["r"])
             self.values.append(bound)
             self.kinds[0].append(kind)
@@ -51,7 +51,7 @@ class CustomGB(Force):
         both = [f"{name}{side}" for name in self.names for side in "12"]
         for k in range(force.getNumEnergyTerms()):
             text, kind = force.getEnergyTermParameters(k)
-            expression = parse(force, text)
+            expression = parse_expression(force, text)
             self.energies.append(
                 for_atoms(expression, self.names) if kind == force.SingleParticle else expression.bind(of_pair, ["r", *both])
             )

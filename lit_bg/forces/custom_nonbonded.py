@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_bg.forces.base import Force, Frame, System, Untranslatable, total
-from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse
+from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse_expression
 from lit_bg.forces.nonbonded import switching
 from lit_bg.forces.unordered_pairs import Pairs
 
@@ -39,9 +39,9 @@ class CustomNonbonded(Force):
         single = columns(parameter_names(force, "Particle"), rows)
         for k in range(force.getNumComputedValues()):
             name, text = force.getComputedValueParameters(k)
-            value = parse(force, text).bind(single | shared, [])({})
+            value = parse_expression(force, text).bind(single | shared, [])({})
             single[name] = value.expand(n, 1)
-        self.expression = parse(force, force.getEnergyFunction()).bind(shared | of_both(single), ["r"])
+        self.expression = parse_expression(force, force.getEnergyFunction()).bind(shared | of_both(single), ["r"])
         times = _times(force, n)
         self.register_buffer("kept", (times > 0)[:, :, None], persistent=False)
         self.any_order = bool((times[times > 0] == 0.5).all())

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from lit_bg.compiling import Trust, compile_function, pad
 from lit_bg.forces.base import Force, Frame
-from lit_bg.forces.comparison import Gradient, compare, shake
+from lit_bg.forces.comparison import Gradient, compare_forces, shake
 from lit_bg.forces.kernel import CppKernel, serve
 from lit_bg.forces.kernel_library import library
 from lit_bg.forces.selection import products_are_exact, use_indices
@@ -238,7 +238,7 @@ class ForceField:
 
         def both() -> tuple[Tensor, Tensor]:
             # at a minimum no force at all would be right too: so shaken as well
-            compared = [compare(own, z, fast, plain) for z in (_batch_last(x), shake(_batch_last(x)))]
+            compared = [compare_forces(own, z, fast, plain) for z in (_batch_last(x), shake(_batch_last(x)))]
             fine, wrong = (torch.stack(masks).any(0) for masks in zip(*compared, strict=True))
             return fine, wrong
 

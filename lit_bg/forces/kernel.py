@@ -53,7 +53,7 @@ class Parameters(ctypes.Structure):
     )
 
 
-class Batch(ctypes.Structure):
+class CppBatch(ctypes.Structure):
     """Mirrors `Batch` in kernel.cpp, member by member."""
 
     _fields_ = (
@@ -123,7 +123,7 @@ class CppKernel:
         energy = torch.empty(len(x), dtype=torch.float64, device=x.device)
         found = torch.empty_like(x) if forces else None
         at = None if found is None else found.data_ptr()
-        batch = Batch(x.data_ptr(), len(x), per_energy, per_force, energy.data_ptr(), at)
+        batch = CppBatch(x.data_ptr(), len(x), per_energy, per_force, energy.data_ptr(), at)
         threads = min(torch.get_num_threads(), 1 + len(x) * self.parameters.atoms**2 // FEWEST_PAIRS)
         if not self._evaluate(ctypes.byref(self.parameters), ctypes.byref(batch), threads):
             raise MemoryError(f"there is no memory for the pairs of {self.parameters.atoms} atoms.")

@@ -22,7 +22,7 @@ from lit_bg.evaluate import evaluate
 from lit_bg.generators.base import Generator
 from lit_bg.report.summarise import summarise
 from lit_bg.report.summary import Summary
-from lit_bg.report.verdict import Verdict, judge
+from lit_bg.report.verdict import Verdict, reach_verdict
 from lit_bg.samples import Chains, Evaluation, Frames, Populations, Samples
 from lit_bg.simulators.base import is_doubt
 
@@ -93,7 +93,7 @@ def judge_evaluation(
         defect: of `density_defect`, where it was looked for.
     """
     findings = diagnose(energy, evaluation, knowledge, compare_densities(evaluation, defect))
-    return Judgement(knowledge, findings, judge(findings, knowledge), evaluation.cost, evaluation)
+    return Judgement(knowledge, findings, reach_verdict(findings, knowledge), evaluation.cost, evaluation)
 
 
 def assess_samples(
@@ -126,7 +126,7 @@ def assess_samples(
         complaints=tuple(s for s in sentences if not is_doubt(s)),
         doubts=tuple(filter(is_doubt, sentences)),
     )
-    return Judgement(knowledge, findings, judge(findings, knowledge), cost)
+    return Judgement(knowledge, findings, reach_verdict(findings, knowledge), cost)
 
 
 @singledispatch

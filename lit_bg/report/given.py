@@ -26,7 +26,7 @@ from lit_bg.evaluate import examine
 from lit_bg.generators.base import Generator
 from lit_bg.report.assess import Judgement, assess_samples, judge_evaluation
 from lit_bg.report.faults import CONSISTENT, CONSISTENT_SOLVER, accuse_energies, accuse_virial
-from lit_bg.report.verdict import judge
+from lit_bg.report.verdict import reach_verdict
 from lit_bg.rng import stream
 from lit_bg.samples import Chains, Frames, Populations, Samples
 
@@ -102,7 +102,7 @@ def judge_given(
         if (v := find_virial(energy, thin(samples.x), _weighted(thin(samples.log_w)))) is not None:
             complaints += accuse_virial(v)
     findings = replace(found.findings, complaints=(*found.findings.complaints, *complaints))
-    found = replace(found, findings=findings, verdict=judge(findings, found.knowledge))
+    found = replace(found, findings=findings, verdict=reach_verdict(findings, found.knowledge))
     log_w = None if samples.dependence == "chains" else _log_w(given, u, inside)
     return Judged(found, u, log_w, remarks, list(_unknown(given, findings, found.knowledge)))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lit_bg.diagnostics.conditions import AtConditions
-from lit_bg.diagnostics.particle_distances import Distance, Transport
+from lit_bg.diagnostics.particle_distances import Distance, TransportDistance
 from lit_bg.report.cost import ReferenceCost
 from lit_bg.report.json_form import KEY, OMIT
 
@@ -18,7 +18,7 @@ class FromReference:
     n: int  # proposals compared
     distances: Distance  # between particles [unit of length]
     u: Distance  # [kT]
-    configurations: Transport | None = field(default=None, metadata=OMIT)  # of a test [unit of length]
+    configurations: TransportDistance | None = field(default=None, metadata=OMIT)  # of a test [unit of length]
 
 
 @dataclass(frozen=True)

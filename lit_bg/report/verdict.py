@@ -15,7 +15,7 @@ from lit_bg.estimators import Tail
 from lit_bg.report.doubts import doubt
 from lit_bg.report.faults import EFFECTIVE, ROUNDING, find_faults
 from lit_bg.report.tails import TAIL_SHARE, accuse_tail
-from lit_bg.report.witnesses import BLINDNESS, Witnesses, best_value, distance, joint_error
+from lit_bg.report.witnesses import BLINDNESS, Witnesses, best_value, find_distance, joint_error
 
 Word = Literal["trust", "do not trust", "unchecked"]
 
@@ -47,7 +47,7 @@ class Verdict:
         return next(c for c in self.claims if c.name == name)
 
 
-def judge(found: Findings, known: Knowledge) -> Verdict:
+def reach_verdict(found: Findings, known: Knowledge) -> Verdict:
     """Judge every claim of a run, and the run.
 
     An ESS near one is no proof: a generator that has lost a mode and is right elsewhere has it. So `trust` needs a witness that
@@ -122,7 +122,7 @@ def _average(name: str, row: Average, found: Findings, known: Knowledge, guards:
     value = best_value(name, known)
     if value is not None:
         sigma = joint_error(row.error, value)
-        apart = distance(row.value, value.value, row.period)
+        apart = find_distance(row.value, value.value, row.period)
         if apart > SIGMAS * sigma + 1e-6 * abs(value.value):
             if scarce := _scarce(found, known):
                 return Claim(label, "unchecked", scarce)

@@ -40,7 +40,7 @@ class Witnesses:
             yield "the reference data"
         for a, row in self.found.averages.items():
             value = best_value(a, self.known)
-            moved = distance(self.found.without[a].get(name, math.nan), row.value, row.period)
+            moved = find_distance(self.found.without[a].get(name, math.nan), row.value, row.period)
             if value is not None and moved > SIGMAS * joint_error(row.error, value):
                 yield f"<{a}>"
 
@@ -83,7 +83,7 @@ def joint_error(error: float, value: Value) -> float:
     return math.hypot(error, value.error)
 
 
-def distance(a: float, b: float, period: float | None) -> float:
+def find_distance(a: float, b: float, period: float | None) -> float:
     """Return how far two numbers are apart, on the circle where there is a period."""
     apart = abs(a - b)
     if period is not None and math.isfinite(apart):

@@ -118,13 +118,13 @@ class Annealing(Sampler):
             self.kernel.reset()
             stage = Stage([], [], [], 0, True, 0, draw_first(proposer, (1, self.pilot), seed, "pilot"), 0.0)
         else:
-            stage = restore(energy, path, recorder.state)
+            stage = unpack_stage(energy, path, recorder.state)
         began, before, reported = time.monotonic(), stage.seconds, 0.0
 
         def pause(since: float) -> None:
             """Leave a level that takes long and is interrupted; the one before is kept."""
             if time.monotonic() - since > PATIENCE and recorder.interrupted:
-                recorder.stop(record(energy, path, stage), f"after level {stage.level}")
+                recorder.stop(pack_stage(energy, path, stage), f"after level {stage.level}")
 
         with recorder.listening():
             while stage.pilot or stage.level < len(stage.s):
@@ -138,10 +138,10 @@ class Annealing(Sampler):
                 stage = stage._replace(seconds=before + time.monotonic() - began)
                 finished = not stage.pilot and stage.level == len(stage.s)
                 if finished or recorder.due:
-                    recorder.save(record(energy, path, stage))
+                    recorder.save(pack_stage(energy, path, stage))
                 if recorder.interrupted and not finished:
                     where = "in the pilot" if stage.pilot else f"of {len(stage.s)}"
-                    recorder.stop(record(energy, path, stage), f"at level {stage.level} {where}")
+                    recorder.stop(pack_stage(energy, path, stage), f"at level {stage.level} {where}")
                 if finished or time.monotonic() - reported > 0.2:
                     reported = time.monotonic()
                     progress(*_how_far(stage))
@@ -226,7 +226,7 @@ class Annealing(Sampler):
         return Generation(x.reshape(*shape, *x.shape[1:]), log_q, u, log_w, now.ancestor), acceptance
 
 
-def record(energy: Energy, path: AnnealedPath, stage: Stage) -> dict[str, Tensor]:
+def pack_stage(energy: Energy, path: AnnealedPath, stage: Stage) -> dict[str, Tensor]:
     """Return everything that annealing needs to go on, as tensors by name."""
     tuning = {f"{k}.{name}": value for k, found in enumerate(stage.tuning) for name, value in found.items()}
     numbers = [stage.level, int(stage.pilot), stage.resampled, path.meter.values, path.meter.gradients]
@@ -241,7 +241,7 @@ def record(energy: Energy, path: AnnealedPath, stage: Stage) -> dict[str, Tensor
     }
 
 
-def restore(energy: Energy, path: AnnealedPath, kept: dict[str, Tensor]) -> Stage:
+def unpack_stage(energy: Energy, path: AnnealedPath, kept: dict[str, Tensor]) -> Stage:
     """Take up a recorded stage.
 
     Raises:

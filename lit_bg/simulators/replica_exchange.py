@@ -18,7 +18,7 @@ from lit_bg.rng import stream
 from lit_bg.simulators.base import Trajectory
 from lit_bg.simulators.packing import pack
 from lit_bg.simulators.recorder import Recorder
-from lit_bg.simulators.running import check_finite
+from lit_bg.simulators.running import check_state
 from lit_bg.simulators.simulation import LONGEST_BLOCK, Record, Simulation
 from lit_bg.simulators.temperatures import Temperatures
 
@@ -119,7 +119,7 @@ class ReplicaExchange(Simulation):
             state, info = kernel.step(energy, state, rng)
             kernel.adapt(info)
             if move % block == block - 1:
-                check_finite(pack(state), kernel, move)
+                check_state(pack(state), kernel, move)
             if move >= moves // 2:
                 seen.append(kernel.observe(energy, state)["u_replicas"].mean(0) * energy.kT)
         return np.maximum.accumulate(torch.stack(seen).mean(0).cpu().numpy()).tolist(), state

@@ -38,7 +38,7 @@ def record(energy: Energy, now: Running) -> dict[str, Tensor]:
     }
 
 
-def check_finite(packed: dict[str, Tensor], kernel: Kernel[Any], move: int) -> None:
+def check_state(packed: dict[str, Tensor], kernel: Kernel[Any], move: int) -> None:
     """Refuse to go on with walkers that have blown up.
 
     Raises:

@@ -18,8 +18,8 @@ from lit_bg.rng import stream
 from lit_bg.simulators.base import Numbers, ReportProgress, Simulator, States, Trajectory
 from lit_bg.simulators.packing import of_prefix, pack, unpack, unpack_extra
 from lit_bg.simulators.recorder import Recorder
-from lit_bg.simulators.running import Running, check_finite, record
-from lit_bg.simulators.start import place, starting_points
+from lit_bg.simulators.running import Running, check_state, record
+from lit_bg.simulators.start import place_walkers, starting_points
 
 LONGEST_BLOCK = 50  # evaluations between two looks at the keyboard, or a move; its random numbers are drawn from one address
 MOST_SAMPLES = 100_000  # of all states; more are thinned evenly: frames close in time say the same
@@ -99,7 +99,7 @@ class Simulation(Simulator):
         """Return the kernel and its state before the first move; `report` is told what takes time."""
         kernel = self.kernel_of(energy)
         x = self.starts(energy, kernel.replicas * self.walkers, seed).to(energy.device, kernel.dtype)
-        x = place(energy, x, kernel.starts_relaxed, report)
+        x = place_walkers(energy, x, kernel.starts_relaxed, report)
         return kernel, kernel.init(energy, x, stream(seed, "velocities", device=x.device))
 
     def saved(self, energy: Energy, kernel: Kernel[Any], state: Any) -> Record:
@@ -165,7 +165,7 @@ class Simulation(Simulator):
         move = now.move + moves
         if not production and move == self.burn_in:
             kernel.freeze()
-        check_finite(pack(state), kernel, move)
+        check_state(pack(state), kernel, move)
         return now._replace(state=state, measured=measured, move=move)
 
     def _restored(self, energy: Energy, kept: Record) -> Running:

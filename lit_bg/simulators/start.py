@@ -51,7 +51,7 @@ def starting_points(energy: Energy, walkers: int, start: str, seed: int = 0) -> 
     return initial[torch.arange(walkers) % len(initial)].clone()
 
 
-def place(energy: Energy, x: Tensor, relax: bool, report: Callable[[str], None]) -> Tensor:
+def place_walkers(energy: Energy, x: Tensor, relax: bool, report: Callable[[str], None]) -> Tensor:
     """Return starts (W, *shape) from which a simulation can begin: with finite energies, centred, and clashes removed.
 
     Args:

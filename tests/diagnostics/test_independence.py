@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lit_bg.diagnostics.independence import Independence, find_repeats, serial_inefficiency
+from lit_bg.diagnostics.independence import EffectiveDraws, find_repeats, serial_inefficiency
 
 
 def normal(n, d, seed=0):
@@ -54,4 +54,4 @@ def test_ties_are_no_correlation():
 
 
 def test_what_is_left():
-    assert Independence(1000, 800, 4.0).left == 200
+    assert EffectiveDraws(1000, 800, 4.0).left == 200

@@ -211,9 +211,9 @@ package = types.ModuleType("lit_bg.energies")  # without torch and all energies,
 package.__path__ = [os.path.join({root!r}, "lit_bg", "energies")]
 sys.modules["lit_bg.energies"] = package
 import numpy as np
-from lit_bg.energies.openmm_pool import Pool
+from lit_bg.energies.openmm_pool import OpenMMPool
 assert "torch" not in sys.modules
-pool = Pool((open({system!r}).read(), "Reference", None), 2)
+pool = OpenMMPool((open({system!r}).read(), "Reference", None), 2)
 x = np.arange(15.0).reshape(1, 5, 3).repeat(20000, 0) / 10
 pool.evaluate(x[:4], 2, False, None)
 print(*[worker.pid for worker in pool.workers], flush=True)

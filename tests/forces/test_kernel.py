@@ -154,11 +154,11 @@ class TestKernel:
         assert copy.deepcopy(field) is field
         assert torch.equal(pickle.loads(pickle.dumps(field)).energy(x), energy)
 
-    @pytest.mark.parametrize("mirror", [module.Parameters, module.Batch])
+    @pytest.mark.parametrize("mirror", [module.Parameters, module.CppBatch])
     def test_structures_are_laid_out_as_the_source_says(self, mirror):
         """Member by member: names and kinds in the order of kernel.cpp."""
         text = compiled.SOURCE.read_text()
-        text = text[text.index(f"template <class T> struct {mirror.__name__} {{") :]
+        text = text[text.index(f"template <class T> struct {mirror.__name__.removeprefix('Cpp')} {{") :]
         text = text[text.index("{") + 1 : text.index("};")]
         lines = [line.split("//")[0] for line in text.splitlines()]
         members = [part.strip() for part in " ".join(lines).split(";") if part.strip()]

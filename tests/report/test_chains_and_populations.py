@@ -17,7 +17,7 @@ from lit_bg.energies import DoubleWell, Gaussian, GaussianMixture
 from lit_bg.report.assess import assess_samples
 from lit_bg.report.origin import Named, SamplerRun
 from lit_bg.report.table import print_summary
-from lit_bg.report.verdict import judge
+from lit_bg.report.verdict import reach_verdict
 from lit_bg.samples import Chains, Populations, Samples
 from lit_bg.simulators.base import Trajectory
 
@@ -276,4 +276,4 @@ def test_what_is_no_samples_is_refused():
 def test_a_doubt_does_not_hide_a_contradiction():
     found = assess_samples(COLD, Populations(*(t[:6] for t in particles())))
     known = Knowledge(log_Z=Value(COLD.log_Z + 3, 0.0, "exact"))
-    assert judge(replace(found.findings, modes=None), known).word == "do not trust"
+    assert reach_verdict(replace(found.findings, modes=None), known).word == "do not trust"

@@ -13,7 +13,7 @@ from made_samples import anneal, walk
 from lit_bg.cost import Cost
 from lit_bg.diagnostics.conditions import AtConditions
 from lit_bg.diagnostics.knowledge import Value
-from lit_bg.diagnostics.particle_distances import Distance, Transport
+from lit_bg.diagnostics.particle_distances import Distance, TransportDistance
 from lit_bg.energies import DoubleWell
 from lit_bg.report.assess import assess_samples
 from lit_bg.report.cost import ReferenceCost
@@ -52,7 +52,7 @@ ORIGINS = {
         1.5,
         1000,
         64.0,
-        FromReference(10, DISTANCES, DISTANCES, Transport(math.inf, 1.0)),
+        FromReference(10, DISTANCES, DISTANCES, TransportDistance(math.inf, 1.0)),
         (AT, replace(AT, log_Z_exact=-math.inf)),
     ),
     "a run without a test of its distances": TrainedRun(
