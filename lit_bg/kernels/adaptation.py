@@ -78,7 +78,7 @@ class Tuned(Kernel[State]):
 
     def status(self, measured: Mapping[str, Tensor]) -> str:
         if not measured:
-            return f"burn-in, step size {self._step:.3g}"
+            return f"step size {self._step:.3g}"
         return f"acceptance {self._acceptance(measured):.2f}"
 
     def summarise(self, energy: Energy, measured: Mapping[str, Tensor]) -> tuple[Numbers, list[str]]:

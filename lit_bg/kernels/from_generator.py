@@ -109,7 +109,7 @@ class FromGenerator(Kernel[State]):
         return found if state.waited is None else {**found, "longest_stay": state.waited[:, 1]}
 
     def status(self, measured: Mapping[str, Tensor]) -> str:
-        return f"proposals accepted {acceptance_of(measured):.2g}" if measured else "burn-in"
+        return f"proposals accepted {acceptance_of(measured):.2g}" if measured else ""
 
     def summarise(self, energy: Energy, measured: Mapping[str, Tensor]) -> tuple[Numbers, list[str]]:
         return {"proposals_accepted": acceptance_of(measured)}, []

@@ -79,7 +79,7 @@ class LatentWalk(FromGenerator, Tuned):
         return FromGenerator.measure(self, acceptance)
 
     def status(self, measured: Mapping[str, Tensor]) -> str:
-        return FromGenerator.status(self, measured) if measured else f"burn-in, latent step {self._step:.3g}"
+        return FromGenerator.status(self, measured) if measured else f"latent step {self._step:.3g}"
 
     def summarise(self, energy: Energy, measured: Mapping[str, Tensor]) -> tuple[Numbers, list[str]]:
         info, problems = FromGenerator.summarise(self, energy, measured)

@@ -192,7 +192,8 @@ class Simulation(Simulator):
 
     def _status(self, energy: Energy, now: Running) -> str:
         """A short word on how it goes, for the progress bar, with the time of all replicas together."""
-        words, passed = now.kernel.status(now.measured), now.kernel.duration(energy)
+        passed = now.kernel.duration(energy)
+        words = ", ".join(filter(None, ["burn-in" if now.move < self.burn_in else "", now.kernel.status(now.measured)]))
         if passed is None:
             return words
         moved = now.move * passed[0] * self.walkers * now.kernel.replicas
