@@ -1,36 +1,17 @@
 """The README's examples run, each pasted alone into a file, and its commands are the ones CI runs."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from snippets import ROOT, find_snippets, paste, run
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SMALL = ["--data.batch_size=64", "--data.val_samples=500", "--data.test_samples=1000", "--trainer.accelerator=cpu"]
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
-
-
-def paste(block: str, folder: Path, name: str | None = None) -> Path:
-    """The block in a file of its own, with the name that its first line gives."""
-    file = folder / (name or block.splitlines()[0].removeprefix("# "))
-    file.write_text(block)
-    return file
-
-
-def run(*arguments, cwd: Path) -> str:
-    """A Python process of its own, as a user starts it: installed packages and the folder it is in, and no others."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
-    assert process.returncode == 0, process.stdout + process.stderr
-    return process.stdout + process.stderr
+    return [snippet.text for snippet in find_snippets(README) if snippet.language == language]
 
 
 CLASSES = [block for block in blocks("python") if "class " in block]
