@@ -104,7 +104,7 @@ def test_docs_name_every_class_of_a_concept():
         text = TEXT[ROOT / f"docs/{page}.md"]
         exported = importlib.import_module(f"lit_bg.{package}").__all__
         inner = {
-            "Progress",
+            "ReportProgress",
             "States",
             "Trajectory",
             "Interrupted",
