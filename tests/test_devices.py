@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from abroad import DEVICE, READS, Remote, Stream, abroad, send, watched
-from test_laws import CLASSES, MAKE, configurations
+from test_laws import CLASSES, MAKE
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -64,6 +64,7 @@ from lit_bg.nets import EGNN, GradientField, Hutchinson, KernelField, MLPField, 
 from lit_bg.pairings import EquivariantOT, MinibatchOT
 from lit_bg.solvers import DormandPrince, Heun, Midpoint, RungeKutta4
 from lit_bg.spaces import Domain, Kind, Particles, Vectors
+from lit_bg.testing.energies import configurations
 from lit_bg.transforms import InternalCoordinates, MixedCoordinates, Whitening
 
 MOLECULE = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml", "implicit/obc1.xml"])

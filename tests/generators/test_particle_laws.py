@@ -1,18 +1,17 @@
 """Laws of every generator on particles: without a centre of mass, in a trap, and of a molecule."""
 
-import copy
 import math
 
 import pytest
 import torch
 
 from lit_bg.bases import Crystal, Harmonic, Known
-from lit_bg.diagnostics.density import density_defect
 from lit_bg.energies import Energy, Molecule
 from lit_bg.generators import ContinuousFlow, CouplingFlow, Diffusion, FoldedFlow, ReverseDiffusion
 from lit_bg.nets import EGNN, KernelField, TensorProductField
 from lit_bg.solvers import RungeKutta4
 from lit_bg.spaces import Particles
+from lit_bg.testing import GENERATOR_LAWS, DoesNotApply, GeneratorCase
 from lit_bg.transforms import InternalCoordinates
 
 
@@ -88,70 +87,18 @@ def test_what_does_not_fit_is_refused(case, sentence):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 class TestEveryGeneratorOfParticles:
-    def test_samples_have_the_density_they_come_with(self, case):
-        generator, energy = make(case), SYSTEMS[case[1]]
-        x, log_q = generator.sample(6, rng())
-        assert x.shape == (6, *energy.event_shape)
-        assert torch.equal(x, generator.sample(6, rng())[0])
-        assert not torch.equal(x, generator.sample(6, rng(1))[0])
-        if generator.has_log_prob:
-            fine = torch.isfinite(log_q)
-            torch.testing.assert_close(generator.log_prob(x)[fine], log_q[fine], rtol=0, atol=5e-3)  # errors of the solver
-            torch.testing.assert_close(generator.log_prob(x[fine][:1]), generator.log_prob(x[fine])[:1], rtol=0, atol=1e-8)
-
-    def test_float32_is_good_enough_for_weights(self, case):
-        generator = make(case, torch.float32)
-        x, log_q = generator.sample(20, rng())
-        assert x.dtype == log_q.dtype == torch.float32
-        if generator.has_log_prob:
-            fine = torch.isfinite(log_q)
-            assert (make(case).log_prob(x[fine].double()) - log_q[fine]).abs().mean() < 1e-2
-
-    def test_nothing_is_put_on_the_centre_of_mass(self, case):
-        energy = SYSTEMS[case[1]]
-        generator = make(case)
-        x, _ = generator.sample(5, rng())
-        if energy.space.centred and generator.has_log_prob:
-            assert x.mean(1).abs().max() < 1e-6
-            torch.testing.assert_close(generator.log_prob(x + 0.3), generator.log_prob(x))
-
-    def test_gradients_reach_every_parameter(self, case):
-        generator = make(case)
-        x, log_q = generator.sample(8, rng())
-        fine = torch.isfinite(log_q)
-        (x[fine].square().sum() + log_q[fine].sum()).backward()
-        gradients = [p.grad for p in generator.parameters() if p.grad is not None]
-        assert all(torch.isfinite(g).all() for g in gradients)
-        assert sum(float(g.abs().max()) > 0 for g in gradients) > 0.5 * len(list(generator.parameters()))
-
-    def test_copies_and_states_are_the_same(self, case):
-        generator = make(case)
-        other = GENERATORS[case[0]]().build(SYSTEMS[case[1]]).double()
-        other.load_state_dict(generator.state_dict())
-        x = generator.sample(4, rng())[0]
-        assert torch.equal(other.sample(4, rng())[0], x)
-        assert torch.equal(copy.deepcopy(generator).sample(4, rng())[0], x)
-
-    def test_log_q_is_the_density_of_the_map(self, case):
-        generator = make(case)
-        found = density_defect(generator, SYSTEMS[case[1]], rng(), samples=3)
-        if case[0] == "ReverseDiffusion":
-            assert found is None  # the weight of a path
-        else:
-            assert found.agrees
-            assert found.worst < 2e-2
-
-    def test_weights_give_log_z(self, case):
-        """Of a generator that has learned nothing, within 4 sigma."""
-        energy = SYSTEMS[case[1]]
-        if energy is MOLECULE or case[0] == "from a lattice":
-            pytest.skip("log Z is not known, or the base has nothing in common with the target")
-        with torch.no_grad():
-            x, log_q = make(case).sample(1500, rng(2))
-        w = (-energy(x) - log_q - energy.log_Z).exp()
-        error = (w.std() / len(w) ** 0.5).item()
-        assert error < 0.5
-        assert abs(w.mean().item() - 1) < 4 * error
+    @pytest.mark.parametrize("law", GENERATOR_LAWS)
+    def test_obeys_every_law(self, case, law):
+        """Errors of log q are those of the solvers; not every feature of a field reaches what is proposed."""
+        unbuilt, how = GENERATORS[case[0]](), {"tolerance": 5e-3, "single": 0.5, "draws": 1500, "reached": 0.5}
+        try:
+            GENERATOR_LAWS[law](GeneratorCase(make(case), SYSTEMS[case[1]], unbuilt, **how))
+        except DoesNotApply:
+            silent = {"norm", "conditions", "inverse"}
+            silent |= {"density", "single precision", "edges", "Jacobian"} if case[0] == "ReverseDiffusion" else set()
+            silent |= {"log Z"} if case[1] == "molecule" or case[0] == "from a lattice" else set()
+            assert law in silent or (law == "edges" and case[1] == "trap")
+            raise
 
     def test_declared_invariances_hold(self, case):
         generator, energy = make(case), SYSTEMS[case[1]]

@@ -12,7 +12,7 @@ from lit_bg.energies import Molecule
 from lit_bg.energies.molecular_modes import torsion_modes
 from lit_bg.energies.molecular_observables import torsions_of
 from lit_bg.molecules.geometry import dihedral
-from lit_bg.molecules.rotatable import side_of_bond, turned
+from lit_bg.molecules.rotatable import side_of_bond, turn
 from lit_bg.simulators.base import Trajectory
 from lit_bg.simulators.start import starting_points
 
@@ -69,7 +69,7 @@ def frames(energy, walkers=10, n=500):
         side = torch.zeros(len(x), energy.structure.n_atoms, dtype=torch.bool)
         side[:, side_of_bond(energy.structure, *atoms[1:3])] = True
         by = wanted[:, k] - dihedral(x, torch.tensor([atoms]))[:, 0]
-        x = turned(x, torch.tensor(atoms[1:3]).expand(len(x), 2), side, by)
+        x = turn(x, torch.tensor(atoms[1:3]).expand(len(x), 2), side, by)
     torch.testing.assert_close(torch.cos(torsions(energy, x).T - wanted), torch.ones_like(wanted))
     return x.reshape(n, walkers, *energy.event_shape), which
 
