@@ -13,16 +13,17 @@ from lit_bg.energies.molecular_modes import torsion_modes
 from lit_bg.energies.molecular_observables import torsions_of
 from lit_bg.molecules.geometry import dihedral
 from lit_bg.molecules.rotatable import side_of_bond, turned
+from lit_bg.molecules.topologies import PDB
 from lit_bg.simulators.base import Trajectory
 from lit_bg.simulators.start import starting_points
 
-ALA2 = ("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
+ALA2 = PDB("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
 BORDERS = {"phi": [0.0, 2.15], "psi": [-2.0, 1.0]}
 
 
 @pytest.fixture(scope="module")
 def ala2():
-    return Molecule(*ALA2, modes=BORDERS)
+    return Molecule(ALA2, modes=BORDERS)
 
 
 def torsions(energy, x):
@@ -76,7 +77,7 @@ def frames(energy, walkers=10, n=500):
 
 def test_basins_are_found_named_and_handed_on(tmp_path):
     """Three combinations of basins, the most populated first; five frames elsewhere are in no mode."""
-    energy = Molecule(*ALA2, modes="basins")
+    energy = Molecule(ALA2, modes="basins")
     assert energy.modes is None
     x, which = frames(energy)
     data = Dataset.from_trajectory(energy, Trajectory(x))
@@ -87,10 +88,10 @@ def test_basins_are_found_named_and_handed_on(tmp_path):
     assert (label == torch.where(which < 3, which, -1)).double().mean() > 0.999
     assert not any("never visited" in p for p in data.card["verdict"])
     data.save(tmp_path / "x.npz")
-    again = Molecule(*ALA2, modes="basins")
+    again = Molecule(ALA2, modes="basins")
     Dataset.load(tmp_path / "x.npz", again, force=True)
     assert again.modes.names == energy.modes.names
-    sides = Molecule(*ALA2, modes="phi")  # the same data serve other modes
+    sides = Molecule(ALA2, modes="phi")  # the same data serve other modes
     Dataset.load(tmp_path / "x.npz", sides, force=True)
     assert sides.modes.names == ("phi<0", "phi>0")
 
