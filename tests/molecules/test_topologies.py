@@ -174,6 +174,24 @@ class TestBothSpellings:
         assert identity[0] == identity[1] == describe(Molecule(made(cls, arguments), 310.0))
 
 
+def test_the_configuration_of_a_run_of_before_is_read():
+    """All keys with their defaults, as runs wrote them; its identity is the one that cards and unfinished simulations hold."""
+    keys = {
+        "topology": ALA2,
+        "forcefield": FF,
+        "temperature": 300.0,
+        "nonbonded": "NoCutoff",
+        "cutoff": 1.0,
+        "constraints": None,
+    }
+    keys |= {"system": None, "coordinates": None, "implicit_solvent": None, "defines": None, "modes": None}
+    keys |= {"backend": "torch", "compile": None, "platform": None, "processes": 1}
+    molecule = build(Energy, {"class_path": "lit_bg.energies.Molecule", "init_args": keys})
+    kept = ("topology", "forcefield", "temperature", "nonbonded", "cutoff", "implicit_solvent", "defines")
+    identity = {"class": "Molecule", "parameters": {key: keys[key] for key in kept}}
+    assert describe(molecule) == describe(Molecule(PDB(ALA2, FF))) == identity
+
+
 def test_a_serialized_system_is_part_of_the_identity(files, tmp_path):
     other = tmp_path / "other.xml"
     other.write_text(Path(files["{system}"]).read_text())
@@ -233,6 +251,21 @@ def test_a_topology_of_your_own():
         Molecule(Pair(constrained=True))
     with pytest.raises(ValueError, match="System has 3 particles and the topology 2 atoms"):
         Molecule(Pair(particles=3))
+
+
+def test_blocks_of_the_documentation():
+    """Every YAML of docs/molecules.md describes a topology; those of one file open it, which is not there."""
+    text = Path("docs/molecules.md").read_text()
+    blocks = [yaml.safe_load(block)["energy"]["init_args"] for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
+    objects = [build(Topology, block["topology"]) for block in blocks if isinstance(block["topology"], dict)]
+    assert [type(topology) for topology in objects] == [PDB, Amber, GROMACS, CHARMM, SerializedSystem]
+    (short,) = [block for block in blocks if isinstance(block["topology"], str)]
+    with pytest.raises(ValueError, match=r"topology peptide\.pdb does not exist"):
+        build(Energy, {"class_path": "Molecule", "init_args": short})
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    names = {"prepare": lambda file: Pair().read()[:2] + (Pair().read().make_system(),)}
+    exec(code, names)
+    assert Molecule(names["Prepared"]("two"), modes="basins").name == "two"
 
 
 @pytest.mark.parametrize(
