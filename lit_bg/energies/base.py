@@ -323,6 +323,7 @@ class Energy(nn.Module, ABC):
         return None
 
     finds_modes = False  # whether `modes` are to be found in reference data
+    found_modes: Mapping[str, Any] | None = None  # what was found there, where it can stand for the argument `modes`
 
     def find_modes(self, x: Tensor) -> dict[str, Any] | None:
         """What `adopt_modes` needs to know, as JSON holds it, from equilibrium frames (T, W, *event_shape); None: one mode."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
-from lit_bg.energies.molecular_modes import find_modes, phi_modes, torsion_modes
+from lit_bg.energies.molecular_modes import FoundModes, find_modes, phi_modes, torsion_modes
 from lit_bg.energies.molecular_observables import observables_of
 from lit_bg.energies.openmm_bridge import OpenMMEvaluator, Potential, choose_platform
 from lit_bg.energies.openmm_terms import energies_by_force
@@ -59,8 +59,9 @@ class Molecule(Energy):
             (`flat`).
         temperature: T [K].
         modes: the metastable states. "phi": the signs of the phi torsions of a peptide; "basins": those of the free energy
-            along all torsions, found in the reference data; or borders [rad] by torsion, {phi: [0, 2.15]}. None: "phi",
-            or "basins" for a molecule without.
+            along all torsions, found in the reference data; or borders [rad] by torsion, {phi: [0, 2.15]}, also with the
+            combinations that count, {borders: ..., states: [[0, 1], ...]}, as a run writes what it has found. None: "phi", or
+            "basins" for a molecule without.
         backend: what evaluates the energy; "openmm" is for comparison.
         compile: evaluate through compiled code: on a CPU that of `lit_bg.forces.kernel`, for the forces that it has, and
             torch.compile for all others; None: the first always, the second from the point on where it pays (batches of some
@@ -89,7 +90,7 @@ class Molecule(Energy):
         self,
         topology: str | Topology | Path,  # in this order: Path, or jsonargparse reads the file as YAML; last, or it takes all
         temperature: float = 300.0,
-        modes: Literal["phi", "basins"] | dict[str, list[float]] | None = None,
+        modes: Literal["phi", "basins"] | dict[str, list[float]] | FoundModes | None = None,
         backend: Literal["torch", "openmm"] = "torch",
         compile: bool | None = None,
         platform: str | None = None,
@@ -250,23 +251,26 @@ class Molecule(Energy):
     def modes(self) -> Modes | None:
         return self._modes
 
-    def _known_modes(self, wanted: str | dict[str, list[float]] | None) -> Modes | None:
+    def _known_modes(self, wanted: str | Mapping[str, Any] | None) -> Modes | None:
         """
         Raises:
             ValueError: phi of what has none, or borders that make no modes.
         """
-        if isinstance(wanted, dict):
-            return torsion_modes(self.structure, wanted)
+        if wanted is not None and not isinstance(wanted, str):
+            borders, states = (wanted["borders"], wanted["states"]) if "borders" in wanted else (wanted, None)
+            return torsion_modes(self.structure, borders, states)
         found = phi_modes(self.structure)
         if found is None and wanted == "phi":
             raise ValueError(f"{self.name} has no phi torsion: use modes: basins, or give borders of its torsions.")
         return found
 
     def find_modes(self, x: Tensor) -> dict[str, Any] | None:
-        return find_modes(self.structure, x)
+        found = find_modes(self.structure, x)
+        return None if found is None else dict(found)
 
     def adopt_modes(self, found: dict[str, Any]) -> None:
         self._modes = torsion_modes(self.structure, found["borders"], found["states"])
+        self.found_modes = found
 
     @cached_property
     def chirality(self) -> Chirality:

@@ -91,7 +91,7 @@ class Restrained(Molecule):
 
 
 def test_dynamics_see_the_potential_of_a_subclass():
-    energy = Restrained(PDB, FIELD)
+    energy = Restrained(PDB, forcefield=FIELD)
     x = thermal(energy, 3).requires_grad_()
     u = energy(x)
     (gradient,) = torch.autograd.grad(u.sum(), x)
