@@ -6,7 +6,7 @@ import torch
 
 from lit_bg.energies import Molecule
 from lit_bg.molecules.geometry import dihedral
-from lit_bg.molecules.rotatable import side_of_bond, turned
+from lit_bg.molecules.rotatable import side_of_bond, turn
 
 K_TORSION = 4.0  # [kJ/mol]
 TORSION = torch.tensor([[0, 1, 4, 7]])
@@ -64,5 +64,5 @@ def torsion_samples(energy, n, rng):
     x = energy.initial.double().repeat(n, 1, 1)
     side = torch.zeros(n, 8, dtype=torch.bool)
     side[:, side_of_bond(energy.structure, 1, 4)] = True
-    x = turned(x, torch.tensor([1, 4]).expand(n, 2), side, wanted - phi(x))
+    x = turn(x, torch.tensor([1, 4]).expand(n, 2), side, wanted - phi(x))
     return energy.space.project(x)

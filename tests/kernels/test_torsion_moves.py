@@ -11,7 +11,7 @@ from lit_bg.energies import Molecule
 from lit_bg.kernels import Cycle, Langevin, State, TorsionMoves
 from lit_bg.kernels.motion import thermal_velocities
 from lit_bg.molecules.geometry import angle, dihedral, distance, wrap
-from lit_bg.molecules.rotatable import side_of_bond, turned
+from lit_bg.molecules.rotatable import side_of_bond, turn
 from lit_bg.simulators import ReplicaExchange, Temperatures
 
 
@@ -34,7 +34,7 @@ def test_the_angle_and_nothing_else_changes(difluoroethane):
     side[:, side_of_bond(energy.structure, 1, 4)] = True
     assert side[0].nonzero().flatten().tolist() == [4, 5, 6, 7]
     by = torch.linspace(-3.0, 3.0, n, dtype=torch.float64)
-    new = turned(x, torch.tensor([1, 4]).expand(n, 2), side, by)
+    new = turn(x, torch.tensor([1, 4]).expand(n, 2), side, by)
     torsion = torch.tensor([[0, 1, 4, 7], [2, 1, 4, 5]])
     torch.testing.assert_close(wrap(dihedral(new, torsion) - dihedral(x, torsion)), by[:, None].expand(n, 2))
     bonds, angles = torch.tensor(energy.structure.bonds), torch.tensor([[0, 1, 4], [1, 4, 7], [5, 4, 6], [2, 1, 3]])
