@@ -26,6 +26,7 @@ import lit_bg.generators
 import lit_bg.interpolants
 import lit_bg.kernels
 import lit_bg.losses
+import lit_bg.molecules.topologies
 import lit_bg.nets
 import lit_bg.pairings
 import lit_bg.samplers
@@ -92,7 +93,7 @@ def _public_classes() -> list[type]:
     """The classes a YAML can name without their module."""
     named = "bases callbacks data energies generators interpolants kernels losses nets pairings"
     named += " samplers simulators solvers transforms"
-    packages = [getattr(lit_bg, name) for name in named.split()]
+    packages = [getattr(lit_bg, name) for name in named.split()] + [lit_bg.molecules.topologies]
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 
 

@@ -28,7 +28,8 @@ CLASS_IN_MESSAGE = re.compile(
     r"(?:Expected a path but |but |import path string: |module |Got value: |class_path |class_path=|'class_path': )"
     r"'?([A-Za-z_]\w*(?:\.\w+)+)"
 )
-MISSING = re.compile(r"the following arguments are required: (.+)$")
+MISSING = re.compile(r"the following arguments are required: (.+?)(?: Given value type: .*)?$")
+PATH_OR_CLASS = re.compile(r"- Expected a <class 'str'> (?=- .*Given value: (?:\{'class_path'|Namespace\(class_path))")
 NO_SECTION = re.compile(r"Parser key \"([\w.]+)\": Unable to load config '(.*?)'")
 KEY = re.compile(r"Parser key \"([\w.]+)\":")
 CLASS_WITH_KEY = re.compile(r"class_path '([\w.]+)': (?:Group '(\w+)' does|Option '[\w.]+' is)")
@@ -43,7 +44,7 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
         message: what jsonargparse says.
         suggest: what a wrong key, or with `classes=True` a wrong class, may have been meant to be: ", did you mean ...?".
     """
-    text = " ".join(message.split())
+    text = PATH_OR_CLASS.sub("", " ".join(message.split()))  # of what may be a path, only the class is of interest
     if found := NO_SECTION.search(text):
         return f"{found[1]} is a section with keys, such as {found[1]}: {{key: value}}, got {found[2]}."
     if found := UNKNOWN_KEY.search(text):
@@ -92,7 +93,9 @@ def _accepted(message: str, key: str) -> str | None:
             name, of = _class_without(ast.literal_eval(found[1]), key)
         else:
             return None
-        taken = [name for name in inspect.signature(of).parameters if name not in ("args", "kwargs")]
+        taken = [
+            name for name, p in inspect.signature(of).parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
     except Exception:  # whatever a class of somebody else does
         return None
     return f"{name} takes {', '.join(taken)}" if taken else f"{name} takes no arguments"

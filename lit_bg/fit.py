@@ -109,7 +109,7 @@ def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None]
     from lit_bg.callbacks.checkpoints import Checkpoints
     from lit_bg.loggers import MetricsFile, wandb_logger, wandb_mode
     from lit_bg.resume import check_length, compare_configurations
-    from lit_bg.run import read_checkpoint
+    from lit_bg.run import read_checkpoint, with_modes
     from lit_bg.run_folder import RunFolder
 
     config = cli.config
@@ -125,7 +125,9 @@ def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None]
     built = cli.parser.instantiate(config)
     module, data = built.model, built.data
     data.prepare(module.energy, needs_data=module.loss.needs_data)
-    if checkpoint is not None:
+    if checkpoint is None:
+        portable["model"]["energy"] = with_modes(portable["model"]["energy"], module.energy)
+    else:  # the checkpoint knows its configuration, with the modes that were found then
         module.check_checkpoint(checkpoint)
         data.load_sources(checkpoint.get("sources", {}))
     settings = built.trainer.as_dict()

@@ -172,3 +172,16 @@ def with_inputs(config: Any, folder: RunFolder) -> Any:
     if isinstance(config, str) and not os.path.exists(config) and (folder.inputs / Path(config).name).is_file():
         return str(folder.inputs / Path(config).name)
     return config
+
+
+def with_modes(config: dict[str, Any], energy: Energy) -> dict[str, Any]:
+    """Return the configuration of an energy with the modes that it has found in data, so that it need not find them again."""
+    arguments = dict(config.get("init_args") or {})
+    inner = getattr(energy, "energy", None)
+    if energy.found_modes is not None:
+        arguments["modes"] = dict(energy.found_modes)
+    elif isinstance(inner, Energy) and isinstance(arguments.get("energy"), dict):  # of a system in a frame, such as Tempered
+        arguments["energy"] = with_modes(arguments["energy"], inner)
+    else:
+        return config
+    return config | {"init_args": arguments}

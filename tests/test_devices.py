@@ -67,7 +67,7 @@ from lit_bg.spaces import Domain, Kind, Particles, Vectors
 from lit_bg.testing.energies import configurations
 from lit_bg.transforms import InternalCoordinates, MixedCoordinates, Whitening
 
-MOLECULE = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml", "implicit/obc1.xml"])
+MOLECULE = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber96.xml", "implicit/obc1.xml"])
 
 
 class Somewhere(Energy):

@@ -43,6 +43,8 @@ def describe(item: Any) -> dict[str, Any]:
     held = {n: name for n in names for name in (f"{n}_path", n) if hasattr(item, name)}  # a file may be kept as n_path
     held.pop("modes", None)  # they describe a system and do not define it
     values = {n: getattr(item, name) for n, name in held.items()}
+    if isinstance(item, Energy):
+        values |= item.defined_by
     # a method is no argument: every module has `compile`
     return {"class": type(item).__name__, "parameters": {n: _plain(v) for n, v in values.items() if not inspect.ismethod(v)}}
 

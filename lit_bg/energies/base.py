@@ -7,7 +7,8 @@ import inspect
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
@@ -102,6 +103,7 @@ class Energy(nn.Module, ABC):
     structure: Structure | None = None  # of a molecule: its atoms, bonds and starting positions
     symmetries: frozenset[Symmetry] = frozenset()  # moves of all particles at once that leave U as it is
     conditions: tuple[Condition, ...] = ()  # what u depends on besides x
+    defined_by: Mapping[str, Any] = MappingProxyType({})  # what tells it from others, beside the arguments kept as attributes
 
     def __init__(self, kT: float = 1.0) -> None:
         super().__init__()
@@ -321,6 +323,7 @@ class Energy(nn.Module, ABC):
         return None
 
     finds_modes = False  # whether `modes` are to be found in reference data
+    found_modes: Mapping[str, Any] | None = None  # what was found there, where it can stand for the argument `modes`
 
     def find_modes(self, x: Tensor) -> dict[str, Any] | None:
         """What `adopt_modes` needs to know, as JSON holds it, from equilibrium frames (T, W, *event_shape); None: one mode."""

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -23,6 +23,13 @@ MOST_STATES = 32  # a longer list is not read; the most populated are kept
 FEWEST = 20  # independent frames in a state that is found
 
 Borders = Mapping[str, list[float]]  # [rad] of the basins of every torsion, ascending
+
+
+class FoundModes(TypedDict):
+    """Basins that were found in frames, as data cards and the configurations of runs hold them; see `torsion_modes`."""
+
+    borders: dict[str, list[float]]
+    states: list[list[int]]
 
 
 def phi_modes(structure: Structure) -> Modes | None:
@@ -70,7 +77,7 @@ def torsion_modes(structure: Structure, borders: Borders, states: list[list[int]
     return Modes(names=names, label=partial(_box, atoms=atoms, borders=all_borders, states=tuple(map(tuple, states))))
 
 
-def find_modes(structure: Structure, x: Tensor) -> dict[str, Any] | None:
+def find_modes(structure: Structure, x: Tensor) -> FoundModes | None:
     """Basins of the free energy along every torsion, and the combinations of them in which frames are.
 
     Args:

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
-from lit_bg.energies.molecular_modes import find_modes, phi_modes, torsion_modes
+from lit_bg.energies.molecular_modes import FoundModes, find_modes, phi_modes, torsion_modes
 from lit_bg.energies.molecular_observables import observables_of
 from lit_bg.energies.openmm_bridge import OpenMMEvaluator, Potential, choose_platform
 from lit_bg.energies.openmm_terms import energies_by_force
 from lit_bg.forces import ForceField, Untranslatable, box_of, translate
 from lit_bg.forces.translate import BAROSTATS
 from lit_bg.molecules.chirality import Chirality
-from lit_bg.molecules.coordinates import read_topology
-from lit_bg.molecules.force_field import remove_forces, unconstrained
+from lit_bg.molecules.force_field import remove_forces
 from lit_bg.molecules.geometry import distance
 from lit_bg.molecules.hydrogen_mass import repartitioned_masses
-from lit_bg.molecules.inputs import Inputs, read_molecule
 from lit_bg.molecules.invariance import Term, find_symmetries
 from lit_bg.molecules.rotatable import RotatableBonds, rotatable_bonds
-from lit_bg.molecules.structure import NO_ELEMENT, Structure, bonds_of, harmonic_terms, unbound_parts
+from lit_bg.molecules.structure import Structure, unbound_parts
+from lit_bg.molecules.topologies import OpenMMObjects, Topology, topology_of
 from lit_bg.molecules.torsion_starts import draw_torsions
 from lit_bg.spaces import Particles, Symmetry
 
@@ -50,28 +49,27 @@ class Molecule(Energy):
     configurations keeps it (internal coordinates and dynamics do; `in_region` tells).
     Configurations that overlap or are NaN have energy +inf and zero force.
 
+    >>> from lit_bg.molecules.topologies import PDB
+    >>> Molecule(PDB("experiments/alanine_dipeptide.pdb", ["amber96.xml", "implicit/obc1.xml"]), 300.0).space.shape
+    (22, 3)
+
     Args:
-        topology: PDB or mmCIF file with hydrogens, also the starting configuration; or an Amber prmtop, GROMACS top or
-            CHARMM psf file, with `coordinates`.
-        forcefield: OpenMM force-field files, its own (`amber96.xml`, `implicit/obc1.xml`) or yours; parameter files
-            of a psf, the include directory of a top.
+        topology: the atoms, a first configuration and the forces, one of `lit_bg.molecules.topologies`: PDB, Amber, GROMACS,
+            CHARMM, SerializedSystem, OpenMMObjects or one of your own. Or the path of its file, with what it needs beside it
+            (`flat`).
         temperature: T [K].
-        nonbonded: NoCutoff; CutoffNonPeriodic; in a box CutoffPeriodic, PME (by OpenMM).
-        cutoff: of all but NoCutoff [nm].
-        constraints: only None. Constrained coordinates have no density.
-        system: a serialized System (XML), instead of `forcefield`.
-        coordinates: file with the starting configuration, where the topology has none.
-        implicit_solvent: HCT, OBC1, OBC2, GBn or GBn2, for prmtop and psf; elsewhere it is a force-field file.
-        defines: names for `#ifdef` of a GROMACS topology with their values, such as {FLEXIBLE: ""}.
         modes: the metastable states. "phi": the signs of the phi torsions of a peptide; "basins": those of the free energy
-            along all torsions, found in the reference data; or borders [rad] by torsion, {phi: [0, 2.15]}. None: "phi",
-            or "basins" for a molecule without.
+            along all torsions, found in the reference data; or borders [rad] by torsion, {phi: [0, 2.15]}, also with the
+            combinations that count, {borders: ..., states: [[0, 1], ...]}, as a run writes what it has found. None: "phi", or
+            "basins" for a molecule without.
         backend: what evaluates the energy; "openmm" is for comparison.
         compile: evaluate through compiled code: on a CPU that of `lit_bg.forces.kernel`, for the forces that it has, and
             torch.compile for all others; None: the first always, the second from the point on where it pays (batches of some
             size, and 2e8 pairs of atoms so far: a million energies of 22 atoms); False: neither.
         platform: of OpenMM; None takes the faster of Reference (double precision) and CPU (single).
         processes: of OpenMM; null: one per core.
+        flat: keys beside the path of a topology: forcefield, nonbonded, cutoff, constraints, system, coordinates,
+            implicit_solvent and defines, as in `topology_of`.
 
     Raises:
         ValueError: a missing or unreadable file, a residue the force field does not know, a system that is
@@ -90,101 +88,36 @@ class Molecule(Energy):
 
     def __init__(
         self,
-        topology: str,
-        forcefield: list[str] | None = None,
+        topology: str | Topology | Path,  # in this order: Path, or jsonargparse reads the file as YAML; last, or it takes all
         temperature: float = 300.0,
-        nonbonded: str = "NoCutoff",
-        cutoff: float = 1.0,
-        constraints: str | None = None,
-        system: str | None = None,
-        coordinates: str | None = None,
-        implicit_solvent: str | None = None,
-        defines: dict[str, str] | None = None,
-        modes: Literal["phi", "basins"] | dict[str, list[float]] | None = None,
+        modes: Literal["phi", "basins"] | dict[str, list[float]] | FoundModes | None = None,
         backend: Literal["torch", "openmm"] = "torch",
         compile: bool | None = None,
         platform: str | None = None,
         processes: int | None = 1,
-    ) -> None:
-        _check_temperature(temperature)
-        super().__init__(kT=R * temperature)
-        if (forcefield is not None) and (system is not None):
-            raise ValueError("Molecule takes either forcefield=[...] or system=path of a serialized System, and not both.")
-        inputs = read_molecule(
-            topology,
-            forcefield,
-            system,
-            coordinates,
-            nonbonded,
-            cutoff,
-            constraints=constraints,
-            implicit_solvent=implicit_solvent,
-            defines=defines,
-        )
-        # what tells one target from another is kept under its name, for the cards of data sets
-        self.topology_path: str | None = topology
-        self.forcefield = forcefield
-        self.nonbonded, self.cutoff, self.implicit_solvent = nonbonded, cutoff, implicit_solvent
-        self.defines = defines
-        self._set_up(inputs, modes, backend, compile, platform, processes)
-
-    @classmethod
-    def from_system(
-        cls,
-        system: Any,
-        topology: Any,
-        temperature: float = 300.0,
-        modes: Literal["phi", "basins"] | dict[str, list[float]] | None = None,
-        backend: Literal["torch", "openmm"] = "torch",
-        compile: bool | None = None,
-        platform: str | None = None,
-        processes: int | None = 1,
-    ) -> Self:
-        """A molecule from objects of OpenMM.
-
-        Args:
-            system: an openmm.System without constraints.
-            topology: something with `.topology` and `.positions`, as PDBFile and Modeller have, or a PDB file's path.
-            temperature, modes, backend, compile, platform, processes: as in the constructor.
-
-        Raises:
-            ValueError: constraints in place of bonds, virtual sites, or another number of atoms.
-        """
-        _check_temperature(temperature)
-        energy = cls.__new__(cls)
-        Energy.__init__(energy, kT=R * temperature)
-        inputs = _inputs(system, topology)
-        energy.topology_path = str(topology) if isinstance(topology, (str, Path)) else None
-        energy._set_up(inputs, modes, backend, compile, platform, processes)
-        return energy
-
-    def _set_up(
-        self,
-        inputs: Inputs,
-        modes: str | dict[str, list[float]] | None,
-        backend: str,
-        compile: bool | None,
-        platform: str | None,
-        processes: int | None,
+        **flat: Any,
     ) -> None:
         import openmm
 
+        _check_temperature(temperature)
+        super().__init__(kT=R * temperature)
+        source = topology_of(topology, **flat)
+        self.defined_by = source.definition()
+        structure, system = source.build()
+        self.name = source.name or f"the molecule of {structure.n_atoms} atoms"
         if backend not in ("torch", "openmm"):
             raise ValueError(f"backend={backend} is unknown: use torch, or openmm for comparison.")
-        choose_platform(inputs.system, platform)  # so that a wrong name is refused here
-        self.name = self.topology_path or f"the molecule of {len(inputs.positions)} atoms"
-        for kind in remove_forces(
-            inputs.system, {*BAROSTATS, "AndersenThermostat"}
-        ):  # else they would act in OpenMM's dynamics
+        choose_platform(system, platform)  # so that a wrong name is refused here
+        for kind in remove_forces(system, {*BAROSTATS, "AndersenThermostat"}):  # else they would act in OpenMM's dynamics
             if kind in BAROSTATS:
                 warnings.warn(
-                    f"{self.name}: {kind} is left out, so that NPT becomes the fixed box of the System.", stacklevel=3
+                    f"{self.name}: {kind} is left out, so that NPT becomes the fixed box of the System.", stacklevel=2
                 )
-        self.evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(inputs.system), platform, processes)
+        self.evaluator = OpenMMEvaluator(openmm.XmlSerializer.serialize(system), platform, processes)
         self.field: ForceField | None = None
         if backend == "torch":
             try:
-                self.field = translate(inputs.system)
+                self.field = translate(system)
                 self.field.compile = compile
                 if compile is False:
                     self.field.code = "torch"
@@ -192,24 +125,39 @@ class Molecule(Energy):
                 warnings.warn(
                     f"{self.name}: {reason} has no translation to torch, so OpenMM evaluates the energy, one configuration "
                     "at a time (processes: null uses all cores).",
-                    stacklevel=3,
+                    stacklevel=2,
                 )
 
-        box, positions = box_of(inputs.system), torch.from_numpy(inputs.positions)
+        box, positions = box_of(system), torch.from_numpy(structure.positions)
         few = len(positions) <= MANY_ATOMS
-        self.symmetries = find_symmetries(self._by_force(inputs.system, few), positions, box is not None, self.name, self.kT)
+        self.symmetries = find_symmetries(self._by_force(system, few), positions, box is not None, self.name, self.kT)
         centred = "translation" in self.symmetries
         self.space = Particles(len(positions), 3, centred=centred, box=box)
-        self.structure = _structure(inputs, centred)
+        self.structure = replace(structure, positions=structure.positions - structure.positions.mean(0) * centred)
         self._modes = None if modes == "basins" else self._known_modes(modes)
         self.finds_modes = self._modes is None
-        parts = [] if box is not None or not centred else unbound_parts(self.structure, inputs.system)
+        parts = [] if box is not None or not centred else unbound_parts(self.structure, system)
         if len(parts) > 1:
             warnings.warn(
                 f"{self.name} has {len(parts)} parts that no bond holds together ({', '.join(parts[:4])}) and no box: a "
                 "cluster in vacuum evaporates, so log Z does not exist and averages are those of as long as it lasts.",
-                stacklevel=3,
+                stacklevel=2,
             )
+
+    @classmethod
+    def from_system(cls, system: Any, topology: Any, temperature: float = 300.0, **options: Any) -> Self:
+        """Return a molecule from objects of OpenMM, `Molecule(OpenMMObjects(system, topology), temperature, ...)`.
+
+        Args:
+            system: an openmm.System without constraints.
+            topology: something with `.topology` and `.positions`, as PDBFile and Modeller have, or a PDB file's path.
+            temperature: T [K].
+            options: modes, backend, compile, platform and processes, as in the constructor.
+
+        Raises:
+            ValueError: constraints in place of bonds, virtual sites, or another number of atoms.
+        """
+        return cls(OpenMMObjects(system, topology), temperature, **options)
 
     def _by_force(self, system: Any, few: bool) -> Callable[[Tensor], Iterable[Term]]:
         """Return the energies of every force in double precision; of large systems only of those that may be fields."""
@@ -303,23 +251,26 @@ class Molecule(Energy):
     def modes(self) -> Modes | None:
         return self._modes
 
-    def _known_modes(self, wanted: str | dict[str, list[float]] | None) -> Modes | None:
+    def _known_modes(self, wanted: str | Mapping[str, Any] | None) -> Modes | None:
         """
         Raises:
             ValueError: phi of what has none, or borders that make no modes.
         """
-        if isinstance(wanted, dict):
-            return torsion_modes(self.structure, wanted)
+        if wanted is not None and not isinstance(wanted, str):
+            borders, states = (wanted["borders"], wanted["states"]) if "borders" in wanted else (wanted, None)
+            return torsion_modes(self.structure, borders, states)
         found = phi_modes(self.structure)
         if found is None and wanted == "phi":
             raise ValueError(f"{self.name} has no phi torsion: use modes: basins, or give borders of its torsions.")
         return found
 
     def find_modes(self, x: Tensor) -> dict[str, Any] | None:
-        return find_modes(self.structure, x)
+        found = find_modes(self.structure, x)
+        return None if found is None else dict(found)
 
     def adopt_modes(self, found: dict[str, Any]) -> None:
         self._modes = torsion_modes(self.structure, found["borders"], found["states"])
+        self.found_modes = found
 
     @cached_property
     def chirality(self) -> Chirality:
@@ -372,37 +323,10 @@ class Molecule(Energy):
 
 
 def _check_temperature(temperature: float) -> None:
+    if isinstance(temperature, (str, list, tuple)):  # force-field files, which came here when the path alone was the topology
+        raise ValueError(
+            f"temperature must be a number [K], got {temperature!r}: force-field files belong to the topology, such as "
+            "Molecule(PDB(path, [...])), or stand beside its path by their name, forcefield=[...]."
+        )
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature} K.")
-
-
-def _inputs(system: Any, topology: Any) -> Inputs:
-    """What OpenMM's objects hold, the system copied and free of constraints."""
-    import copy
-
-    from openmm import unit
-
-    read = read_topology(str(topology)) if isinstance(topology, (str, Path)) else topology
-    n = read.topology.getNumAtoms()
-    if system.getNumParticles() != n:
-        raise ValueError(f"the System has {system.getNumParticles()} particles and the topology {n} atoms.")
-    free = unconstrained(copy.deepcopy(system), "the System", "make it with constraints=None, rigidWater=False")
-    return Inputs(read.topology, np.asarray(read.positions.value_in_unit(unit.nanometer), dtype=np.float64), free)
-
-
-def _structure(inputs: Inputs, centred: bool) -> Structure:
-    """Return plain data of an OpenMM topology and System; positions without their mean, where that does not count."""
-    atoms, residues = list(inputs.topology.atoms()), list(inputs.topology.residues())
-    bonds, angles = harmonic_terms(inputs.system)
-    return Structure(
-        positions=inputs.positions - inputs.positions.mean(0) * centred,
-        names=tuple(a.name for a in atoms),
-        elements=tuple(a.element.symbol if a.element is not None else NO_ELEMENT for a in atoms),
-        masses=tuple(inputs.system.getParticleMass(i)._value for i in range(len(atoms))),
-        bonds=bonds_of(inputs.topology, inputs.system),
-        residues=tuple(r.name for r in residues),
-        residue_of=tuple(a.residue.index for a in atoms),
-        residue_numbers=tuple(r.id for r in residues),
-        harmonic_bonds=bonds,
-        harmonic_angles=angles,
-    )

@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 
 from lit_bg.molecules.force_field import one_line
 
-PDB = (".pdb", ".ent", ".cif", ".mmcif")
-AMBER = (".inpcrd", ".rst7", ".restrt", ".ncrst")
-CHARMM = (".cor", ".crd")
+PDB_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
+AMBER_SUFFIXES = (".inpcrd", ".rst7", ".restrt", ".ncrst")
+CHARMM_SUFFIXES = (".cor", ".crd")
 BROKEN = 0.4  # [nm], from where a bond three times as long as the median one is cut by a periodic box
 COINCIDENT = 0.03  # [nm] between atoms in one place
 PEPTIDE_BOND = 0.16  # [nm] at most
@@ -42,7 +42,7 @@ def read_coordinates(path: str, amber: bool = False) -> Coordinates:
     file = existing("coordinates", path)
     suffix = file.suffix.lower()
     box, elements = None, None
-    if suffix in PDB:
+    if suffix in PDB_SUFFIXES:
         read = read_topology(path)
         box = read.topology.getPeriodicBoxVectors()
         elements = [None if a.element is None else a.element.symbol for a in read.topology.atoms()]
@@ -51,13 +51,13 @@ def read_coordinates(path: str, amber: bool = False) -> Coordinates:
         box = read.getPeriodicBoxVectors()
         if box is not None and not any(box[k][k]._value for k in range(3)):
             box = None  # a molecule without a box has a line of zeros
-    elif suffix in AMBER or (suffix == ".crd" and amber):
+    elif suffix in AMBER_SUFFIXES or (suffix == ".crd" and amber):
         read = parse(file, app.AmberInpcrdFile)
         box = read.boxVectors
-    elif suffix in CHARMM:
+    elif suffix in CHARMM_SUFFIXES:
         read = parse(file, app.CharmmCrdFile)
     else:
-        known = ", ".join([*PDB, ".gro", *AMBER, *CHARMM])
+        known = ", ".join([*PDB_SUFFIXES, ".gro", *AMBER_SUFFIXES, *CHARMM_SUFFIXES])
         raise ValueError(f"coordinates {path} have the suffix '{file.suffix}', known are {known}.")
     return Coordinates(_nanometres(read.positions), box, elements)
 
@@ -71,7 +71,7 @@ def read_topology(path: str) -> Any:
     from openmm import app
 
     file = existing("topology", path)
-    if file.suffix.lower() not in PDB:
+    if file.suffix.lower() not in PDB_SUFFIXES:
         raise ValueError(f"topology {path} has the suffix '{file.suffix}': give a .pdb or .cif file.")
     read = parse(file, app.PDBFile if file.suffix.lower() in (".pdb", ".ent") else app.PDBxFile)
     close_rings(read.topology, _nanometres(read.positions))

@@ -47,7 +47,7 @@ def system_from_force_field(topology: Any, files: list[str], nonbonded: str = "N
     from openmm import app
 
     if not files:
-        raise ValueError("Molecule needs forcefield=[...] (such as amber96.xml) or system=path of a serialized System.")
+        raise ValueError("Molecule needs forcefield=[...] (such as amber96.xml), or a serialized System.")
     try:
         force_field = app.ForceField(*files)
     except Exception as error:  # XML errors and ValueError alike

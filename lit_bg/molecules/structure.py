@@ -31,7 +31,7 @@ class Structure:
     Plain data, so that a molecule can be pickled, copied and sent to another process.
     """
 
-    positions: np.ndarray  # (N, 3) float64 [nm], centred at the centre of geometry
+    positions: np.ndarray  # (N, 3) float64 [nm]; of a molecule's, centred unless an external field holds it
     names: tuple[str, ...]  # of the atoms
     elements: tuple[str, ...]  # symbols
     masses: tuple[float, ...]  # [amu]

@@ -152,7 +152,7 @@ class TestPeriodicCrystal:
 
 
 def test_bonds_of_a_molecule():
-    molecule = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
+    molecule = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber96.xml"])
     base = Harmonic().build(molecule)
     z, log_p = base.sample(2000, rng())
     torch.testing.assert_close(base.log_prob(z), log_p, rtol=1e-5, atol=1e-3)

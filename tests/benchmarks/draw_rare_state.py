@@ -46,7 +46,7 @@ def curve(energy: Molecule, file: str) -> tuple[str, torch.Tensor, torch.Tensor]
 
 def main(data: str, *files: str) -> None:
     """Draw all curves, and below what they differ by from the first."""
-    energy = Molecule(str(ROOT / "experiments/alanine_dipeptide.pdb"), ["amber96.xml", "implicit/obc1.xml"], 300.0)
+    energy = Molecule(str(ROOT / "experiments/alanine_dipeptide.pdb"), forcefield=["amber96.xml", "implicit/obc1.xml"])
     reference = Dataset.load(data, energy)
     phi = energy.observables["phi"]
     edges = bin_edges(phi, BINS)

@@ -42,7 +42,7 @@ def test_replica_exchange(benchmark, name):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     files, (walkers, ladder) = LADDERS[name]
-    energy = Molecule(str(EXPERIMENTS / f"{name}.pdb"), files)
+    energy = Molecule(str(EXPERIMENTS / f"{name}.pdb"), forcefield=files)
     simulation = ReplicaExchange(
         Langevin(time_step=0.0025, steps=STEPS, hydrogen_mass=3.0), ladder, torsion_moves=8, walkers=walkers, start="initial"
     )
@@ -94,7 +94,7 @@ def test_hmc(benchmark):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     files, _ = LADDERS["alanine_dipeptide"]
-    energy = Molecule(str(EXPERIMENTS / "alanine_dipeptide.pdb"), files)
+    energy = Molecule(str(EXPERIMENTS / "alanine_dipeptide.pdb"), forcefield=files)
     kernel = HMC(step_size=0.001, steps=20, target_acceptance=None)
     state = kernel.init(energy, energy.initial.double().repeat(1024, 1, 1), stream(0, "init"))
     whole, forces = [], []

@@ -49,7 +49,7 @@ def test_a_molecule_leaves_pdb_files(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     run = tmp_path / "run" / "version_0"
     logger = wandb_logger(run, "molecule", {})
-    energy = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml", "implicit/obc1.xml"])
+    energy = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber96.xml", "implicit/obc1.xml"])
     from lit_bg.data.module import Data
 
     module, data, trainer = assemble(

@@ -138,7 +138,7 @@ def test_a_mode_that_nobody_visited_has_a_limit_and_no_error():
 
 @pytest.fixture(scope="module")
 def valine():
-    return Molecule("tests/data/V.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
+    return Molecule("tests/data/V.pdb", forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
 
 
 def thermal(energy, n=40):

@@ -36,7 +36,7 @@ def test_particles_without_a_centre_of_mass(field):
 
 
 def test_a_shape_with_a_drawn_orientation():
-    molecule = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml", "implicit/obc1.xml"])
+    molecule = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber96.xml", "implicit/obc1.xml"])
     flow = shaken(CouplingFlow(blocks=1, hidden=(8,), coordinates=InternalCoordinates()), molecule)
     before, state = molecule.n_values, torch.get_rng_state()
     found = defect(flow, molecule)

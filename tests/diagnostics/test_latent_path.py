@@ -153,7 +153,7 @@ def test_a_molecule_in_internal_coordinates():
     """Torsions turn; straight through space bonds are crossed."""
     from lit_bg.transforms import InternalCoordinates
 
-    energy = Molecule("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
+    energy = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
     flow = CouplingFlow(blocks=1, hidden=(4,), coordinates=InternalCoordinates()).build(energy)
     a, b = energy.start_from_torsions(2, torch.Generator().manual_seed(0))
     path, straight = latent_path(flow, energy, a, b, points=41), straight_path(flow, energy, a, b, points=41)

@@ -15,7 +15,7 @@ FIELD = ["amber99sbildn.xml", "amber99_obc.xml"]
 
 @pytest.fixture(scope="module")
 def pair():
-    return Molecule(PDB, FIELD), Molecule(PDB, FIELD, backend="openmm", platform="Reference")
+    return Molecule(PDB, forcefield=FIELD), Molecule(PDB, forcefield=FIELD, backend="openmm", platform="Reference")
 
 
 def thermal(energy, n):
@@ -55,7 +55,7 @@ def test_what_has_no_translation_goes_to_openmm_with_a_warning():
     with pytest.warns(UserWarning, match="CustomCVForce has no translation"):
         energy = Molecule.from_system(system, read, 300.0)
     assert energy.field is None
-    plain = Molecule(PDB, ["amber96.xml"])
+    plain = Molecule(PDB, forcefield=["amber96.xml"])
     x = thermal(plain, 2)
     length = (x[:, 0] - x[:, 21]).norm(dim=-1)
     expected = plain.potential(x) + 3 * 2.5 * (length - 1.0) ** 2
@@ -73,7 +73,7 @@ def test_objects_of_openmm_give_the_same_molecule_as_files(pair):
 
 
 def test_inference_mode_leaves_the_molecule_as_it_is(pair, recwarn):
-    energy, x = Molecule(PDB, FIELD), thermal(pair[0], 3)
+    energy, x = Molecule(PDB, forcefield=FIELD), thermal(pair[0], 3)
     with torch.inference_mode():
         u = energy(x.clone())
         found, gradient = energy.value_and_gradient(x.clone())
@@ -91,7 +91,7 @@ class Restrained(Molecule):
 
 
 def test_dynamics_see_the_potential_of_a_subclass():
-    energy = Restrained(PDB, FIELD)
+    energy = Restrained(PDB, forcefield=FIELD)
     x = thermal(energy, 3).requires_grad_()
     u = energy(x)
     (gradient,) = torch.autograd.grad(u.sum(), x)
@@ -107,7 +107,7 @@ def test_other_numbers_are_refused(pair, dtype):
 
 
 def test_compilation_waits_until_it_pays(pair):
-    energy = Molecule(PDB, FIELD)
+    energy = Molecule(PDB, forcefield=FIELD)
     batch, few = thermal(energy, 256), thermal(energy, 8)
     field = energy.field
     field.work = [10_000_000, 10_000_000]
@@ -129,4 +129,4 @@ def test_compilation_waits_until_it_pays(pair):
 
 def test_unknown_backend():
     with pytest.raises(ValueError, match="backend=cuda is unknown"):
-        Molecule(PDB, FIELD, backend="cuda")
+        Molecule(PDB, forcefield=FIELD, backend="cuda")

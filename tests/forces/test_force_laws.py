@@ -289,7 +289,7 @@ def at_the_minimum() -> tuple[ForceField, torch.Tensor]:
     from lit_bg.energies import Molecule
     from lit_bg.simulators.minimise import minimise
 
-    molecule = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
+    molecule = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber96.xml"])
     return molecule.field, minimise(molecule, molecule.initial.double().repeat(4, 1, 1))
 
 

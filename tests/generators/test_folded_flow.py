@@ -28,7 +28,7 @@ class Cloud(Molecule):
 
 @pytest.fixture(scope="module")
 def cloud():
-    return Cloud("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
+    return Cloud("experiments/alanine_dipeptide.pdb", forcefield=["amber96.xml"])
 
 
 def rng(seed=0):

@@ -36,7 +36,7 @@ class Springs(Energy):
         return x if self.trap else x - x.mean(1, keepdim=True)
 
 
-MOLECULE = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
+MOLECULE = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber96.xml"])
 SYSTEMS = {"plane": Springs(), "space": Springs(3, 3), "trap": Springs(3, 3, trap=True), "molecule": MOLECULE}
 STEPS = RungeKutta4(20)
 GENERATORS = {

@@ -84,7 +84,7 @@ def test_velocities_turn_with_their_atoms(difluoroethane):
 
 def test_what_overlaps_is_refused():
     """Every accepted turn of a real peptide has a finite energy, and forces are those of where it is."""
-    energy = Molecule("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
+    energy = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
     state, info = TorsionMoves(10).step(energy, walkers(energy, 100), rng())
     assert 0.3 < info.measured["turned"].mean() < 9
     assert torch.isfinite(state.u).all()
@@ -106,7 +106,7 @@ def test_what_overlaps_is_refused():
     ],
 )
 def test_the_bonds_of_peptides(path, bonds):
-    energy = Molecule(path, ["amber99sbildn.xml", "amber99_obc.xml"])
+    energy = Molecule(path, forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
     names, found = energy.structure.names, energy.rotatable_bonds
     assert {frozenset(names[a] for a in pair) for pair in found.axis.tolist()} == {frozenset(b.split("-")) for b in bonds}
     assert (found.side.sum(1) <= len(names) / 2).all()
@@ -116,7 +116,7 @@ def test_the_bonds_of_peptides(path, bonds):
 
 
 def test_exchange_reports_them_and_can_do_without():
-    energy = Molecule("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
+    energy = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
     arguments = {
         "ladder": Temperatures(temperatures=[300.0, 500.0]),
         "frames": 2,

@@ -15,7 +15,7 @@ from lit_bg.simulators.start import starting_points
 
 @pytest.fixture(scope="module")
 def ala2():
-    return Molecule("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
+    return Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
 
 
 def silent(done, total, state):

@@ -14,7 +14,7 @@ from lit_bg.transforms import InternalCoordinates
 
 @functools.cache
 def molecule(path):
-    return Molecule(path, ["amber99sbildn.xml", "amber99_obc.xml"])
+    return Molecule(path, forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
 
 
 def centres(structure):

@@ -26,7 +26,7 @@ def spoiled(tmp_path, path, change):
 def test_the_unknown_residue_is_named_and_not_its_neighbour(tmp_path, name):
     path = spoiled(tmp_path, "experiments/tri_alanine.pdb", lambda s: s.replace("ALA     3", f"{name}     3"))
     with pytest.raises(ValueError, match=f"does not know residue {name} 3, and no bonds were made for it: rename it"):
-        Molecule(path, ["amber14-all.xml"])
+        Molecule(path, forcefield=["amber14-all.xml"])
 
 
 def test_a_molecule_without_hydrogens_by_nature_gets_no_advice_to_add_them(tmp_path):
@@ -36,14 +36,14 @@ def test_a_molecule_without_hydrogens_by_nature_gets_no_advice_to_add_them(tmp_p
     text = [atom.format(k, name, x, 0, 0, name[0]) for k, (name, x) in enumerate(rows, 1)]
     path.write_text("\n".join([*text, "CONECT    1    2    3", "END", ""]))
     with pytest.raises(ValueError, match="no template fits CO2, add a force-field file"):
-        Molecule(str(path), ["amber14-all.xml"])
+        Molecule(str(path), forcefield=["amber14-all.xml"])
 
 
 def test_a_molecule_cut_by_a_box_names_the_bond(tmp_path):
     first = next(s for s in lines(VALINE) if " CB  VAL" in s)
     far = first[:30] + f"{float(first[30:38]) + 49:8.3f}" + first[38:]
     with pytest.raises(ValueError, match=r"the bond .*CB of VAL2.* is 5\.\d* nm long: make the molecule whole"):
-        Molecule(spoiled(tmp_path, VALINE, lambda s: far if s == first else s), ["amber14-all.xml"])
+        Molecule(spoiled(tmp_path, VALINE, lambda s: far if s == first else s), forcefield=["amber14-all.xml"])
 
 
 def test_atoms_in_one_place_are_named(tmp_path):
@@ -51,7 +51,7 @@ def test_atoms_in_one_place_are_named(tmp_path):
     target = at["HG11"]
     moved = at["HG21"][:30] + target[30:54] + at["HG21"][54:]
     with pytest.raises(ValueError, match=r"HG11 of VAL2 and HG21 of VAL2 .* no two atoms can be in one place"):
-        Molecule(spoiled(tmp_path, VALINE, lambda s: moved if s == at["HG21"] else s), ["amber14-all.xml"])
+        Molecule(spoiled(tmp_path, VALINE, lambda s: moved if s == at["HG21"] else s), forcefield=["amber14-all.xml"])
 
 
 def write_beads(path, spacing, step):
@@ -116,4 +116,4 @@ def test_defines_choose_among_parts_of_a_topology(tmp_path):
     x = plain.initial.double() * 1.01
     assert stiff.potential(x) > plain.potential(x)
     with pytest.raises(ValueError, match="are for GROMACS topologies"):
-        Molecule(ALANINE, ["amber14-all.xml"], defines={"STIFF": ""})
+        Molecule(ALANINE, forcefield=["amber14-all.xml"], defines={"STIFF": ""})

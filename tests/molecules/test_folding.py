@@ -13,7 +13,7 @@ from lit_bg.molecules.folding import Folding
 
 @pytest.fixture(scope="module", params=["alanine_dipeptide", "capped_valine", "penta_alanine"])
 def molecule(request):
-    return Molecule(f"experiments/{request.param}.pdb", ["amber96.xml"])
+    return Molecule(f"experiments/{request.param}.pdb", forcefield=["amber96.xml"])
 
 
 def rng():

@@ -3,26 +3,32 @@
 import itertools
 import math
 import pickle
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from lit_bg import fit
 from lit_bg.data.dataset import Dataset
 from lit_bg.energies import Molecule
 from lit_bg.energies.molecular_modes import torsion_modes
 from lit_bg.energies.molecular_observables import torsions_of
 from lit_bg.molecules.geometry import dihedral
 from lit_bg.molecules.rotatable import side_of_bond, turn
+from lit_bg.molecules.topologies import PDB
+from lit_bg.run import load
 from lit_bg.simulators.base import Trajectory
 from lit_bg.simulators.start import starting_points
 
-ALA2 = ("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
+ALA2 = PDB("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
 BORDERS = {"phi": [0.0, 2.15], "psi": [-2.0, 1.0]}
 
 
 @pytest.fixture(scope="module")
 def ala2():
-    return Molecule(*ALA2, modes=BORDERS)
+    return Molecule(ALA2, modes=BORDERS)
 
 
 def torsions(energy, x):
@@ -76,7 +82,7 @@ def frames(energy, walkers=10, n=500):
 
 def test_basins_are_found_named_and_handed_on(tmp_path):
     """Three combinations of basins, the most populated first; five frames elsewhere are in no mode."""
-    energy = Molecule(*ALA2, modes="basins")
+    energy = Molecule(ALA2, modes="basins")
     assert energy.modes is None
     x, which = frames(energy)
     data = Dataset.from_trajectory(energy, Trajectory(x))
@@ -87,10 +93,10 @@ def test_basins_are_found_named_and_handed_on(tmp_path):
     assert (label == torch.where(which < 3, which, -1)).double().mean() > 0.999
     assert not any("never visited" in p for p in data.card["verdict"])
     data.save(tmp_path / "x.npz")
-    again = Molecule(*ALA2, modes="basins")
+    again = Molecule(ALA2, modes="basins")
     Dataset.load(tmp_path / "x.npz", again, force=True)
     assert again.modes.names == energy.modes.names
-    sides = Molecule(*ALA2, modes="phi")  # the same data serve other modes
+    sides = Molecule(ALA2, modes="phi")  # the same data serve other modes
     Dataset.load(tmp_path / "x.npz", sides, force=True)
     assert sides.modes.names == ("phi<0", "phi>0")
 
@@ -130,3 +136,37 @@ def molecule_of(topology, **arguments):
     places = [openmm.Vec3(0.1 * math.cos(k), 0.1 * math.sin(k), 0.05 * k) for k in range(n)]
     read.topology, read.positions = topology, places * unit.nanometer
     return Molecule.from_system(system, read, 300.0, **arguments)
+
+
+@pytest.mark.parametrize("tempered", [False, True])
+def test_a_run_holds_the_modes_that_it_has_found(tmp_path, monkeypatch, tempered):
+    """Found in data, written into config.yaml, read by `load`, and no other run for `--resume`."""
+    energy = Molecule(ALA2, modes="basins")
+    data = Dataset.from_trajectory(energy, Trajectory(frames(energy, n=300)[0]))
+    node = {"class_path": "Molecule", "init_args": {"topology": "alanine_dipeptide.pdb", "forcefield": ALA2.forcefield}}
+    node["init_args"]["modes"] = "basins"
+    if tempered:
+        node = {"class_path": "Tempered", "init_args": {"energy": node, "lowest": 2.0, "highest": 4.0}}
+    shutil.copy(ALA2.path, tmp_path / "alanine_dipeptide.pdb")
+    monkeypatch.chdir(tmp_path)
+    data.save("x.npz")
+    flow = {"blocks": 1, "hidden": [4], "coordinates": {"class_path": "InternalCoordinates"}}
+    model = {
+        "energy": node,
+        "generator": {"class_path": "CouplingFlow", "init_args": flow},
+        "loss": {"class_path": "ForwardKL"},
+    }
+    model["optimizer"] = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.001}}
+    sizes = {"batch_size": 8, "steps_per_epoch": 1, "val_samples": 100, "test_samples": 100}
+    trainer = {"max_epochs": 1, "enable_progress_bar": False, "accelerator": "cpu"}
+    config = {"trainer": trainer, "model": model, "data": {"path": "x.npz", "force": True, **sizes}}
+    Path("found.yaml").write_text(yaml.safe_dump(config))
+    fit.main(["-c", "found.yaml"])
+    x = energy.initial.repeat(5, 1, 1)
+    for _ in range(2):
+        run = load("runs/found")
+        assert run.energy.modes.names == energy.modes.names
+        assert torch.equal(run.energy.modes.label(x), energy.modes.label(x))
+        assert not run.energy.finds_modes
+        fit.main(["--resume", "runs/found", "--trainer.max_epochs=2"])
+    assert load("runs/found", "last").step == 2

@@ -19,7 +19,7 @@ FAST = ["amber99sbildn.xml", "amber99_obc.xml"]
 
 @pytest.fixture(scope="module")
 def ala2():
-    return Molecule(ALA2, FAST)
+    return Molecule(ALA2, forcefield=FAST)
 
 
 def thermal(molecule, n=4, width=0.005, dtype=torch.float64):
@@ -29,10 +29,10 @@ def thermal(molecule, n=4, width=0.005, dtype=torch.float64):
 
 @pytest.mark.parametrize(("forcefield", "exact"), [(OBC1, -138.99325), (FAST, -95.69664)])
 def test_reference_energy(forcefield, exact):
-    molecule = Molecule(ALA2, forcefield, platform="Reference")
+    molecule = Molecule(ALA2, forcefield=forcefield, platform="Reference")
     x = torch.from_numpy(molecule.structure.positions)[None]
     assert molecule.potential(x).item() == pytest.approx(exact, abs=1e-4)
-    single = Molecule(ALA2, forcefield, platform="CPU")
+    single = Molecule(ALA2, forcefield=forcefield, platform="CPU")
     assert single.potential(x).item() == pytest.approx(exact, abs=2e-3)
 
 
@@ -87,7 +87,7 @@ def test_dtype_follows_the_input(ala2):
 @pytest.mark.parametrize("platform", ["Reference", "CPU"])
 @pytest.mark.parametrize("forcefield", [OBC1, FAST])
 def test_bad_configurations_are_infinite_and_without_force(forcefield, platform):
-    molecule = Molecule(ALA2, forcefield, platform=platform)
+    molecule = Molecule(ALA2, forcefield=forcefield, platform=platform)
     x = thermal(molecule, 5)
     x[0, 3, 1] = math.nan
     x[1, 4] = x[1, 5]  # two atoms in one place
@@ -103,7 +103,7 @@ def test_bad_configurations_are_infinite_and_without_force(forcefield, platform)
 
 
 def test_copies_and_pickles_hold_no_openmm_objects():
-    ala2 = Molecule(ALA2, OBC1, backend="openmm", platform="Reference")
+    ala2 = Molecule(ALA2, forcefield=OBC1, backend="openmm", platform="Reference")
     x = thermal(ala2)
     u = ala2(x)
     assert ala2.evaluator._context is not None
@@ -115,7 +115,7 @@ def test_copies_and_pickles_hold_no_openmm_objects():
 
 
 def test_torsions_agree_with_mdtraj():
-    molecule = Molecule("experiments/tri_alanine.pdb", FAST)
+    molecule = Molecule("experiments/tri_alanine.pdb", forcefield=FAST)
     x = thermal(molecule, 7, 0.02)
     frames = mdtraj.load("experiments/tri_alanine.pdb")
     frames = mdtraj.Trajectory(x.numpy(), frames.topology)
@@ -134,7 +134,7 @@ def test_chirality_and_modes(ala2):
     assert (ala2.observables["P(L)"].function(-x) == 0).all()
     phi = ala2.observables["phi"].function(x)
     assert torch.equal(ala2.modes.label(x), ((phi > 0) & (phi < 2.15)).long())
-    names = Molecule("experiments/tri_alanine.pdb", FAST).modes.names
+    names = Molecule("experiments/tri_alanine.pdb", forcefield=FAST).modes.names
     assert names == ("phi<0", "phi 1>0", "phi 2>0", "phi 3>0", "several phi>0")
 
 

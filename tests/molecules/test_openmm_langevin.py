@@ -17,7 +17,7 @@ from lit_bg.simulators import OpenMMLangevin
 
 @pytest.fixture(scope="module")
 def ala2():
-    return Molecule("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
+    return Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
 
 
 def silent(done, total, state):
@@ -113,7 +113,7 @@ from lit_bg.simulators import OpenMMLangevin
 if __name__ == "__main__":
     # A shell starts what it puts in the background with interrupts ignored, and the tests may run there.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    ala2 = Molecule("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
+    ala2 = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
     md = OpenMMLangevin(frames=10**6, walkers=2, time_step=0.002, processes=2)
     md.run(ala2, 0, lambda done, total, state: print(done, flush=True))
 """

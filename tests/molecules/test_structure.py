@@ -97,7 +97,7 @@ def test_alanine_has_no_chi_and_everything_can_be_pickled():
 
 def test_torsions_of_a_ring_follow_its_bonds():
     """Cyclo-hexa-alanine: six of either, each of its own residue, and no end."""
-    structure = Molecule("tests/molecules/data/cyclo6.pdb", ["amber14-all.xml"]).structure
+    structure = Molecule("tests/molecules/data/cyclo6.pdb", forcefield=["amber14-all.xml"]).structure
     torsions = structure.backbone_torsions
     assert list(torsions) == [f"{name} {k}" for name in ("phi", "psi") for k in range(1, 7)]
     for name, (_, j, k, _) in torsions.items():

@@ -10,7 +10,7 @@ from lit_bg.rng import stream
 
 @pytest.fixture(scope="module")
 def ala2():
-    return Molecule("experiments/alanine_dipeptide.pdb", ["amber99sbildn.xml", "amber99_obc.xml"])
+    return Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
 
 
 def thermal(energy, n=5):
@@ -37,7 +37,7 @@ def test_the_text_of_one_structure(ala2, tmp_path):
     np.testing.assert_allclose(back.xyz[0], x.numpy(), atol=6e-5)
     assert [a.name for a in back.topology.atoms] == list(ala2.structure.names)
     # and it is a topology for the same energy
-    again = Molecule(str(tmp_path / "one.pdb"), ["amber99sbildn.xml", "amber99_obc.xml"])
+    again = Molecule(str(tmp_path / "one.pdb"), forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
     torch.testing.assert_close(again(x[None]), ala2(x[None]), rtol=1e-6, atol=1e-3)
 
 

@@ -20,7 +20,7 @@ TORSION, RING, IMPROPER = Dihedral.TORSION, Dihedral.RING, Dihedral.IMPROPER
 
 @functools.cache
 def structure(path):
-    return Molecule(path, ["amber99sbildn.xml", "amber99_obc.xml"]).structure
+    return Molecule(path, forcefield=["amber99sbildn.xml", "amber99_obc.xml"]).structure
 
 
 def graph(bonds, positions=None, elements=None):

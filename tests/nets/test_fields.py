@@ -315,7 +315,7 @@ def test_products_are_those_of_e3nn():
 
 
 def test_what_does_not_fit_is_refused():
-    alanine = Molecule("experiments/alanine_dipeptide.pdb", ["amber96.xml"])
+    alanine = Molecule("experiments/alanine_dipeptide.pdb", forcefield=["amber96.xml"])
     refused = [
         (EGNN(), DoubleWell(), "EGNN moves particles, and DoubleWell has 2 coordinates: use MLPField"),
         (EGNN(), BistableDimer(), "does not change under any reflection, and BistableDimer does change: use a field without"),

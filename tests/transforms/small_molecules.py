@@ -19,7 +19,7 @@ BPTI = "tests/data/bpti.pdb"
 
 @functools.cache
 def molecule(path: str) -> Molecule:
-    return Molecule(path, ["amber99sbildn.xml", "amber99_obc.xml"])
+    return Molecule(path, forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
 
 
 def toy(positions, bonds, elements=None) -> Structure:

@@ -3,13 +3,29 @@
 import functools
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import openmm
 import pytest
 from openmm import app, unit
 
-from lit_bg.molecules.inputs import read_molecule
+from lit_bg.molecules.structure import Structure
+from lit_bg.molecules.topologies import topology_of
+
+
+class Built(NamedTuple):
+    structure: Structure
+    system: openmm.System
+
+    @property
+    def positions(self):
+        return self.structure.positions
+
+
+def read_molecule(*path, **flat):
+    return Built(*topology_of(*path, **flat).build())
+
 
 ALA2 = "experiments/alanine_dipeptide.pdb"
 AAA = "experiments/tri_alanine.pdb"
@@ -82,8 +98,8 @@ def test_the_energy_is_that_of_the_system_the_files_were_written_from(case):
     np.testing.assert_allclose(inputs.positions, x, atol=5.1e-4)
     assert inputs.positions.dtype == np.float64
     assert inputs.system.getNumConstraints() == 0
-    assert [a.element.symbol for a in inputs.topology.atoms()] == [a.element.symbol for a in app.PDBFile(ALA2).topology.atoms()]
-    assert inputs.topology.getNumBonds() == 21
+    assert list(inputs.structure.elements) == [a.element.symbol for a in app.PDBFile(ALA2).topology.atoms()]
+    assert len(inputs.structure.bonds) == 21
     for y in (x, shaken(x)):
         assert energy(inputs.system, y) == pytest.approx(energy(reference, y), rel=tolerance)
 
@@ -113,7 +129,7 @@ def test_the_include_directory_of_gromacs(tmp_path):
     (tmp_path / "ff" / "amber.itp").write_text(head)
     split = tmp_path / "split.top"
     split.write_text('#include "amber.itp"\n[ moleculetype ]' + tail)
-    with pytest.raises(ValueError, match=r"amber.itp; set forcefield: \[directory"):
+    with pytest.raises(ValueError, match=r"amber.itp; set include: directory that holds it \(forcefield: \[directory\]"):
         read_molecule(str(split), coordinates=GRO)
     inputs = read_molecule(str(split), [str(tmp_path / "ff")], coordinates=GRO)
     assert energy(inputs.system, inputs.positions) == energy(read_molecule(TOP, coordinates=GRO).system, inputs.positions)
@@ -249,6 +265,7 @@ def mistakes(folder):
     yield {"topology": ALA2, "implicit_solvent": "GBn2"} | ff, "add implicit/gbn2.xml to forcefield"
     yield {"topology": TOP, "coordinates": GRO, "implicit_solvent": "OBC2"}, "implicit/obc2.xml"
     yield {"topology": TOP, "coordinates": GRO, "forcefield": ["nowhere"]}, "is not one directory"
+    yield {"topology": TOP, "coordinates": GRO, "forcefield": [str(folder), str(folder)]}, "is not one directory"
     yield {"topology": PSF, "coordinates": CRD}, "CHARMM's .rtf, .prm and .str files"
     yield {"topology": PSF, "coordinates": CRD, "forcefield": [f"{DATA}.pm"]}, "ala2.pm does not exist: did you mean .*ala2.prm"
     yield {"topology": PSF, "coordinates": CRD, "forcefield": [CRD]}, "CHARMM's files are .rtf"
