@@ -33,9 +33,11 @@ class Transport(Generator):
 
     def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, log_p = self.prior.sample(n, rng)
+        self.scaled(context, z)  # refuses conditions that this system does not have, whatever `forward` makes of them
         x, ladj = self(z, context)
         return self.complete(x, rng), log_p - ladj
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        self.scaled(context, x)
         z, ladj = self.inverse(x, context)
         return self.prior.log_prob(z) + ladj
