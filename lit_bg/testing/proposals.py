@@ -202,7 +202,7 @@ def follow_conditions(case: GeneratorCase) -> None:
         xb, log_qb = own.sample(6, seeded(), context[b])
         require_close(f"row {b} of samples of {case.name} under its own conditions", x[b], xb[b], 1e-8, 1e-8)
         require_close(f"log q of row {b} of {case.name} under its own conditions", log_q[b], log_qb[b], 1e-8, 1e-8)
-    change = float((own.sample(6, seeded(), context.flip(0))[0] - x).abs().max())
+    change = float((own.sample(6, seeded(), context.flip(0))[0] - x).detach().abs().max())
     require(change > 1e-6, f"samples of {case.name} change by {change:.2g} with their conditions: it does not follow them")
     beyond = torch.tensor([c.highest + (c.highest - c.lowest) for c in own.conditions])
     wrong = {"no conditions": None, "conditions out of range": beyond, "a condition too many": torch.ones(len(beyond) + 1)}
