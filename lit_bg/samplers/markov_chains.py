@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
@@ -21,7 +23,8 @@ class MarkovChains(Sampler):
 
     The kernel may propose from the generator (`ISIR`, `Independence`, `LatentWalk`), move locally (`HMC`, `TorsionMoves`), or
     do both by turns (`Cycle`, `Mixture`): what the generator proposes carries walkers between modes, and local moves reach what
-    it does not propose. They are correct whatever the generator, and say nothing of log Z.
+    it does not propose. They are correct whatever the generator, and say nothing of log Z. Particles are minimised before their
+    first move, since a walker in a clash refuses every move of a length that is right elsewhere.
 
     Args:
         kernel: how walkers move.
@@ -85,6 +88,10 @@ class Walk(Simulation):
             self.check_kernel(energy)
         else:
             super().check(energy)
+
+    def relaxes(self, energy: Energy, kernel: Kernel[Any]) -> bool:
+        # A walker in a clash refuses every move of a length that is right elsewhere, and would stay there for good.
+        return kernel.starts_relaxed or (self.start == PROPOSALS and energy.space.continuous)
 
     def starts(self, energy: Energy, n: int, seed: int) -> Tensor:
         if self.start != PROPOSALS:

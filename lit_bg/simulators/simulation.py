@@ -95,11 +95,15 @@ class Simulation(Simulator):
         """Return where n replicas begin, (n, *shape), those of one state after the other."""
         return starting_points(energy, n, self.start, seed)
 
+    def relaxes(self, energy: Energy, kernel: Kernel[Any]) -> bool:
+        """Say whether clashes are taken out of the starts."""
+        return kernel.starts_relaxed
+
     def begin(self, energy: Energy, seed: int, report: Callable[[str], None]) -> tuple[Kernel[Any], Any]:
         """Return the kernel and its state before the first move; `report` is told what takes time."""
         kernel = self.kernel_of(energy)
         x = self.starts(energy, kernel.replicas * self.walkers, seed).to(energy.device, kernel.dtype)
-        x = place_walkers(energy, x, kernel.starts_relaxed, report)
+        x = place_walkers(energy, x, self.relaxes(energy, kernel), report)
         return kernel, kernel.init(energy, x, stream(seed, "velocities", device=x.device))
 
     def saved(self, energy: Energy, kernel: Kernel[Any], state: Any) -> Record:

@@ -9,7 +9,7 @@ from proposals import Breathing, Normals
 from springs import Springs, silent
 
 from lit_bg import samplers
-from lit_bg.energies import DoubleWell, Gaussian
+from lit_bg.energies import DoubleWell, Gaussian, LennardJones
 from lit_bg.estimators import average, log_norm, r_hat
 from lit_bg.kernels import HMC, ISIR, MALA, ULA, Cycle, Independence, Langevin, Metropolis
 from lit_bg.samplers import AIS, SMC, AnnealedPath, Importance, MarkovChains, Proposer, Sampler, annealing
@@ -214,6 +214,14 @@ class TestWhatIsWrongIsCaught:
         assert self.found(self.smc()) != []
 
 
+class Clouds(Normals):
+    """Particles in a normal cloud without a centre of mass; log q up to a constant, which starts do not need."""
+
+    def sample(self, n, rng, context=None):
+        x, log_q = super().sample(n, rng)
+        return x - x.mean(1, keepdim=True), log_q
+
+
 class TestChains:
     def test_walkers_begin_in_every_mode(self):
         proposer = SYSTEMS["double well"]()
@@ -225,6 +233,19 @@ class TestChains:
         proposer = Proposer(Normals(1.8).build(DoubleWell()), DoubleWell(kT=0.7))
         chains = MarkovChains(MALA(0.2, 0.574), frames=50, walkers=20).run(proposer, 0, silent).samples
         assert r_hat((chains.x[..., 0] > 0).double()) > 1.5
+
+    def test_no_walker_stays_in_a_clash(self):
+        """Proposals of LJ13 that know nothing of pairs: where two particles overlap HMC refuses every move."""
+        energy = LennardJones(n=13, factor=2)
+        proposer = Proposer(Clouds().build(energy), energy)
+        chains = (
+            MarkovChains(HMC(0.02, 5, target_acceptance=None), frames=20, walkers=30, burn_in=30)
+            .run(proposer, 0, silent)
+            .samples
+        )
+        assert (energy(chains.start) > 100).any()
+        assert (chains.u[1:] != chains.u[:-1]).any(0).all()
+        assert chains.u.max() < 0
 
     def test_the_longest_stay_is_told(self):
         narrow = Proposer(Normals(0.8).build(DoubleWell()), DoubleWell(kT=2.0))  # its tails are too thin
