@@ -29,7 +29,7 @@ from lit_bg.estimators.populations import (
     populations_disagree,
 )
 from lit_bg.estimators.profile import effective_count, profile, surface
-from lit_bg.estimators.resampling import choose_distinct, multinomial, resample, systematic
+from lit_bg.estimators.resampling import multinomial, resample, systematic
 from lit_bg.estimators.smoothing import Smoothed, SmoothedWeights, smooth_weights
 from lit_bg.estimators.time_series import mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency, subsample
 from lit_bg.estimators.virial import virial, virial_terms
@@ -51,7 +51,6 @@ __all__ = [
     "bootstrap",
     "bootstrap_error",
     "both_directions",
-    "choose_distinct",
     "circular_basins",
     "count_ancestors",
     "count_entries",

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from lit_bg.estimators import choose_distinct, multinomial, resample, systematic
+from lit_bg.estimators import multinomial, resample, systematic
+from lit_bg.estimators.resampling import choose_distinct
 
 METHODS = ("systematic", "stratified", "multinomial")
 

@@ -85,7 +85,9 @@ def test_log_z_is_that_of_one_arrangement(cloud):
 
 
 def test_proposals_whose_centres_contradict_each_other_have_no_weight():
-    valine = Cloud("experiments/capped_valine.pdb", ["amber96.xml"])  # CA, and CB with two methyls that no exchange moves
+    valine = Cloud(
+        "experiments/capped_valine.pdb", forcefield=["amber96.xml"]
+    )  # CA, and CB with two methyls that no exchange moves
     flow = FoldedFlow(EGNN(1, 2), solver=RungeKutta4(1), scale=WIDTH).build(valine).double().requires_grad_(False)
     x, log_q = flow.sample(2_000, rng())
     inside = log_q.isfinite()

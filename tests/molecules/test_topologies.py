@@ -253,21 +253,6 @@ def test_a_topology_of_your_own():
         Molecule(Pair(particles=3))
 
 
-def test_blocks_of_the_documentation():
-    """Every YAML of docs/molecules.md describes a topology; those of one file open it, which is not there."""
-    text = Path("docs/molecules.md").read_text()
-    blocks = [yaml.safe_load(block)["energy"]["init_args"] for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
-    objects = [build(Topology, block["topology"]) for block in blocks if isinstance(block["topology"], dict)]
-    assert [type(topology) for topology in objects] == [PDB, Amber, GROMACS, CHARMM, SerializedSystem]
-    (short,) = [block for block in blocks if isinstance(block["topology"], str)]
-    with pytest.raises(ValueError, match=r"topology peptide\.pdb does not exist"):
-        build(Energy, {"class_path": "Molecule", "init_args": short})
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    names = {"prepare": lambda file: Pair().read()[:2] + (Pair().read().make_system(),)}
-    exec(code, names)
-    assert Molecule(names["Prepared"]("two"), modes="basins").name == "two"
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
