@@ -132,10 +132,10 @@ def sample_with(
         if recorder.folder is not None:
             release(recorder.folder)
         raise
-    generator, defect = proposer.generator, None
-    if generator.exact_density:
-        defect = density_defect(generator, energy, stream(0, "density_defect"))
-    density = Density(generator.exact_density, defect=defect)
+    generator, density = proposer.generator, None
+    if sampler.uses_density:
+        exact = generator.exact_density
+        density = Density(exact, defect=density_defect(generator, energy, stream(0, "density_defect")) if exact else None)
     log_Z = None if context else section.log_Z
     found = assess_samples(energy, result.samples, data, log_Z, cost, density, result.problems)
     described = describe(sampler)

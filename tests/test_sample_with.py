@@ -11,7 +11,7 @@ import torch
 from made_runs import make_run
 from test_sample import SYSTEMS
 
-from lit_bg import judge, sample
+from lit_bg import judge, sample, sample_with
 from lit_bg.cli import build
 from lit_bg.data.given_samples import read_samples
 from lit_bg.energies import Energy
@@ -79,6 +79,16 @@ def test_what_is_written(runs, name, capsys, empty_figures):
     printed = capsys.readouterr().out
     assert "Verdict: " in printed
     assert "Written: s.npz, s.npz.summary.json and s.npz.figures" in printed
+
+
+@pytest.mark.parametrize(("kernel", "times"), [("MALA", 0), ("ISIR", 1)])
+def test_the_density_is_examined_where_it_is_used(runs, kernel, times, monkeypatch, empty_figures):
+    """Chains of local moves alone are right whatever log q is, and its Jacobian may take more than the chains."""
+    asked = []
+    monkeypatch.setattr(sample_with, "density_defect", lambda *arguments: asked.append(arguments))
+    words = [f"kernel.class_path={kernel}", "frames=8", "walkers=4", "burn_in=60"]
+    sample.main([DOUBLE_WELL, "--sampler", "MarkovChains", *(f"--sampler.{word}" for word in words), "--out", "s.npz"])
+    assert len(asked) == times
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -114,20 +114,26 @@ def _differences(
 
 
 def _jacobian(own: Transport | ContinuousFlow, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor] | None:
-    """The image of z, and d x / d z of flat configurations, (B, D_x, D_z)."""
+    """The image of z, and d x / d z of flat configurations, (B, D_x, D_z); None where it would take too long."""
+    # The graph of a solver holds all its evaluations: of eight large configurations together it does not fit into memory.
+    parts = z.detach().split(1 if isinstance(own, ContinuousFlow) else len(z))
+    images, jacobians = [], []
     fastest = math.inf  # of all rows so far: a busy machine must not decide what can be said of log Z
     with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        x, _ = own(z, context)
-        flat, rows = x.flatten(1), []
-        for k in range(flat.shape[1]):
-            began = time.monotonic()
-            (row,) = torch.autograd.grad(flat[:, k].sum(), z, retain_graph=True, allow_unused=True)
-            rows.append(torch.zeros_like(z) if row is None else row)
-            fastest = min(fastest, time.monotonic() - began)
-            if len(rows) >= FEWEST_ROWS and fastest * flat.shape[1] > MOST_SECONDS:
-                return None
-    return x.detach(), torch.stack([row.flatten(1) for row in rows], 1).detach()
+        for part in parts:
+            part = part.clone().requires_grad_()
+            x, _ = own(part, context)
+            flat, rows = x.flatten(1), []
+            for k in range(flat.shape[1]):
+                began = time.monotonic()
+                (row,) = torch.autograd.grad(flat[:, k].sum(), part, retain_graph=True, allow_unused=True)
+                rows.append(torch.zeros_like(part) if row is None else row)
+                fastest = min(fastest, time.monotonic() - began)
+                if len(rows) >= FEWEST_ROWS and fastest * flat.shape[1] * len(parts) > MOST_SECONDS:
+                    return None
+            images.append(x.detach())
+            jacobians.append(torch.stack([row.flatten(1) for row in rows], 1).detach())
+    return torch.cat(images), torch.cat(jacobians)
 
 
 def _basis(energy: Energy) -> Tensor:

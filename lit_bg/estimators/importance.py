@@ -34,11 +34,17 @@ def ess(log_w: Tensor) -> float:
     >>> ess(torch.tensor([0.0, -torch.inf]))
     0.5
     """
-    log_w = check_log_weights(log_w)
-    if torch.isneginf(log_w).all():
-        return 0.0
-    kish = math.exp(2 * torch.logsumexp(log_w, 0).item() - torch.logsumexp(2 * log_w, 0).item()) / len(log_w)
-    return min(kish, 1.0)  # rounding may lift equal weights above it
+    return effective_share(check_log_weights(log_w)).item()
+
+
+def effective_share(log_w: Tensor) -> Tensor:
+    """Return the Kish effective sample size of every row as a fraction, (..., N) -> (...); 0 where none has a weight.
+
+    >>> effective_share(torch.tensor([[0.0, 0.0], [0.0, -torch.inf], [-torch.inf, -torch.inf]]))
+    tensor([1.0000, 0.5000, 0.0000])
+    """
+    kish = (2 * torch.logsumexp(log_w, -1) - torch.logsumexp(2 * log_w, -1)).exp() / log_w.shape[-1]
+    return kish.nan_to_num(0.0).clamp_max(1.0)  # rounding may lift equal weights above it
 
 
 def forward_ess(log_w: Tensor) -> float:

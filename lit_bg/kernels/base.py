@@ -64,6 +64,7 @@ class Kernel(ABC, Generic[S]):
     adapts: bool = False  # whether `adapt` changes anything
     exact: bool = True  # whether exp(-u) is left as it is, and not only up to an error of the time step
     weighted: bool = False  # whether it is left so only if walkers are weighed by the `log_ratio` of their moves
+    uses_density: bool = False  # whether it moves by log q of a generator, and is wrong where that is
     advice: str = "look at the energy there"  # for walkers whose energy is not finite any more
 
     def check(self, energy: Energy) -> None:

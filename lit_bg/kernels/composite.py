@@ -55,6 +55,10 @@ class Composite(Kernel[State]):
         return any(kernel.weighted for kernel in self.kernels)
 
     @property
+    def uses_density(self) -> bool:  # type: ignore[override]
+        return any(kernel.uses_density for kernel in self.kernels)
+
+    @property
     def advice(self) -> str:  # type: ignore[override]
         own = [kernel.advice for kernel in self.kernels if kernel.advice != Kernel.advice]
         return " or ".join(dict.fromkeys(own)) or Kernel.advice

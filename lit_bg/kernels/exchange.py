@@ -100,6 +100,10 @@ class Exchange(Kernel[Ladders]):
         return self.kernel.exact
 
     @property
+    def uses_density(self) -> bool:  # type: ignore[override]
+        return self.kernel.uses_density
+
+    @property
     def advice(self) -> str:  # type: ignore[override]
         return self.kernel.advice
 

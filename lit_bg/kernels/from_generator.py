@@ -24,6 +24,7 @@ class FromGenerator(Kernel[State]):
         context: conditions (C,) that it proposes under, of a generator that follows some.
     """
 
+    uses_density = True
     advice = "look at the proposals of the generator"
 
     def __init__(self, generator: Generator | None = None, context: Tensor | None = None) -> None:

@@ -50,7 +50,7 @@ class Document:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a file.
+        """Return the value that a file holds, which `write` has written.
 
         Raises:
             OSError: there is no such file.

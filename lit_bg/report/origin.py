@@ -66,7 +66,7 @@ class SamplerRun:
 
 @dataclass(frozen=True)
 class GivenFile:
-    """Samples of anybody.
+    """Names the file that samples came in, whoever has made them.
 
     Attributes:
         samples: the file.

@@ -64,6 +64,11 @@ class Result:
 class Sampler(ABC):
     """Turns proposals into samples of the target; named on the command line of `python -m lit_bg.sample`, or in a YAML."""
 
+    @property
+    def uses_density(self) -> bool:
+        """Return whether samples are right only as far as log q of the generator is."""
+        return True
+
     def check(self, proposer: Proposer) -> None:
         """Refuse what cannot work, before anything expensive starts.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lit_bg.estimators.importance import effective_share
 from lit_bg.estimators.resampling import systematic
 from lit_bg.samplers.annealed_path import AnnealedPath
 from lit_bg.samplers.base import Proposer
@@ -67,13 +68,6 @@ def resample_poor(now: Generation, rng: torch.Generator) -> tuple[Generation, in
     log_q, u, ancestor = (part.gather(1, index) for part in (now.log_q, now.u, now.ancestor))
     log_w = torch.where(few[:, None], mean, now.log_w)
     return Generation(now.x.gather(1, at), log_q, u, log_w, ancestor), int(few.sum())
-
-
-def effective_share(log_w: Tensor) -> Tensor:
-    """Return the effective share of every population, (P, N) -> (P,); 0 where none has a weight."""
-    n = log_w.shape[1]
-    share = (2 * torch.logsumexp(log_w, 1) - torch.logsumexp(2 * log_w, 1)).exp() / n
-    return share.nan_to_num(0.0)
 
 
 def reweigh(path: AnnealedPath, s: float, ahead: float, now: Generation) -> Generation:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
@@ -55,6 +53,10 @@ class MarkovChains(Sampler):
         self.kernel, self.frames, self.walkers = kernel, frames, walkers
         self.stride, self.burn_in, self.start = stride, burn_in, start
 
+    @property
+    def uses_density(self) -> bool:
+        return self.kernel.uses_density  # where walkers start is forgotten
+
     def check(self, proposer: Proposer) -> None:
         self.kernel.attach(proposer.generator, proposer.context)
         Walk(self, proposer).check(proposer.energy)
@@ -78,6 +80,8 @@ class MarkovChains(Sampler):
 class Walk(Simulation):
     """The simulation behind `MarkovChains`."""
 
+    clashing = (*Simulation.clashing, PROPOSALS)
+
     def __init__(self, chains: MarkovChains, proposer: Proposer) -> None:
         super().__init__(chains.kernel, chains.frames, chains.walkers, chains.stride, chains.burn_in, chains.start)
         self.proposer = proposer
@@ -88,10 +92,6 @@ class Walk(Simulation):
             self.check_kernel(energy)
         else:
             super().check(energy)
-
-    def relaxes(self, energy: Energy, kernel: Kernel[Any]) -> bool:
-        # A walker in a clash refuses every move of a length that is right elsewhere, and would stay there for good.
-        return kernel.starts_relaxed or (self.start == PROPOSALS and energy.space.continuous)
 
     def starts(self, energy: Energy, n: int, seed: int) -> Tensor:
         if self.start != PROPOSALS:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from lit_bg.estimators.importance import effective_share
 from lit_bg.kernels.base import Kernel
 from lit_bg.samplers.annealing import FEWEST_PARTICLES, Annealing
 from lit_bg.samplers.base import Proposer, Result
-from lit_bg.samplers.generation import effective_share
 from lit_bg.samples import Populations
 from lit_bg.simulators.base import Numbers, ReportProgress
 from lit_bg.simulators.recorder import Recorder

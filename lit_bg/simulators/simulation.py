@@ -48,6 +48,8 @@ class Simulation(Simulator):
         ValueError: a number out of range; from `run`, walkers that blow up.
     """
 
+    clashing: tuple[str, ...] = ("torsions",)  # starts in which particles may overlap
+
     def __init__(
         self,
         kernel: Kernel,
@@ -95,15 +97,13 @@ class Simulation(Simulator):
         """Return where n replicas begin, (n, *shape), those of one state after the other."""
         return starting_points(energy, n, self.start, seed)
 
-    def relaxes(self, energy: Energy, kernel: Kernel[Any]) -> bool:
-        """Say whether clashes are taken out of the starts."""
-        return kernel.starts_relaxed
-
     def begin(self, energy: Energy, seed: int, report: Callable[[str], None]) -> tuple[Kernel[Any], Any]:
         """Return the kernel and its state before the first move; `report` is told what takes time."""
         kernel = self.kernel_of(energy)
         x = self.starts(energy, kernel.replicas * self.walkers, seed).to(energy.device, kernel.dtype)
-        x = place_walkers(energy, x, self.relaxes(energy, kernel), report)
+        # A walker in a clash refuses every move of a length that is right elsewhere, and would stay there for good.
+        relax = kernel.starts_relaxed or (self.start in self.clashing and energy.space.continuous)
+        x = place_walkers(energy, x, relax, report)
         return kernel, kernel.init(energy, x, stream(seed, "velocities", device=x.device))
 
     def saved(self, energy: Energy, kernel: Kernel[Any], state: Any) -> Record:

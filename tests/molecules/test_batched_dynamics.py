@@ -7,7 +7,7 @@ import torch
 
 from lit_bg.energies import Molecule
 from lit_bg.estimators import mean_with_error, r_hat, virial
-from lit_bg.kernels import Langevin
+from lit_bg.kernels import HMC, MALA, Langevin
 from lit_bg.molecules.hydrogen_mass import repartitioned_masses
 from lit_bg.simulators import OpenMMLangevin, ReplicaExchange, Simulation, Temperatures
 from lit_bg.simulators.start import starting_points
@@ -35,6 +35,15 @@ def test_torsion_starts_turn_the_backbone_and_nothing_else(ala2):
     torch.testing.assert_close(across, across[:1].expand_as(across))
     assert ala2.in_region(x).all()
     assert not ala2.in_region(x * torch.tensor([1.0, 1.0, -1.0])).any()
+
+
+@pytest.mark.parametrize("kernel", [HMC(0.0005, 5, target_acceptance=None), MALA(0.001, target_acceptance=None)], ids=repr)
+def test_no_walker_stays_in_a_clash(kernel):
+    """Where turned torsions make atoms overlap, moves of a length that is right elsewhere are all refused: 6 or 7 of 100."""
+    peptide = Molecule("experiments/tri_alanine.pdb", forcefield=["amber99sbildn.xml", "amber99_obc.xml"])
+    assert peptide(starting_points(peptide, 100, "torsions", seed=0)).max() > 1e4
+    found = Simulation(kernel, frames=20, walkers=100, stride=1, burn_in=0, start="torsions").run(peptide, 0, silent)
+    assert (found.u[1:] != found.u[:-1]).any(0).all()
 
 
 def test_hydrogens_take_their_mass_from_neighbours(ala2):
