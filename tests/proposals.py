@@ -12,9 +12,11 @@ from lit_bg.generators.transport import Transport
 
 
 def flow_for(energy, by=0.05, seed=0, scale=1.3):
-    """A flow with a map that bends, in double precision; `scale` widens what it proposes."""
-    flow = CouplingFlow(blocks=2, hidden=(16,)).build(energy)
+    """A flow with a map that bends, in double precision, the same wherever it is built; `scale` widens what it proposes."""
     random = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # modules are collected in the order of those asked for
+        torch.manual_seed(seed)
+        flow = CouplingFlow(blocks=2, hidden=(16,)).build(energy)
     x = energy.exact_samples(1000, random)
     flow.adapt(x.mean(0) + scale * (x - x.mean(0)))
     with torch.no_grad():
