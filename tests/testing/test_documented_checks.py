@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_bg.testing import ENERGY_LAWS, GENERATOR_LAWS, KERNEL_LAWS, LOSS_LAWS, DoesNotApply
+from lit_bg.testing import DIAGNOSTIC_LAWS, ENERGY_LAWS, GENERATOR_LAWS, KERNEL_LAWS, LOSS_LAWS, DoesNotApply
 
 TEXT = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
 
@@ -24,7 +24,7 @@ def examples(tmp_path_factory):
     del sys.modules[file.stem]
 
 
-@pytest.mark.parametrize("name", ["test_quartic", "test_my_generator", "test_my_loss", "test_my_kernel"])
+@pytest.mark.parametrize("name", ["test_quartic", "test_my_generator", "test_my_loss", "test_my_kernel", "test_my_diagnostic"])
 def test_an_example_runs_as_given(examples, name):
     getattr(examples, name)()
 
@@ -37,10 +37,16 @@ def test_the_example_of_single_laws(examples):
     assert examples.checked.left_out["virial"] == "Quartic has no exact sampler"
 
 
-@pytest.mark.parametrize(
-    ("heading", "laws"),
-    [("Energies", ENERGY_LAWS), ("Generators", GENERATOR_LAWS), ("Losses", LOSS_LAWS), ("Kernels", KERNEL_LAWS)],
-)
+LAWS = {
+    "Energies": ENERGY_LAWS,
+    "Generators": GENERATOR_LAWS,
+    "Losses": LOSS_LAWS,
+    "Kernels": KERNEL_LAWS,
+    "Diagnostics": DIAGNOSTIC_LAWS,
+}
+
+
+@pytest.mark.parametrize(("heading", "laws"), LAWS.items(), ids=LAWS)
 def test_every_law_is_in_its_table(heading, laws):
     section = TEXT.split(f"## {heading}\n")[1].split("\n## ")[0]
     named = [name for row in re.findall(r"^\| (.*?) \|", section, re.M) for name in row.split(", ")]
