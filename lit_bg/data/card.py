@@ -252,9 +252,7 @@ def _problems(card: dict[str, Any]) -> list[str]:
 
 
 def quality(card: dict[str, Any]) -> Literal["pass", "not converged", "refuted"]:
-    """Say what data are worth: "not converged" where more frames would mend them, "refuted" where they are
-    wrong.
-    """
+    """Say what data are worth: "not converged" where more frames would help, "refuted" where they are wrong."""
     verdict = card.get("verdict", "pass")
     if verdict == "pass":
         return "pass"

@@ -28,9 +28,7 @@ def observables_of(structure: Structure) -> dict[str, Observable]:
 
 
 def torsions_of(structure: Structure) -> dict[str, tuple[int, ...]]:
-    """Return the atoms of torsions: phi, psi and chi of peptides, then "C1-C2-O3-C4" of every other rotatable
-    bond.
-    """
+    """Return the atoms of torsions: phi, psi, chi of peptides, then "C1-C2-O3-C4" of every other rotatable bond."""
     torsions = structure.backbone_torsions | structure.chi_torsions
     known = {frozenset(atoms[1:3]) for atoms in torsions.values()}
     for j, k in rotatable_bonds(structure).axis.tolist():

@@ -122,6 +122,5 @@ def reordered(y: Tensor, order: Tensor) -> Tensor:
 
 
 def surroundings(x: Tensor) -> Tensor:
-    """Return distances of particles to all others, ascending, (B, N, d) -> (B, N, N): no rotation or reflection changes them.
-    """
+    """Return distances of particles to all others, ascending, (B, N, d) -> (B, N, N); rotations and reflections keep them."""
     return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").sort(-1).values

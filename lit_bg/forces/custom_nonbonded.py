@@ -102,8 +102,7 @@ class CustomNonbondedPairs(nn.Module):
 
 
 def within(expression: nn.Module, values: dict[str, Tensor], r: Tensor, kept: Tensor, cutoff: float | None) -> Tensor:
-    """Evaluate an expression at all pair distances r, (N, N, B); zero, without gradient, for pairs not kept or too far apart.
-    """
+    """Evaluate an expression at pair distances r, (N, N, B); zero, without gradient, for pairs not kept or too far apart."""
     if cutoff is not None:
         kept = (r < cutoff) & kept
     return torch.where(kept, expression({**values, "r": torch.where(kept, r, 1.0)}), 0.0)

@@ -1,4 +1,4 @@
-"""Simplification of an expression with known variables: constants evaluated once, powers as products, quotients by reciprocals."""
+"""Simplification of expressions with known variables: constants evaluated, powers as products, quotients by reciprocals."""
 
 from __future__ import annotations
 
