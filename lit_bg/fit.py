@@ -174,8 +174,7 @@ def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None]
 
 
 def with_plugins(given: list[Any]) -> list[Any]:
-    """Return the plugins of every run: whole checkpoints, and no requeueing by Lightning, which makes checkpoints of its own.
-    """
+    """Return the plugins of every run: whole checkpoints, and no requeueing by Lightning, which saves its own."""
     from lightning.fabric.plugins.environments import SLURMEnvironment
     from lightning.pytorch.plugins.environments import ClusterEnvironment
     from lightning.pytorch.plugins.io import CheckpointIO

@@ -26,8 +26,7 @@ Curve = tuple[Tensor, Tensor]  # density and its standard error, (K,)
 
 @dataclass(frozen=True)
 class Distance:
-    """Holds the Wasserstein distance W1 of proposals, drawn and reweighted, to the reference, and of halves of the reference.
-    """
+    """Holds the Wasserstein distance W1 of proposals, drawn and reweighted, to the reference, and of its halves."""
 
     raw: float
     reweighted: float
