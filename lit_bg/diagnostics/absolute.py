@@ -68,12 +68,12 @@ class FreeEnergy(NamedTuple):
 
 @dataclass(frozen=True)
 class Absolute:
-    """Holds the free energy -ln Z of a target [kT], in the reference measure of its space.
+    r"""Holds the free energy -ln Z of a target [kT], in the reference measure of its space.
 
     Attributes:
         proposals, unreached: how many there are, and how many have no weight (no finite energy, or outside the region).
-        lfep: from proposals alone, $-\\ln \\langle w \\rangle_q$.
-        reverse: from frames alone, $\\ln \\langle 1/w \\rangle_\\pi$; None without frames, as all that follows.
+        lfep: from proposals alone, $-\ln \langle w \rangle_q$.
+        reverse: from frames alone, $\ln \langle 1/w \rangle_\pi$; None without frames, as all that follows.
         bar: from both, Bennett's acceptance ratio between the generator and the target.
         bounds: mean works of both directions.
         overlap: of the generator and the target, 1/2 at most (see `bar_overlap`).
@@ -105,14 +105,14 @@ class Absolute:
 
 
 def estimate_absolute(forward: Tensor, reverse: Tensor | None, repeats: int, rng: torch.Generator) -> Absolute:
-    """Return every estimate of the free energy of a target that works allow.
+    r"""Return every estimate of the free energy of a target that works allow.
 
     Frames are thinned by the statistical inefficiency of their terms in `bar` before anything but the reverse LFEP and the
     bounds, which know of correlation themselves. Parts are stretches of proposals and of (thinned) frames.
 
     Args:
-        forward: $-\\log w$ of proposals, (n,) [kT]; +inf where the weight is zero.
-        reverse: $\\log w$ of frames, (T, W) in order of time [kT]; +inf where the generator has no density.
+        forward: $-\log w$ of proposals, (n,) [kT]; +inf where the weight is zero.
+        reverse: $\log w$ of frames, (T, W) in order of time [kT]; +inf where the generator has no density.
         repeats: independent parts.
         rng: of the bootstrap.
     """

@@ -252,7 +252,8 @@ class Molecule(Energy):
         return self._modes
 
     def _known_modes(self, wanted: str | Mapping[str, Any] | None) -> Modes | None:
-        """
+        """Return the modes that the user asks for; None where there are none.
+
         Raises:
             ValueError: phi of what has none, or borders that make no modes.
         """

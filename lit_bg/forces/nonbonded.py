@@ -17,7 +17,8 @@ LATTICE_SUMS = {3: "Ewald", 4: "PME", 5: "LJPME"}
 
 
 class Nonbonded(Force):
-    r"""Sums Coulomb and Lennard-Jones energies of pairs of atoms,
+    r"""Sums Coulomb and Lennard-Jones energies of pairs of atoms.
+
     $U = \sum_{i<j} \frac{q_i q_j}{4\pi\epsilon_0 r} + 4\epsilon_{ij}\left[(\sigma_{ij}/r)^{12} - (\sigma_{ij}/r)^6\right]$.
 
     OpenMM's NonbondedForce without lattice sums: Lorentz-Berthelot rules, and a list of exceptional pairs with

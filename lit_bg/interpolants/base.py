@@ -9,8 +9,9 @@ from torch import Tensor
 
 
 class Interpolant(ABC):
-    r"""Sets $x_t = \alpha(t) x_0 + \beta(t) x_1 + \gamma(t) \xi$ with $x_0$ of the base, $x_1$ of the data and
-    $\xi \sim N(0, 1)$.
+    r"""Interpolates $x_t = \alpha(t) x_0 + \beta(t) x_1 + \gamma(t) \xi$ between $x_0$ of the base and $x_1$ of the data.
+
+    The noise is $\xi \sim N(0, 1)$.
 
     $\alpha(0) = \beta(1) = 1$, $\alpha(1) = \beta(0) = \gamma(0) = \gamma(1) = 0$, so that its law is that of the base at
     t = 0 and of the data at t = 1. With a normal base and without $\xi$ it is a diffusion with noise $\alpha$ and signal

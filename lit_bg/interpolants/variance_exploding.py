@@ -11,8 +11,9 @@ from lit_bg.interpolants.base import Interpolant
 
 
 class VarianceExploding(Interpolant):
-    r"""Sets $x_t = x_1 + \sigma x_0$, $\sigma(t)^{1/\rho}$ linear in t from $\sigma_{max}$ to $\sigma_{min}$, in widths
-    of the data.
+    r"""Adds noise, $x_t = x_1 + \sigma x_0$, with $\sigma(t)^{1/\rho}$ linear in t from $\sigma_{max}$ to $\sigma_{min}$.
+
+    Both are in widths of the data.
 
     Few large steps where all is noise, many small ones near the data. It does not start at the base of width one, so it is for
     `Diffusion` alone.

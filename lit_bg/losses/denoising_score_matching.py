@@ -17,8 +17,9 @@ from lit_bg.nets.denoiser import Denoiser, Level
 
 
 class DenoisingScoreMatching(Loss):
-    r"""Averages $E\, \lambda(t)\, |F(x_t, t) - (\sigma x_1 - \alpha \epsilon) / V|^2 / f$ over times, data $x_1$ and noise
-    $\epsilon$.
+    r"""Minimises $E\, \lambda(t)\, |F(x_t, t) - (\sigma x_1 - \alpha \epsilon) / V|^2 / f$.
+
+    The average is over times, data $x_1$ and noise $\epsilon$.
 
     Errors of F, of the denoiser, of the noise and of the score are one error in other units, so one regression trains
     all of them, and a weight says in whose units it counts:

@@ -16,8 +16,9 @@ from lit_bg.losses.batch import Batch
 
 
 class ReweightedKL(Loss):
-    r"""Minimises $J = -\sum_i \bar w_i \log q(x_i)$ [nats] with $x_i \sim q$ held fixed and
-    $\bar w \propto e^{-u(x_i)} / q(x_i)$.
+    r"""Minimises $J = -\sum_i \bar w_i \log q(x_i)$ [nats] over its own proposals, held fixed.
+
+    They are $x_i \sim q$, weighted by $\bar w \propto e^{-u(x_i)} / q(x_i)$.
 
     Its gradient estimates that of the forward KL, $-\nabla \langle \log q \rangle_{e^{-u}/Z}$, from energies alone: the
     data are the proposals of this very step, corrected, so they never run out and nothing can be learned by heart. Forces

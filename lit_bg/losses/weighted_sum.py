@@ -105,7 +105,7 @@ class WeightedSum(Loss):
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Number names that are repeated.
+    """Append numbers to names that are repeated.
 
     >>> _distinct(["ReverseKL", "ForwardKL", "ReverseKL"])
     ['ReverseKL', 'ForwardKL', 'ReverseKL2']

@@ -80,7 +80,7 @@ def read_topology(path: str) -> Any:
 
 
 def close_rings(topology: Any, x: np.ndarray) -> None:
-    """Bond C of the last residue of a chain to N of the first where they are as near as in a peptide; no file says it."""
+    """Join C of the last residue of a chain to N of the first where they are as near as in a peptide; no file says it."""
     bonded = {frozenset((b[0].index, b[1].index)) for b in topology.bonds()}
     for chain in topology.chains():
         residues = list(chain.residues())

@@ -134,6 +134,6 @@ def bonded_components(structure: Structure) -> list[list[int]]:
 
 
 def _numbered(labels: list[tuple]) -> list[int]:
-    """Number labels 0, 1, 2, ... in their order, equal labels alike."""
+    """Replace labels by numbers 0, 1, 2, ... in their order, equal ones by equal numbers."""
     number = {label: n for n, label in enumerate(sorted(set(labels)))}
     return [number[label] for label in labels]

@@ -82,7 +82,7 @@ class Denoiser(VectorField):
         return Level(*(a.reshape(shape) for a in values))
 
     def target(self, at: Level, data: Tensor, noise: Tensor) -> Tensor:
-        """Return what F should be on average: $(\\sigma x_1 - \\alpha \\epsilon) / V$."""
+        r"""Return what F should be on average: $(\sigma x_1 - \alpha \epsilon) / V$."""
         return (at.noise * data - at.signal * noise) / at.width
 
     def correction(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class GradientField(VectorField):
-    r"""Takes the gradient of a scalar made of another field, for scores that are those of a density:
+    r"""Takes the gradient of a scalar made of another field, for scores that are those of a density.
 
     $$v = \nabla_x \phi(x, t), \qquad \phi(x, t) = \langle x, f(x, t) \rangle.$$
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class RadialBasis(nn.Module):
-    r"""Expands a distance in Gaussians of the logarithm of a distance,
+    r"""Expands a distance in Gaussians of its logarithm.
 
     $$\phi_k(r) = \exp\left[-\frac{(s - s_k)^2}{2 \sigma^2}\right], \qquad s = \tfrac12 \ln(r^2 + r_0^2),$$
 
-    K centres at equal steps $\sigma$ from $s_1 = \ln r_0$ to $\ln r_1$: fine at contact, coarse far away. They are smooth
+    with K centres at equal steps $\sigma$ from $s_1 = \ln r_0$ to $\ln r_1$: fine at contact, coarse far away. They are smooth
     functions of $r^2$, also where particles meet, and vanish far beyond $r_1$.
 
     Args:

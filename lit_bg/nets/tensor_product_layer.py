@@ -18,7 +18,9 @@ class Edges(NamedTuple):
 
 
 class TensorProductLayer(nn.Module):
-    r"""Sends messages: the tensor products of scalars s and vectors v of the sender with harmonics of the edge up to l = 2,
+    r"""Sends as messages the tensor products of features of the sender with harmonics of the edge up to l = 2.
+
+    Of scalars s and vectors v of the sender these are
 
     $$R_1 s_j, \quad R_2\, v_j \cdot y_{ij}; \qquad
       R_3 s_j y_{ij}, \quad R_4 v_j, \quad R_5\, v_j \times y_{ij}, \quad

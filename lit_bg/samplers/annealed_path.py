@@ -66,7 +66,7 @@ class AnnealedPath:
 
 
 class Bridge(Energy):
-    """Evaluates one state of an `AnnealedPath`: $-a \\log q + b\\, u$, everything else as the target has it.
+    r"""Evaluates one state of an `AnnealedPath`: $-a \log q + b\, u$, everything else as the target has it.
 
     Outside the region of the target its energy is +inf.
     """

@@ -109,8 +109,9 @@ class ReplicaExchange(Simulation):
     def _pilot(
         self, energy: Energy, kernel: Kernel[Any], state: Ladders, seed: int, report: Callable[[str], None]
     ) -> tuple[list[float], Ladders]:
-        """Return mean potential energies at all rungs, from the second half of a short simulation; not falling with
-        temperature.
+        """Return the mean potential energies at all rungs, from the second half of a short simulation.
+
+        They do not fall with temperature.
         """
         moves, seen = self.ladder.pilot, []
         block = max(1, min(moves // 20, LONGEST_BLOCK // kernel.evaluations))

@@ -68,7 +68,7 @@ def require(holds: bool | Tensor, sentence: str) -> None:
 
 
 def require_close(what: str, found: Tensor, expected: Tensor, atol: float, rtol: float = 0.0, why: str = "") -> None:
-    """Require $|a - b| \\le$ atol + rtol |b| in every entry; equal infinities are close, NaN is close to nothing.
+    r"""Require $|a - b| \le$ atol + rtol |b| in every entry; equal infinities are close, NaN is close to nothing.
 
     Args:
         what: is compared, such as "u of Mine, computed alone,".

@@ -115,8 +115,7 @@ def agree_in_both_precisions(case: EnergyCase) -> None:
 
 
 def scale_with_temperature(case: EnergyCase) -> None:
-    """Require u = U / kT at the system's own kT and in the view `at(kT)`, which leaves the system as it is and refuses kT <= 0.
-    """
+    """Require u = U / kT at the system's kT and in the view `at(kT)`, which leaves the system as it is and refuses kT <= 0."""
     energy, x = case.energy, case.configurations(3)
     kT, u = energy.kT, energy(x)
     require_close(f"u of {case.name} times kT", u * kT, energy.potential(x), 1e-7, 1e-7, " like potential(x)")
