@@ -48,7 +48,7 @@ OmegaConf.clear_resolver("oc.env")
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose errors are one sentence with the way out."""
+    """Parses experiments, and says what is wrong in one sentence with the way out."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if os.environ.get("LIT_BG_TRACEBACK") and ex is not None:
@@ -56,7 +56,7 @@ class Parser(LightningArgumentParser):
         complain(explain(message, self._suggest))
 
     def instantiate(self, *args: Any, **kwargs: Any) -> Namespace:
-        """Build everything, and check what only all parts together can tell.
+        """Build everything, and check what can be checked only when all parts are there.
 
         Raises:
             ValueError: what cannot be built, or does not fit.
@@ -84,13 +84,13 @@ class Parser(LightningArgumentParser):
         return f", did you mean '{close[0]}'?" if close else ""
 
     def _known_keys(self) -> set[str]:
-        """Every key of the parser and every argument of the classes that a YAML can name."""
+        """Return every key of the parser and every argument of the classes that a YAML can name."""
         keys = {part for action in self._actions for part in action.dest.split(".")}
         return keys.union(*(inspect.signature(c).parameters for c in _public_classes()))
 
 
 def _public_classes() -> list[type]:
-    """The classes a YAML can name without their module."""
+    """Return the classes a YAML can name without their module."""
     named = "bases callbacks data energies generators interpolants kernels losses nets pairings"
     named += " samplers simulators solvers transforms"
     packages = [getattr(lit_bg, name) for name in named.split()] + [lit_bg.molecules.topologies]
@@ -123,7 +123,7 @@ def sentences() -> Iterator[None]:
 
 
 class CLI(LightningCLI):
-    """Parses and checks; building is a step of its own.
+    """Parses and checks an experiment; building is a step of its own.
 
     `run=False` and `load_from_checkpoint_support=False`: with sub-commands a checkpoint's hyper-parameters silently beat
     the command line on resume.
@@ -168,25 +168,25 @@ class CLI(LightningCLI):
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
 
     def instantiate_classes(self) -> None:
-        """Nothing yet: what is checked without building is checked first."""
+        """Build nothing yet: what can be checked without building is checked first."""
 
     def _set_seed(self) -> None:
-        """Not while parsing: `seed_everything` is called by what trains."""
+        """Set no seed while parsing: `seed_everything` is called by what trains."""
 
     @property
     def seed(self) -> int:
-        """Of the whole run."""
+        """Return the seed of the whole run."""
         return int(self.config.seed_everything)
 
     @property
     def experiment(self) -> str:
-        """Name of the experiment."""
+        """Return the name of the experiment."""
         if self.config.name:
             return str(self.config.name)
         return Path(str(self.config.config[0])).stem if self.config.get("config") else "experiment"
 
     def portable_config(self) -> dict[str, Any]:
-        """The full configuration without what belongs to one machine or one call: no absolute path."""
+        """Return the full configuration without what belongs to one machine or one call: no absolute path."""
         config = self.config.clone()
         for key in ("config", "ckpt_path", "version"):
             config.pop(key, None)
@@ -202,7 +202,7 @@ class CLI(LightningCLI):
 
 
 def _relative(value: Any) -> Any:
-    """Absolute paths made relative to the working directory; of one outside it the name, which `inputs/` has a copy of."""
+    """Make absolute paths relative to the working directory; keep the name of one outside it, which `inputs/` has a copy of."""
     if isinstance(value, dict):
         return {k: _relative(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -214,7 +214,7 @@ def _relative(value: Any) -> Any:
 
 
 def build(type_: type, config: Any) -> Any:
-    """One object from its part of a configuration, such as the energy alone."""
+    """Build one object from its part of a configuration, such as the energy alone."""
     parser = ArgumentParser(exit_on_error=False, parser_mode="omegaconf+")
     parser.add_argument("--it", type=type_)
     with sentences():

@@ -1,4 +1,4 @@
-"""What every command line does alike: its complaints, and where it may write."""
+"""What all command lines share: how errors are reported, and where a command may write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn
 
 
 def complain(error: BaseException | str) -> NoReturn:
-    """Print one sentence and leave with exit code 2; the traceback only where LIT_BG_TRACEBACK is set."""
+    """Print one sentence and leave with exit code 2; print the traceback only where LIT_BG_TRACEBACK is set."""
     if isinstance(error, BaseException) and os.environ.get("LIT_BG_TRACEBACK"):
         raise error
     print(f"lit_bg: {' '.join(str(error).split())}", file=sys.stderr)
@@ -21,7 +21,7 @@ def complain(error: BaseException | str) -> NoReturn:
 
 @contextmanager
 def complaining() -> Iterator[None]:
-    """Complain of what the user can mend."""
+    """Report errors that the user can mend as one sentence, with exit code 2."""
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError) as error:

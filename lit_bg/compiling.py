@@ -74,7 +74,7 @@ def _gradient(outputs: Sequence[Tensor], weights: Sequence[Tensor], by: Sequence
 
 
 class Trust:
-    """Remembers which fast code gives what eager code gives: looked at once, since it has been seen not to.
+    """Remembers which compiled code gives what eager code gives; each is compared once, since compilers have been wrong.
 
     Args:
         what: is compared, for warnings.

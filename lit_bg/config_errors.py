@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in sentences: jsonargparse says it in paragraphs."""
+"""Errors of a configuration in sentences: jsonargparse reports them in paragraphs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def explain(message: str, suggest: Callable[..., str]) -> str:
 
 
 def _accepted(message: str, key: str) -> str | None:
-    """What a class takes, or one of its arguments that is a group, where a message complains of another key."""
+    """Return what a class takes, or one of its arguments that is a group, where a message complains of another key."""
     try:
         if found := CLASS_WITH_KEY.search(message):
             name, of = found[1].rpartition(".")[2], _class_of(found[1])
@@ -102,7 +102,7 @@ def _accepted(message: str, key: str) -> str | None:
 
 
 def _class_of(path: str) -> type:
-    """The class that a configuration names, by its full path or by its short name."""
+    """Return the class that a configuration names, by its full path or by its short name."""
     module, _, name = path.rpartition(".")
     if module:
         return getattr(importlib.import_module(module), name)
@@ -111,7 +111,7 @@ def _class_of(path: str) -> type:
 
 
 def _class_without(value: Any, key: str) -> tuple[str, type]:
-    """The class in a configuration that is given a key and does not take it."""
+    """Return the class in a configuration that is given a key and does not take it."""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -130,7 +130,7 @@ def reason_of(error: Exception) -> Exception:
 
 
 def _problem_of_import(message: str) -> str | None:
-    """What keeps a class that an error of jsonargparse speaks of from being used, where that is its import or itself."""
+    """Return what keeps a class that an error of jsonargparse speaks of from being used, where that is its import or itself."""
     for path in dict.fromkeys(CLASS_IN_MESSAGE.findall(message)):
         module, _, name = path.rpartition(".")
         try:

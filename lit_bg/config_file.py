@@ -1,4 +1,4 @@
-"""The YAML of an experiment, looked at before anything heavy is imported."""
+"""Checks of an experiment's YAML before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _problem_of_file(path: str) -> str | None:
 
 
 def _problem_of_value(key: str, text: str) -> str | None:
-    """What is wrong with a section given on the command line, such as --model.energy={class_path: DoubleWell}."""
+    """Return what is wrong with a section given on the command line, such as --model.energy={class_path: DoubleWell}."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     content, problem = parse_yaml(text, key)
@@ -83,7 +83,7 @@ def parse_yaml(text: str, where: str) -> tuple[Any, str | None]:
 
 
 def _problem_of_events(events: Iterator[Any], where: str) -> str | None:
-    """Too deep, too much, an alias of itself, or a key that stands twice."""
+    """Return what is wrong with YAML as text: too deep, too long, an alias of itself, or a key that stands twice."""
     import yaml
 
     sizes: dict[str, int] = {}  # of what an alias stands for
@@ -133,7 +133,7 @@ def _line(event: Any) -> str:
 
 
 def _problems_of_values(content: dict[Any, Any]) -> Iterator[str]:
-    """What no class could accept, by its key: numbers that are none, and descriptions of classes that are none."""
+    """Return what no class could accept, by its key: numbers that are none, and descriptions of classes that are none."""
     stack: list[tuple[str, Any]] = [(str(key), value) for key, value in content.items()]
     seen: set[int] = set()
     while stack:

@@ -1,4 +1,4 @@
-"""How simulations were spelt before moves were classes of their own."""
+"""Former spellings of simulations, from before moves were classes of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What samples cost."""
+"""The cost of samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What was paid for samples.
+    """Counts what was paid for samples.
 
     >>> Cost(energies=2000, seconds=1.0).per_effective(100.0)
     Cost(energies=20.0, gradients=0.0, densities=0.0, field_evaluations=0.0, seconds=0.01)

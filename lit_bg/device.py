@@ -1,10 +1,10 @@
-"""Whether a device that was asked for can be used."""
+"""A check that a device can be used."""
 
 from __future__ import annotations
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that cannot be used.
+    """Refuse a device that this machine does not have or cannot use.
 
     Raises:
         ValueError: it is not known, or not here.

@@ -1,4 +1,4 @@
-"""Asking a generator and an energy, once, for everything that the generator is judged by."""
+"""Evaluation of a generator: one call of generator and energy for everything that it is judged by."""
 
 from __future__ import annotations
 

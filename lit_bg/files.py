@@ -16,7 +16,7 @@ TEMPORARY = re.compile(r"^\..+\.\d+(\.\w+)?$")  # what `atomic` names a file tha
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; renamed to `path` on success, removed on failure.
+    """Yield a temporary name beside `path` to write to; it is renamed to `path` on success, removed on failure.
 
     The temporary name keeps the suffix, since many writers choose the format by it. What a killed process has left of an
     earlier attempt is removed.
@@ -45,7 +45,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def finite(value: Any) -> Any:
-    """Return a value as JSON can hold it, which knows neither NaN nor infinity: None.
+    """Return a value as JSON can hold it: NaN and infinity, which JSON does not know, become None.
 
     >>> finite({"a": [1, math.inf, 0.5, None, "x"]})
     {'a': [1, None, 0.5, None, 'x']}
@@ -75,14 +75,14 @@ def remove_temporaries(folder: str | Path) -> None:
 
 
 class Locked(ValueError):
-    """Another process holds a lock."""
+    """Says that another process holds a lock."""
 
 
 _held: dict[str, BinaryIO] = {}  # kept open as long as the process lives: a kill releases the lock
 
 
 def lock(folder: str | Path) -> None:
-    """Claim a folder for this process, until it ends or `release` is called; again harmlessly.
+    """Claim a folder for this process, until it ends or `release` is called; claiming it again does no harm.
 
     The lock is the operating system's (flock), on a file that stays. Where a file system has none, nothing is claimed.
 
@@ -108,7 +108,7 @@ def lock(folder: str | Path) -> None:
 
 
 def release(folder: str | Path) -> None:
-    """Give a folder back."""
+    """Give up the claim to a folder that `lock` has made."""
     file = _held.pop(os.path.realpath(folder), None)
     if file is not None:
         file.close()

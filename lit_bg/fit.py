@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main(args: list[str] | None = None) -> None:
-    """The command line. What the user can mend is one sentence and exit code 2."""
+    """Run the command line; an error that the user can mend is one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
     if not args or "-h" in args or "--help" in args:
         print(HELP)
@@ -86,7 +86,7 @@ A traceback instead of one sentence: LIT_BG_TRACEBACK=1. Class paths import code
 
 
 def quiet() -> None:
-    """Advice of Lightning that does not apply: our loaders only count, our batches are drawn on the device."""
+    """Silence advice of Lightning that does not apply: our loaders only count, our batches are drawn on the device."""
     import logging
 
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -97,7 +97,7 @@ def quiet() -> None:
 
 
 def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None], RunFolder]:
-    """Build and check everything; returns the call that trains and judges, and the folder that it writes to.
+    """Build and check everything; return the call that trains and judges, and the folder that it writes to.
 
     Raises:
         ValueError: the parts do not fit, the run folder exists or is in use, the checkpoint is of another configuration.
@@ -174,7 +174,7 @@ def prepare(cli: CLI, resumption: Resumption | None) -> tuple[Callable[[], None]
 
 
 def with_plugins(given: list[Any]) -> list[Any]:
-    """The plugins of every run: whole checkpoints, and no requeueing by Lightning, whose checkpoints later runs would load."""
+    """Return the plugins of every run: whole checkpoints, and no requeueing by Lightning, which saves its own."""
     from lightning.fabric.plugins.environments import SLURMEnvironment
     from lightning.pytorch.plugins.environments import ClusterEnvironment
     from lightning.pytorch.plugins.io import CheckpointIO
@@ -189,7 +189,7 @@ def with_plugins(given: list[Any]) -> list[Any]:
 
 
 def with_observers(given: list[Callback]) -> list[Callback]:
-    """The callbacks of every run; one that the YAML names replaces its like."""
+    """Return the callbacks of every run; one that the YAML names replaces its like."""
     from lit_bg import callbacks as observers
     from lit_bg.callbacks.checkpoints import Checkpoints
 

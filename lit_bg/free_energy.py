@@ -28,7 +28,7 @@ they share a space MBAR over all energies and generators. Frames are those that 
 
 
 def main(args: list[str] | None = None) -> None:
-    """The command line; without arguments its help. What the user can mend is one sentence and exit code 2."""
+    """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
     parser = argparse.ArgumentParser(
         prog="python -m lit_bg.free_energy",
@@ -72,7 +72,7 @@ def free_energy(
     device: str = "cpu",
     force: bool = False,
 ) -> str:
-    """Estimate, write the result folder, and return what was found in words.
+    """Estimate free energies, write the result folder, and return what was found in words.
 
     Raises:
         FileExistsError: results are there, and `force` is not given.

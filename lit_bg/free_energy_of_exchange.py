@@ -76,7 +76,7 @@ def of_exchange(openmm: str, temperatures: Sequence[float], units: str, folder: 
 
 
 def _notes(u: Tensor, kelvin: list[float], cut: int) -> list[str]:
-    """What else a user should know, in sentences."""
+    """Return what else a user should know, in sentences."""
     notes = []
     if len(set(kelvin)) > 1:
         notes.append("Between temperatures the difference is that of F / kT = -ln Z, without the part of the momenta.")

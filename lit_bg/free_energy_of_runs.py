@@ -51,7 +51,7 @@ CHUNK = 10_000  # configurations in memory of a model at a time
 
 @dataclass
 class Member:
-    """One run with everything that was drawn from it."""
+    """Holds one run with everything that was drawn from it."""
 
     name: str
     run: Run
@@ -77,7 +77,7 @@ def of_runs(
     checkpoint: str,
     device: str,
 ) -> str:
-    """Estimate, write what was found after every run, and return it in words; for the arguments see `free_energy`.
+    """Estimate free energies, write what was found after every run, and return it in words; for arguments see `free_energy`.
 
     Raises:
         ValueError: a unit that a run does not have, or data of another system; with where earlier results are.
@@ -135,7 +135,7 @@ def _read(path: str, file: str | None, n: int, seed: int, checkpoint: str, devic
 
 @torch.no_grad()
 def _estimate_run(member: Member, n: int, repeats: int, units: str, seed: int) -> tuple[list[str], RunRow, FreeEnergyVerdict]:
-    """Draw proposals, weigh the frames, and estimate: in words, in numbers, and whether to trust it."""
+    """Draw proposals, weigh the frames, and estimate; return words, numbers, and whether to trust them."""
     run, held = member.run, member.held
     energy = run.energy.given()
     evaluation = _evaluate(run, n, seed, held if member.no_frames is None else None)
@@ -239,7 +239,7 @@ def _tell_differences(members: list[Member], units: str) -> tuple[list[str], dic
 
 
 def _estimate_together(members: list[Member], seed: int) -> tuple[Multistate | None, str | None]:
-    """MBAR over generators and energies of all runs, or why not."""
+    """Estimate by MBAR over generators and energies of all runs, or say why that is not possible."""
     space = members[0].run.energy.space
     if any(m.run.energy.space != space for m in members[1:]):
         shapes = ", ".join(str(tuple(m.run.energy.space.shape)) for m in members)
@@ -273,7 +273,7 @@ def _estimate_together(members: list[Member], seed: int) -> tuple[Multistate | N
 
 @torch.no_grad()
 def _reduced(members: list[Member], samples: Samples, own: int) -> Tensor:
-    """Reduced energies (n, K) in all states: densities of the generators, then energies; +inf where there is none.
+    """Return reduced energies (n, K) in all states: densities of the generators, then energies; +inf where there is none.
 
     Args:
         members: all runs.
@@ -307,7 +307,7 @@ def _tell_together(
     units: str,
     verdicts: list[FreeEnergyVerdict],
 ) -> tuple[list[str], StatesRow | str | None]:
-    """MBAR in words and numbers; of one run alone it is BAR again, and only the numbers are kept."""
+    """Return what MBAR says in words and numbers; of one run alone it is BAR again, and only the numbers are kept."""
     if found is None:
         return [why] if why and len(members) > 1 else [], why
     kT = members[0].kT if len({m.run.energy.kT for m in members}) == 1 else None
@@ -338,7 +338,7 @@ def _write_states(members: list[Member], found: Multistate | None, folder: Path)
 
 
 def _draw(members: list[Member], found: Multistate | None, units: str, folder: Path) -> None:
-    """Draw convergence of every run, and the overlap of all states."""
+    """Draw the convergence of every run, and the overlap of all states."""
     from lit_bg.figures import draw_convergence, draw_matrix
     from lit_bg.figures.style import save
 

@@ -18,7 +18,7 @@ from lit_bg.system import DataSection
 
 
 class HeldOut(NamedTuple):
-    """Frames of walkers in order of time, and where they are from."""
+    """Holds frames of walkers in order of time, and where they are from."""
 
     x: Tensor  # (T, W, *event_shape)
     u: Tensor  # (T, W) [kT]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main(args: list[str] | None = None) -> None:
-    """The command line; without arguments its help. What the user can mend is one sentence and exit code 2."""
+    """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
     parser = argparse.ArgumentParser(prog="python -m lit_bg.judge", description=__doc__)
     parser.add_argument(
@@ -46,7 +46,7 @@ def judge(
     out: str | None = None,
     force: bool = False,
 ) -> Summary:
-    """Read, judge, print, and write what was found; returns the summary.
+    """Read samples and judge them, print and write what was found, and return the summary.
 
     Samples with log q are judged as a run judges its own, by the same code; where the system is that of a run whose generator
     they come from, it is asked too, and the verdict is that of the run. Without log q they are frames, which say nothing of
@@ -109,7 +109,7 @@ def judge(
 
 
 def _output(samples: Path, out: str | None, force: bool) -> Path:
-    """The file to write, refused before anything heavy is imported.
+    """Return the file to write; refuse one that cannot be written before anything heavy is imported.
 
     Raises:
         FileExistsError: it is there, and `force` is not given.

@@ -1,4 +1,4 @@
-"""Where numbers go: a CSV file that survives a resume, and W&B with or without a login."""
+"""Loggers of numbers: a CSV file that survives a resume, and W&B with or without a login."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lit_bg.files import atomic
 
 
 class MetricsFile(CSVLogger):
-    """metrics.csv with one line per step; a resumed run continues the file.
+    """Writes metrics.csv with one line per step; a resumed run continues the file.
 
     Lightning's own logger deletes the file it finds and writes a line per call.
     """
@@ -34,7 +34,7 @@ class MetricsFile(CSVLogger):
 
     @property
     def rows(self) -> dict[int, dict[str, float]]:
-        """Metrics by step; read from the file of the run that is continued."""
+        """Return metrics by step, read from the file of the run that is continued."""
         if self._rows is None:
             self._rows = {}
             if self.path.exists():
@@ -76,7 +76,7 @@ class MetricsFile(CSVLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any = None) -> None:
-        """Nothing: config.yaml beside the file is the full configuration."""
+        """Log nothing: config.yaml beside the file is the full configuration."""
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -84,7 +84,7 @@ class MetricsFile(CSVLogger):
 
 
 class WandbRun(WandbLogger):
-    """A W&B run with one history line per step: what is logged at one step is merged, after a resume too."""
+    """Logs to a W&B run with one history line per step: what is logged at one step is merged, after a resume too."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -94,7 +94,7 @@ class WandbRun(WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The run; made when it is first asked for, without the log files that W&B begins beside it."""
+        """Return the W&B run, made when it is first asked for, without the log files that W&B begins beside it."""
         run = super().experiment
         if self._has_log and run is not None:
             self._has_log = False
@@ -122,7 +122,7 @@ def _remove_logs(folder: Path) -> None:
 
 
 def wandb_mode() -> str:
-    """WANDB_MODE where it is set; otherwise online with a login and offline without."""
+    """Return WANDB_MODE where it is set; otherwise online with a login and offline without."""
     if "WANDB_MODE" in os.environ:
         return os.environ["WANDB_MODE"]
     import wandb
@@ -131,7 +131,7 @@ def wandb_mode() -> str:
 
 
 def wandb_logger(folder: Path, name: str, config: dict[str, Any]) -> WandbRun:
-    """The W&B run of a run folder: a resumed run continues it, because its id is kept in the folder.
+    """Return the logger of the W&B run of a run folder: a resumed run continues it, because its id is kept in the folder.
 
     Its offline records can be given away: they hold no name of the machine or its user, and no absolute path.
     """

@@ -80,19 +80,19 @@ class BoltzmannGenerator(LightningModule):
 
     @property
     def proposer(self) -> Generator:
-        """The generator that is judged: averaged weights where there are some."""
+        """Return the generator that is judged, with averaged weights where there are some."""
         return self.generator if self.averaged is None else self.averaged
 
     @property
     def judged_step(self) -> int:
-        """The training step of the state that is evaluated: in a test, of the checkpoint that it has read."""
+        """Return the training step of the state that is evaluated: in a test, of the checkpoint that it has read."""
         if self.trainer.testing and self.trainer.ckpt_path and self.loaded_step is not None:
             return self.loaded_step
         return self.trainer.fit_loop.epoch_loop.global_step
 
     @property
     def data(self) -> Data:
-        """The datamodule, which says how much is drawn and holds the reference data."""
+        """Return the datamodule, which says how much is drawn and holds the reference data."""
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, Data):
             raise ValueError("BoltzmannGenerator trains with lit_bg.data.Data: pass trainer.fit(model, datamodule=Data(...)).")
@@ -123,7 +123,7 @@ class BoltzmannGenerator(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def rng(self, stage: str, step: int) -> torch.Generator:
-        """The random stream of this rank at this step."""
+        """Return the random stream of this rank at this step."""
         return stream(self.seed, stage, self.global_rank, step, self.device)
 
     def log(self, name: str, value: Any, *args: Any, **settings: Any) -> None:
@@ -210,7 +210,7 @@ class BoltzmannGenerator(LightningModule):
 
     @property
     def record(self) -> Record:
-        """The evaluation that has just ended, over all batches and ranks, and what observers have found in it so far.
+        """Return the evaluation that has just ended, over all batches and ranks, and what observers have found in it so far.
 
         It is pooled when the first observer asks, which is a collective call: all ranks ask.
 
@@ -226,7 +226,7 @@ class BoltzmannGenerator(LightningModule):
         return self._record
 
     def energy_calls(self) -> int:
-        """Energies evaluated so far, over all ranks; a collective call."""
+        """Return the number of energies evaluated so far, over all ranks; this is a collective call."""
         calls = torch.tensor(self.energy.n_values, device=self.device, dtype=torch.int64)
         return int(self.trainer.strategy.reduce(calls, reduce_op="sum"))
 
@@ -256,7 +256,7 @@ class BoltzmannGenerator(LightningModule):
 
 
 def describe_model(module: BoltzmannGenerator) -> dict[str, str]:
-    """What a checkpoint must agree on: class and shape of the energy, class and parameter shapes of the generator."""
+    """Describe what a checkpoint must agree on: class and shape of the energy, class and parameter shapes of the generator."""
     shapes = [f"{name}{tuple(p.shape)}" for name, p in module.generator.named_parameters()]
     n = sum(p.numel() for p in module.generator.parameters())
     mark = zlib.crc32(" ".join(sorted(shapes)).encode())

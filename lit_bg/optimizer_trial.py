@@ -53,7 +53,7 @@ def try_optimizer(
 
 
 def _try_step(optimizer: torch.optim.Optimizer) -> None:
-    """One step, down a slope of one."""
+    """Try one step, down a slope of one."""
     (group,) = optimizer.param_groups
     if group.get("capturable"):
         return  # for parameters on a GPU

@@ -24,7 +24,7 @@ BINS = (60, 30)  # along one observable, and along each of two
 
 
 def main(args: list[str] | None = None) -> None:
-    """The command line; without arguments its help. What the user can mend is one sentence and exit code 2."""
+    """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
     parser = argparse.ArgumentParser(prog="python -m lit_bg.profile", description=__doc__)
     parser.add_argument("run", help="run folder, runs/<experiment>/version_N")
@@ -67,7 +67,7 @@ def profile(
     device: str = "cpu",
     force: bool = False,
 ) -> str:
-    """Draw or read samples, find what is asked for, save it; returns what was found, in words.
+    """Draw or read samples, find what is asked for, save it, and return what was found, in words.
 
     All files appear together, or none.
 

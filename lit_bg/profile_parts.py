@@ -39,7 +39,7 @@ RETURNS = 0.5  # [kT] by which energies of the ends may differ after a round tri
 
 
 class Part(NamedTuple):
-    """One thing that was asked for."""
+    """Holds one thing that was asked for: a profile, other temperatures or a path."""
 
     arrays: dict[str, np.ndarray]
     figure: Figure
@@ -48,7 +48,7 @@ class Part(NamedTuple):
 
 @dataclass
 class Sampled:
-    """Samples, and the system they are of.
+    """Holds samples and the system that they are of.
 
     Attributes:
         energy: the system under the conditions of the samples.
@@ -82,12 +82,12 @@ class Sampled:
 
     @cached_property
     def x(self) -> Tensor:
-        """(n, *event_shape), on the device of the system."""
+        """Return the configurations, (n, *event_shape), on the device of the system."""
         return self.samples.x.reshape(-1, *self.energy.space.shape).to(self.energy.device)
 
     @cached_property
     def label(self) -> Tensor | None:
-        """Mode of every sample, of the shape of u; None where no modes are known."""
+        """Return the mode of every sample, of the shape of u; None where no modes are known."""
         modes = self.energy.modes
         if modes is None:
             return None
@@ -177,7 +177,7 @@ def find_along(source: Sampled, observables: dict[str, Observable], bins: int) -
 
 
 def _edges(name: str, observable: Observable, a: Tensor, samples: Weighted, bins: int) -> Tensor:
-    """Edges of the bins over the range of an observable, or over where the weight of the samples lies."""
+    """Return edges of the bins over the range of an observable, or over where the weight of the samples lies."""
     w = torch.softmax(samples.log_w.detach().double().cpu().flatten(), 0)
     seen = (w > 0) & torch.isfinite(a.flatten())
     a, w = a.flatten()[seen], w[seen]
@@ -309,7 +309,7 @@ def find_path(source: Sampled, first: str, second: str) -> Part:
 
 
 def _pick(source: Sampled, word: str) -> int:
-    """The sample that a word names: its index, or the one of lowest energy in a mode."""
+    """Return the sample that a word names: its index, or the one of lowest energy in a mode."""
     u = torch.where(torch.isfinite(source.samples.log_w), source.samples.u, torch.inf).flatten()
     if word in source.modes:
         assert source.label is not None  # there are modes
@@ -341,7 +341,7 @@ def _describe_round_trip(latent: Path, straight: Path) -> list[str]:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """Columns of equal width, the last one as it is."""
+    """Return text in columns of equal width, the last one as it is."""
     widths = [max(len(row[k]) for row in [heads, *rows]) for k in range(len(heads))]
     return [
         "  ".join(cell.rjust(w) for cell, w in zip(row[:-1], widths, strict=False)) + f"  {row[-1]}" for row in [heads, *rows]

@@ -1,4 +1,4 @@
-"""Going on with a run: its own configuration, its own folder, and what may be different."""
+"""How a run is resumed: its own configuration, its own folder, and what may be different."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OF_A_CALL = ("name", "runs", "version", "ckpt_path", "config")
 
 @dataclass(frozen=True)
 class Resumption:
-    """What a command asks to go on with.
+    """Holds what a command asks to go on with.
 
     Attributes:
         folder: of the run that goes on; None where a checkpoint lies in no run folder, so that a new run begins from it.
@@ -131,7 +131,7 @@ def check_length(configuration: dict[str, Any], checkpoint: dict[str, Any]) -> N
 
 
 def _differences(then: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Keys whose values differ; lists are compared as a whole."""
+    """Return the keys whose values differ; lists are compared as a whole."""
     if isinstance(then, dict) and isinstance(now, dict):
         for name in [*then, *(n for n in now if n not in then)]:
             yield from _differences(then.get(name), now.get(name), f"{key}.{name}" if key else name)

@@ -1,4 +1,4 @@
-"""Random numbers that depend on where one is in a run, and on nothing else.
+"""Streams of random numbers that depend on the place in a run and on nothing else.
 
 `seed_everything` gives every rank the same stream and a checkpoint holds no generator state. A
 stream addressed by (seed, stage, rank, step) mends both: ranks differ, and a resumed run draws what
@@ -15,7 +15,7 @@ import torch
 
 
 def stream(seed: int, stage: str, rank: int = 0, step: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator seeded by its address.
+    """Return a generator of random numbers that is seeded by its address.
 
     >>> a, b = stream(0, "train", rank=0, step=7), stream(0, "train", rank=1, step=7)
     >>> bool((torch.randn(3, generator=a) == torch.randn(3, generator=b)).any())
@@ -27,7 +27,7 @@ def stream(seed: int, stage: str, rank: int = 0, step: int = 0, device: torch.de
 
 
 class Place(NamedTuple):
-    """Where in a run a step is, and on which device it draws.
+    """Says where in a run a step is, and on which device it draws.
 
     >>> Place(seed=1, step=7).stream("train/noise").initial_seed() == stream(1, "train/noise", step=7).initial_seed()
     True

@@ -20,7 +20,7 @@ from lit_bg.samples import Samples, draw, usual_context
 
 @dataclass
 class Run:
-    """A trained generator with its energy, ready to sample.
+    """Holds a trained generator with its energy, ready to sample.
 
     Attributes:
         energy: the system.
@@ -41,7 +41,7 @@ class Run:
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0, batch_size: int = 10_000, context: Tensor | None = None) -> Samples:
-        """`n` proposals with log q and u; the same seed gives the same samples.
+        """Draw `n` proposals with log q and u; the same seed gives the same samples.
 
         Conditions (C,) are by default those that the run was judged under.
         """
@@ -49,7 +49,7 @@ class Run:
 
     @torch.no_grad()
     def stream(self, n: int, seed: int = 0, batch_size: int = 10_000, context: Tensor | None = None) -> Iterator[Samples]:
-        """The same in batches, for more samples than fit into memory."""
+        """Yield proposals as `sample` does, in batches, for more samples than fit into memory."""
         if n < 1:
             raise ValueError(f"the number of samples must be at least 1, got {n}.")
         if batch_size < 1:
@@ -60,7 +60,7 @@ class Run:
 
     @torch.no_grad()
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """log q(x), (B,) [nats], under conditions (C,) or (B, C), by default those that the run was judged under."""
+        """Return log q(x), (B,) [nats], under conditions (C,) or (B, C), by default those that the run was judged under."""
         return self.generator.log_prob(x, usual_context(self.generator, self.energy) if context is None else context)
 
 
@@ -126,7 +126,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _are_weights(state: Any) -> bool:
-    """Whether something is the state of a module: tensors, or what a module keeps beside them, by name."""
+    """Say whether something is the state of a module: tensors, or what a module keeps beside them, by name."""
     return isinstance(state, dict) and all(
         isinstance(k, str) and (isinstance(v, Tensor) or k.endswith("_extra_state")) for k, v in state.items()
     )

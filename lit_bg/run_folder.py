@@ -14,7 +14,7 @@ from lit_bg.files import atomic
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Names inside a run folder, and how a new or an old one is found.
+    """Knows the names inside a run folder, and finds a new or an old one.
 
     >>> RunFolder(Path("runs/double_well/version_3")).version
     3
@@ -56,18 +56,18 @@ class RunFolder:
 
     @property
     def inputs(self) -> Path:
-        """Copies of the files the energy was built from, so that the run can be read anywhere."""
+        """Return the folder with copies of the files the energy was built from, so that the run can be read anywhere."""
         return self.path / "inputs"
 
     @classmethod
     def all_of(cls, runs: str, experiment: str) -> list[RunFolder]:
-        """Every run of an experiment, oldest first."""
+        """Return every run of an experiment, oldest first."""
         found = [cls(p) for p in Path(runs, experiment).glob("version_*") if p.name[8:].isdigit()]
         return sorted(found, key=lambda f: f.version)
 
     @classmethod
     def find(cls, run: Path) -> RunFolder:
-        """The run folder of this name, or the newest of an experiment.
+        """Return the run folder of this name, or the newest of an experiment.
 
         Raises:
             FileNotFoundError: neither is there, or it has no config.yaml.
@@ -82,7 +82,7 @@ class RunFolder:
 
     @classmethod
     def new(cls, runs: str, experiment: str, version: int | None) -> RunFolder:
-        """The next free folder, or the one asked for.
+        """Return the next free folder, or the one asked for.
 
         Raises:
             ValueError: the folder asked for exists, or the experiment's name is none of a folder.
@@ -109,12 +109,12 @@ class RunFolder:
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Path) -> RunFolder | None:
-        """The run a checkpoint belongs to, where it lies in one."""
+        """Return the run a checkpoint belongs to, where it lies in one."""
         folder = cls(checkpoint.parent.parent)
         return folder if checkpoint.parent.name == "checkpoints" and folder.path.name.startswith("version_") else None
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """config.yaml: everything needed to build the run again."""
+        """Write config.yaml: everything needed to build the run again."""
         import yaml
 
         with atomic(self.config) as temporary:
@@ -140,7 +140,7 @@ def _files_in(config: Any) -> Iterator[str]:
 
 
 def find_checkpoint(ckpt_path: str, runs: str, experiment: str, version: int | None) -> Path:
-    """The file behind --ckpt_path: 'last' is that of the newest run of the experiment that has one.
+    """Return the file behind --ckpt_path; 'last' is that of the newest run of the experiment that has one.
 
     Raises:
         FileNotFoundError: there is none.

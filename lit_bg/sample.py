@@ -20,7 +20,7 @@ WITHOUT_TOPOLOGY = (".xtc", ".dcd")  # formats that hold coordinates alone
 
 
 def main(args: list[str] | None = None) -> None:
-    """The command line; without arguments its help. What the user can mend is one sentence and exit code 2."""
+    """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
     parser = argparse.ArgumentParser(prog="python -m lit_bg.sample", description=__doc__)
     parser.add_argument("run", help="run folder, runs/<experiment>/version_N")
@@ -70,7 +70,7 @@ def sample(
     reference: str | None = None,
     sampler_arguments: Sequence[str] = (),
 ) -> str:
-    """Draw and save, or run a sampler, judge and save; returns a line that says what was written.
+    """Draw and save, or run a sampler, judge and save; return a line that says what was written.
 
     Structures are accompanied by their weights, `<out>.weights.npz`, and where the format holds coordinates alone by their
     topology, `<out>.topology.pdb`. All files appear together, or none.
@@ -141,7 +141,7 @@ def sample(
 
 
 def _files(out: str) -> list[Path]:
-    """The files that `out` stands for.
+    """Return the files that `out` stands for.
 
     >>> [file.name for file in _files("a/w.xtc")]
     ['w.xtc', 'w.xtc.weights.npz', 'w.xtc.topology.pdb']

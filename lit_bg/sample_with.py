@@ -1,4 +1,4 @@
-"""A sampler run on a trained generator: samples, what they are worth, and what is written of it."""
+"""Samplers run on a trained generator: their samples, the judgement of these, and the files."""
 
 from __future__ import annotations
 

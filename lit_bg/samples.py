@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Samples(NamedTuple):
-    """Configurations with everything reweighting needs.
+    """Holds configurations with everything that reweighting needs.
 
     `log_q` is proper with respect to the reference measure of the system (see `Generator`), so that
     E_q[exp(log_w)] = Z.
@@ -34,12 +34,12 @@ class Samples(NamedTuple):
 
     @property
     def finite(self) -> Tensor:
-        """(B,) bool: energy and density are finite."""
+        """Say of which configurations energy and density are finite, (B,) bool."""
         return torch.isfinite(self.u) & torch.isfinite(self.log_q)
 
     @property
     def log_w(self) -> Tensor:
-        """Unnormalised log weights -u - log_q, (B,) [nats]; -inf where the energy is NaN or +inf."""
+        """Return unnormalised log weights -u - log_q, (B,) [nats]; -inf where the energy is NaN or +inf."""
         return torch.where(self.finite, -self.u - self.log_q, -torch.inf)
 
     @property
@@ -51,12 +51,12 @@ class Samples(NamedTuple):
 
     @classmethod
     def cat(cls, parts: list[Samples]) -> Samples:
-        """One set from several."""
+        """Join several sets of samples into one."""
         return cls(*(torch.cat(p) for p in zip(*parts, strict=True)))
 
 
 class Chains(NamedTuple):
-    """Frames of walkers that moved side by side, by kernels that leave exp(-u) as it is: correlated samples of the target.
+    """Holds correlated samples of the target: frames of walkers that moved side by side by kernels that keep exp(-u).
 
     Where the walkers started says what their agreement is worth: walkers that all began in one mode agree on anything.
     """
@@ -67,7 +67,7 @@ class Chains(NamedTuple):
 
     @property
     def log_w(self) -> Tensor:
-        """Log weights of the frames, (T, W): all equal, of an unknown norm."""
+        """Return the log weights of the frames, (T, W): all equal, of an unknown norm."""
         return torch.zeros_like(self.u, dtype=torch.float64)
 
     @property
@@ -76,7 +76,7 @@ class Chains(NamedTuple):
 
 
 class Populations(NamedTuple):
-    r"""Weighted particles of several independent populations, as sequential Monte Carlo leaves them.
+    r"""Holds weighted particles of several independent populations, as sequential Monte Carlo leaves them.
 
     Weights are absolute: their mean over a population is an unbiased estimate of Z, and
     $\sum_{pi} w_{pi} f(x_{pi}) / \sum_{pi} w_{pi}$ one of the average of f, consistent in the number of populations. Those of
@@ -99,7 +99,7 @@ class Populations(NamedTuple):
 
 
 def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator, context: Tensor | None = None) -> Samples:
-    """Draw `n` proposals with their log density and reduced energy: one generation, one energy evaluation.
+    """Draw `n` proposals with their log density and reduced energy, each generated once and evaluated once.
 
     Both are given the conditions `context`, (C,) or (n, C), by default the usual ones of the energy, where there are any.
 
@@ -133,7 +133,7 @@ def usual_context(generator: Generator, energy: Energy) -> Tensor | None:
 
 
 class Table(NamedTuple):
-    """What is asked of every configuration alone: observables, modes, the region of the target."""
+    """Holds what is asked of every configuration alone: observables, modes, the region of the target."""
 
     a: Tensor  # (B, A) float64, an observable of the energy each, in their order
     label: Tensor  # (B,) long, index of the mode; -1 for none
@@ -141,7 +141,7 @@ class Table(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What one validation or test step hands to the observers, or all steps and ranks together: nothing is generated twice.
+    """Holds what one validation or test step, or all steps and ranks together, hand to the observers: nothing is drawn twice.
 
     It carries everything that is asked of a generator or an energy, so that a diagnostic is a pure function of it.
     """
@@ -159,7 +159,7 @@ class Evaluation(NamedTuple):
 
 
 class Frames(NamedTuple):
-    """Reference configurations of the target."""
+    """Holds reference configurations of the target."""
 
     x: Tensor  # (B, *event_shape)
     u: Tensor  # (B,) [kT]

@@ -33,7 +33,7 @@ TURN = 0.5  # [s] between two looks at the other processes
 
 
 class SignalReceived(BaseException):
-    """A signal has asked the program to end.
+    """Says that a signal has asked the program to end.
 
     No `Exception`, so that nobody handles it by the way, and no `KeyboardInterrupt`, which Lightning answers by itself.
     """
@@ -53,7 +53,7 @@ def exit_code(number: int) -> int:
 
 
 class _Program:
-    """What the handlers know of the program; one per process, as there is one set of handlers."""
+    """Holds what the handlers know of the program; one per process, as there is one set of handlers."""
 
     def __init__(self, way_on: str) -> None:
         self.mode: Mode = "exit"
@@ -89,7 +89,7 @@ def is_listening() -> bool:
 
 
 def set_mode(new: Mode) -> Mode:
-    """Obey signals in another way from now on; returns the way so far.
+    """Obey signals in another way from now on, and return the way so far.
 
     Raises:
         SignalReceived: what was deferred is not deferred any longer.
@@ -223,7 +223,7 @@ def follow_ranks() -> None:
 
 
 def _dead(program: _Program) -> int | None:
-    """Which of the other processes has ended with an error."""
+    """Return which of the other processes has ended with an error."""
     return next((i for i, rank in enumerate(program.ranks, 1) if rank.poll()), None)
 
 
@@ -253,7 +253,7 @@ def _end(program: _Program) -> NoReturn:
 
 
 def _speaks() -> bool:
-    """Whether this is the process whose words a user reads: the first of its machine."""
+    """Say whether this is the process whose words a user reads: the first of its machine."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 

@@ -21,7 +21,7 @@ options, besides every key of the YAML:
 
 
 def main(args: list[str] | None = None) -> None:
-    """The command line: the energy and the `simulate` section of an experiment, written to its `data.path`."""
+    """Run the command line: simulate the energy of an experiment by its `simulate` section and write to its `data.path`."""
     args = sys.argv[1:] if args is None else args
     if not args or "-h" in args or "--help" in args:
         print(HELP)

@@ -1,4 +1,4 @@
-"""The system of a run folder or of an experiment, and what its configuration holds it against."""
+"""The system of a run folder or of an experiment, with the reference data that its configuration names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lit_bg.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class DataSection:
-    """What a configuration says of data.
+    """Holds what a configuration says of data.
 
     Attributes:
         path: of the reference data; they may be elsewhere.
@@ -76,7 +76,7 @@ class DataSection:
 
 @dataclass
 class TargetSystem:
-    """An energy, and what its configuration says of data.
+    """Holds an energy, and what its configuration says of data.
 
     Attributes:
         energy: the system.

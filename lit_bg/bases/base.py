@@ -13,7 +13,7 @@ from lit_bg.spaces import Space, Symmetry
 
 
 class BaseDensity(nn.Module, ABC):
-    """A normalised density in the reference measure of a space, with samples (n, *shape).
+    """Defines a normalised density in the reference measure of a space, with samples (n, *shape).
 
     It lives in the space it is built for: that of the system, in units of the width of the data, or the canonical coordinates
     of a flow. `symmetries` are moves of all particles that leave it as it is, and `exchangeable` says that exchanges of

@@ -14,7 +14,7 @@ from lit_bg.spaces import Kind, Space
 
 
 class Canonical(BaseDensity):
-    """Independent coordinates: standard normal on lines, uniform on intervals and circles.
+    """Draws independent coordinates: standard normal on lines, uniform on intervals and circles.
 
     Raises:
         ValueError: from `build`, coordinates that are no vector, or an interval other than [-1, 1].
@@ -33,7 +33,7 @@ class Canonical(BaseDensity):
         return self.on(energy.space if space is None else space)
 
     def on(self, space: Space) -> Self:
-        """Build it on a space of canonical coordinates."""
+        """Build the density on a space of canonical coordinates."""
         domain = space.domain
         linear = domain.kinds == Kind.LINEAR
         if space.shape != (space.dof,) or not ((domain.lower == -1) & (domain.upper == 1) | linear).all():

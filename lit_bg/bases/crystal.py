@@ -15,7 +15,7 @@ from lit_bg.spaces import Particles, Space
 
 
 class Crystal(BaseDensity):
-    r"""Particle i about site i of a crystal: $\log p(z) = -\sum_i \frac{|z_i - s_i|^2}{2 w^2} + \mathrm{const}$.
+    r"""Places particle i about site i of a crystal: $\log p(z) = -\sum_i \frac{|z_i - s_i|^2}{2 w^2} + \mathrm{const}$.
 
     For crystals and frozen clusters, whose particles keep their sites: a flow from here need not sort them out. The sites have
     mean square 1, so that z is about as wide as the data are in units of their width.

@@ -14,7 +14,7 @@ from lit_bg.spaces import Particles, Space, Symmetry
 
 
 class Harmonic(BaseDensity):
-    r"""Particles tied by springs: $\log p(z) = -\frac{k}{2} \sum_{(i,j)} |z_i - z_j|^2 + \mathrm{const}$, no centre of mass.
+    r"""Ties particles by springs: $\log p(z) = -\frac{k}{2} \sum_{(i,j)} |z_i - z_j|^2 + \mathrm{const}$, no centre of mass.
 
     Bonded atoms start near each other, so that a flow need not sort them out. k makes the mean width 1 in each of the
     (N - 1) d degrees of freedom. It follows exchanges of particles of one type if the springs do.

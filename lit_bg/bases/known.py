@@ -13,7 +13,7 @@ from lit_bg.spaces import Space
 
 
 class Known(BaseDensity):
-    r"""Another system whose samples and partition function are known exactly, $p(z) = e^{-u(z)} / Z$.
+    r"""Takes another system, whose samples and partition function are known exactly, as the base: $p(z) = e^{-u(z)} / Z$.
 
     Args:
         energy: it, of the same shape, in units of the width of the data.

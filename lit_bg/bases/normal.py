@@ -14,7 +14,7 @@ from lit_bg.spaces import Space, Symmetry
 
 
 class Normal(BaseDensity):
-    r"""$\log p(z) = -\frac{|z|^2}{2 w^2} - \frac{f}{2} \ln 2 \pi w^2$ in the f degrees of freedom of the system.
+    r"""Draws normal numbers: $\log p(z) = -\frac{|z|^2}{2 w^2} - \frac{f}{2} \ln 2 \pi w^2$ in f degrees of freedom.
 
     For free particles it lives on the centre-of-mass-free subspace, f = (N - 1) d; log p is that of the projection there.
 

@@ -18,7 +18,7 @@ WIDEST = 1 / 16  # of the cell, where translations do not count: images are 8 wi
 
 
 class PeriodicCrystal(BaseDensity):
-    r"""Particle i about site i with wrapped normal displacements: $p(x) = \prod_i \sum_n N(x_i; s_i + n, w^2)$, n the lattice.
+    r"""Draws particle i about site i, wrapped: $p(x) = \prod_i \sum_n N(x_i; s_i + n, w^2)$, n in the lattice.
 
     Normalised on the cell whatever w is. Where translations do not count (`Particles(centred=True, box=...)`), displacements
     are drawn without their mean, and w is small enough for the nearest image alone.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ThroughChart(BaseDensity):
-    r"""$\log p(z) = \log p(x(z)) + \log|\det dx/dz|$: samples are those of another base, in the coordinates of a chart.
+    r"""Expresses another base in the coordinates of a chart: $\log p(z) = \log p(x(z)) + \log|\det dx/dz|$.
 
     Args:
         base: it, built for the system.

@@ -1,4 +1,4 @@
-"""Who watches while it trains: callbacks that turn evaluations into numbers, pictures and a verdict."""
+"""Callbacks of training and testing: they turn evaluations into numbers, pictures and a verdict."""
 
 from lit_bg.callbacks.checkpoints import Checkpoints
 from lit_bg.callbacks.conditions import Conditions

@@ -1,4 +1,4 @@
-"""best.ckpt and last.ckpt, whole at every moment, also when a run is interrupted."""
+"""Checkpoints best.ckpt and last.ckpt, whole at every moment, also when a run is interrupted."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Checkpoints(ModelCheckpoint):
             signals.end_ranks()
 
     def _asked(self, trainer: Trainer) -> int:
-        """The signal that any rank has caught, on all of them; 0 for none."""
+        """Return the signal that any rank has caught, on all of them; 0 for none."""
         if trainer.world_size == 1:
             return signals.caught() or 0  # asked at every step: nobody has to wait for a device
         number = torch.tensor(float(signals.caught() or 0), device=trainer.strategy.root_device)

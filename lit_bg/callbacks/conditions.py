@@ -1,4 +1,4 @@
-"""Judges a run under further conditions than the usual ones of its energy."""
+"""Judgement of a run under further conditions than the usual ones of its energy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Conditions(Observer):
         module.record.conditions = found
 
     def _diagnose(self, module: BoltzmannGenerator, values: Sequence[float]) -> AtConditions:
-        """Draw, pool over ranks, and estimate."""
+        """Draw proposals, pool them over ranks, and estimate log Z."""
         energy, rank, ranks = module.energy, module.trainer.global_rank, module.trainer.world_size
         name = describe_context(energy.conditions, values)
         context = torch.tensor(values, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Finds what every evaluation says, and judges it."""
+"""Diagnosis of every evaluation, with its verdict."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lit_bg.samples import Evaluation
 
 
 class Diagnose(Observer):
-    """Finds and judges: effective samples, log Z, averages, modes, profiles, and whether to trust them.
+    """Finds effective samples, log Z, averages, modes and profiles, and judges whether to trust them.
 
     It asks the pure functions of `lit_bg.diagnostics` what the pooled evaluation says, and `lit_bg.report.verdict` what that is
     worth. ESS values are fractions. Beside the ESS of the proposals, which is blind to what they lack, stand the one seen from
@@ -124,7 +124,7 @@ class Diagnose(Observer):
 
 
 def _numbers(record: Record, summary: Summary) -> dict[str, float]:
-    """What is logged, by name; what is not known is left out."""
+    """Return what is logged, by name; what is not known is left out."""
     assert record.judgement is not None
     s = number_proposals(record.judgement.findings)
     found: dict[str, float | None] = {
@@ -152,7 +152,7 @@ def _numbers(record: Record, summary: Summary) -> dict[str, float]:
 
 
 def _show(trainer: Trainer, name: str, columns: list[Any], rows: Sequence[tuple[str, list[Any]]]) -> None:
-    """Log a table to W&B; none without rows."""
+    """Log a table to W&B, unless it has no rows."""
     if rows:
         import wandb
 

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class EMA(Callback):
-    r"""Exponential moving average of the generator's parameters, $\bar\theta \leftarrow d \bar\theta + (1 - d) \theta$.
+    r"""Keeps a moving average of the generator's parameters, $\bar\theta \leftarrow d \bar\theta + (1 - d) \theta$.
 
     The average lives in `module.averaged`: validation, test and every later use of the run draw from it,
     and it is in the checkpoint. Early on the decay is $\min(d, (1+t)/(10+t))$ after t optimizer steps, so

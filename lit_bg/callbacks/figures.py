@@ -31,7 +31,7 @@ AT_ONCE = 50_000  # configurations on the device beside the model
 
 
 class Figures(Observer):
-    """Samples against target, energy histograms, distances of particles, free-energy profiles and the weight tail.
+    """Draws samples against target, energy histograms, distances of particles, free-energy profiles and the weight tail.
 
     A test leaves them as figures/*.png in the run folder; W&B gets them, under sample/, from tests and from
     every k-th validation. The profiles are those of `Diagnose`, the distances those of `ParticleDistances`.
@@ -74,7 +74,7 @@ class Figures(Observer):
             log_media(trainer, {f"sample/{name}": _wandb_image(figure) for name, figure in figures.items()})
 
     def draw(self, module: BoltzmannGenerator, record: Record) -> dict[str, Figure]:
-        """Draw all figures, by file name."""
+        """Draw all figures and return them by file name."""
         from lit_bg.figures import draw_configurations, draw_distances, draw_energies, draw_profile, draw_weights
         from lit_bg.figures.style import with_unit
 
@@ -132,7 +132,7 @@ class Figures(Observer):
         return figures
 
     def _look_up_target(self, module: BoltzmannGenerator) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Samples of the target in the plane, and their energies; once in a run."""
+        """Look up samples of the target in the plane, and their energies, once in a run."""
         if self._target is None:
             energy, target = module.energy, target_samples(module)
             if target is None:

@@ -1,4 +1,4 @@
-"""What to do about training steps that are not numbers."""
+"""A guard against training steps whose loss or gradient is not finite."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Observer(Callback):
     """
 
     def check(self, energy: Energy) -> None:
-        """Refuse what this system cannot be asked, before a run begins; by default nothing.
+        """Refuse what this system cannot be asked, before a run begins; by default refuse nothing.
 
         Raises:
             ValueError: what does not fit, with the way out.
@@ -34,10 +34,10 @@ class Observer(Callback):
         """Take in one batch of this rank."""
 
     def conclude(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
-        """Look at `module.record`, reduce over ranks, log, and put there what was found."""
+        """Look at `module.record`, reduce over ranks, log the result, and add to the record what was found."""
 
     def finish(self, trainer: Trainer, module: BoltzmannGenerator, stage: str) -> None:
-        """Called when all observers have concluded: files and pictures, which take from several of them."""
+        """Write files and pictures, which take from several observers; called when all of them have concluded."""
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         if not trainer.sanity_checking:

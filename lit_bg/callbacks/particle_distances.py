@@ -1,4 +1,4 @@
-"""How far the proposals are from the reference, in distances between particles, energies and configurations."""
+"""Distances of the proposals from the reference, in distances between particles, energies and configurations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lit_bg.samples import Samples
 
 
 class ParticleDistances(Observer):
-    r"""Wasserstein distances of proposals to reference data, each beside its noise floor, for systems of particles.
+    r"""Computes Wasserstein distances of proposals to reference data, each beside its noise floor, for systems of particles.
 
     * W1 of the distribution of all distances between particles [unit of length], raw and reweighted;
     * W1 of the reduced energy [kT], raw and reweighted;

@@ -1,4 +1,4 @@
-"""One line that says how the training stands."""
+"""A progress bar, or plain lines, with the state of the training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lit_bg.report.notation import count
 
 
 class Progress(RichProgressBar):
-    """A bar with loss, ESS, k-hat and energy calls; where there is no terminal, one plain line per validation."""
+    """Shows a bar with loss, ESS, k-hat and energy calls; where there is no terminal, one plain line per validation."""
 
     def __init__(self) -> None:
         super().__init__(leave=False)
@@ -36,7 +36,7 @@ class Progress(RichProgressBar):
 
 
 def standing(trainer: Trainer, module: Any) -> dict[str, str]:
-    """What has been logged last, as text; what is not known yet is left out."""
+    """Return what has been logged last, as text; what is not known yet is left out."""
     shown = {"loss": "train/loss", "NLL": "val/nll", "ESS": "val/ess", "k-hat": "val/pareto_k"}
     logged = trainer.callback_metrics
     numbers = {name: f"{logged[key].item():.4g}" for name, key in shown.items() if key in logged}

@@ -1,4 +1,4 @@
-"""What is known of the target apart from the proposals: reference data, or exact samples."""
+"""Samples of the target that do not come from the proposals: reference data, or exact samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Series = Callable[[Tensor], Tensor]  # values (n,) -> (T, W) in order of time
 
 
 def target_samples(module: BoltzmannGenerator) -> tuple[Tensor, Series] | None:
-    """Configurations of the target on the module's device, and how one value of each becomes series of walkers, (T, W).
+    """Return configurations of the target on the module's device, and a function that arranges one value of each as (T, W).
 
     The reference data where there are any, else exact samples of the system (without counting energies), else None.
     """
@@ -27,5 +27,5 @@ def target_samples(module: BoltzmannGenerator) -> tuple[Tensor, Series] | None:
 
 
 def _independent(values: Tensor) -> Tensor:
-    """(n,) independent values as (1, n)."""
+    """Return (n,) independent values as (1, n)."""
     return values[None]

@@ -1,4 +1,4 @@
-"""What a test leaves behind: summary.json, samples.npz, and the verdict on the terminal."""
+"""The report of a test: summary.json, samples.npz, and the verdict on the terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Report(Observer):
 
     @property
     def seconds(self) -> float:
-        """Wall time of the run so far, resumed parts included."""
+        """Return the wall time of the run so far, resumed parts included."""
         return self._before + (0.0 if self._started is None else time.monotonic() - self._started)
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:

@@ -1,4 +1,4 @@
-"""Molecules to look at: what the generator finds lowest in energy, and what carries the averages."""
+"""Structures of molecules to look at: those of lowest energy, and those that carry the averages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lit_bg.samples import Samples
 
 
 class Structures(Observer):
-    """The structures of lowest energy and of highest weight in a test, for molecules; nothing for other systems.
+    """Saves the structures of lowest energy and of highest weight in a test, for molecules; nothing for other systems.
 
     Writes structures/lowest_energy.pdb and structures/highest_weight.pdb in the run folder, best first, and
     shows the first of each in W&B.

@@ -9,12 +9,12 @@ from lightning.pytorch import Trainer
 
 
 def logs_to_wandb(trainer: Trainer) -> bool:
-    """Whether the trainer has a WandbLogger; the same answer on all ranks."""
+    """Say whether the trainer has a WandbLogger, with the same answer on all ranks."""
     return _logger(trainer) is not None
 
 
 def wandb_run(trainer: Trainer) -> Any | None:
-    """The run that is logged to; None without a WandbLogger and on all ranks but the first."""
+    """Return the W&B run that is logged to; None without a WandbLogger and on all ranks but the first."""
     logger = _logger(trainer)
     return logger.experiment if logger is not None and trainer.is_global_zero else None
 
@@ -26,7 +26,7 @@ def _logger(trainer: Trainer) -> Any | None:
 
 
 def log_media(trainer: Trainer, media: dict[str, Any]) -> None:
-    """Log images, tables and molecules, in the line of the numbers of the same evaluation."""
+    """Log images, tables and molecules at the same step as the numbers of the same evaluation."""
     run = wandb_run(trainer)
     if run is not None and media:
         import wandb
@@ -39,7 +39,7 @@ def log_media(trainer: Trainer, media: dict[str, Any]) -> None:
 
 
 def alert(trainer: Trainer, title: str, text: str) -> None:
-    """Say that something needs a human: a warning here, and an alert in W&B."""
+    """Warn that something needs a human, here and by an alert in W&B."""
     if not trainer.is_global_zero:
         return
     warnings.warn(f"{title}: {text}", stacklevel=2)

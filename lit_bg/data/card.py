@@ -1,4 +1,4 @@
-"""The data card: where reference data come from and whether they can be trusted."""
+"""The data card, which says where reference data come from and whether they can be trusted."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def describe(item: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON holds it, absolute paths cut to the name, and what stands for itself in YAML described."""
+    """Return a value as JSON holds it, with absolute paths cut to the name and objects described as in YAML."""
     if isinstance(value, Energy):
         return {**describe(value), "kT": value.kT}
     if isinstance(value, (Kernel, Temperatures)):
@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
 def make_card(
     energy: Energy, trajectory: Trajectory, u: Tensor, simulator: Simulator | None = None, seed: int | None = None
 ) -> dict[str, Any]:
-    """Everything worth knowing of a trajectory, for JSON.
+    """Collect everything worth knowing of a trajectory, for JSON.
 
     Args:
         energy: the system it samples; modes that are to be found in data are found here, and adopted.
@@ -138,7 +138,7 @@ def make_card(
 
 
 def _of_frames(function: Callable[[Tensor], Tensor], energy: Energy, x: Tensor) -> Tensor:
-    """(T, W) values of a function of the configuration, computed where the energy lives, a chunk at a time."""
+    """Return (T, W) values of a function of the configuration, computed where the energy lives, a chunk at a time."""
     frames, walkers = x.shape[:2]
     parts = x.transpose(0, 1).reshape(-1, *energy.space.shape).split(CHUNK)  # without a copy for what `simulate` recorded
     return torch.cat([function(part.to(energy.device)).cpu() for part in parts]).reshape(walkers, frames).T
@@ -158,7 +158,7 @@ def _virial(energy: Energy, x: Tensor) -> dict[str, float] | None:
 def _modes(
     energy: Energy, x: Tensor, states: States | None
 ) -> tuple[dict[str, dict[str, float | None]], dict[str, dict[str, float | None]]]:
-    r"""Populations, and free energies $-\ln p_b / p_a$ [kT] relative to the first mode, with errors.
+    r"""Return populations, and free energies $-\ln p_b / p_a$ [kT] relative to the first mode, with errors.
 
     From the frames, or where there is replica exchange from the replicas in all states; `in_frames` is the fraction of the
     frames themselves. The error of the difference is that of the mean of $1_b / p_b - 1_a / p_a$, its linearisation in
@@ -199,7 +199,7 @@ def _modes(
 
 
 def _by_states(states: States | None, modes: int) -> tuple[Tensor, Tensor] | None:
-    """Populations and their covariance, or None where there are no other states or they have nothing to say."""
+    """Return populations and their covariance, or None where there are no other states or they have nothing to say."""
     if states is None:
         return None
     try:
@@ -209,7 +209,7 @@ def _by_states(states: States | None, modes: int) -> tuple[Tensor, Tensor] | Non
 
 
 def _problems(card: dict[str, Any]) -> list[str]:
-    """What keeps the data from being a reference, in sentences."""
+    """Return what keeps the data from being a reference, in sentences."""
     problems = _refutations(card)
     v = card["virial"]
     if card["frames"] < FEWEST_FRAMES:
@@ -252,7 +252,7 @@ def _problems(card: dict[str, Any]) -> list[str]:
 
 
 def quality(card: dict[str, Any]) -> Literal["pass", "not converged", "refuted"]:
-    """Say what data are worth as evidence: "not converged" where longer is all they need, "refuted" where they are wrong."""
+    """Say what data are worth: "not converged" where more frames would help, "refuted" where they are wrong."""
     verdict = card.get("verdict", "pass")
     if verdict == "pass":
         return "pass"
@@ -260,7 +260,7 @@ def quality(card: dict[str, Any]) -> Literal["pass", "not converged", "refuted"]
 
 
 def _refutations(card: dict[str, Any]) -> list[str]:
-    """What shows that data are wrong, and not only too short, apart from the virial."""
+    """Return what shows that data are wrong, and not only too short, apart from the virial."""
     found = []
     for what, bad in card.get("bad_frames", {}).items():
         total = card["frames"] * card["walkers"]
@@ -279,7 +279,7 @@ def _refutations(card: dict[str, Any]) -> list[str]:
 
 
 def refusal(card: dict[str, Any]) -> str | None:
-    """Say why the data must not be used at all, or None. Poor mixing alone is a warning (`verdict`), not a refusal."""
+    """Return why the data must not be used at all, or None. Poor mixing alone is a warning (`verdict`), not a refusal."""
     if wrong := _refutations(card):
         return wrong[0]
     v = card["virial"]
@@ -294,7 +294,7 @@ def refusal(card: dict[str, Any]) -> str | None:
 
 
 def mismatch(card: dict[str, Any], energy: Energy) -> str | None:
-    """In which way data belong to another system than `energy`, or None."""
+    """Say in which way data belong to another system than `energy`; return None where they do not."""
     mine, theirs = describe(energy), card["energy"]
     if mine["class"] != theirs["class"]:
         return f"of {theirs['class']}, not {mine['class']}"

@@ -22,7 +22,7 @@ CHUNK = 50_000
 
 
 class Mismatch(NamedTuple):
-    """Where the gradient is not that of the energy."""
+    """Says where the gradient is not that of the energy."""
 
     frame: int  # of the flattened data
     gradient: float  # along a direction [kT per unit]
@@ -77,7 +77,7 @@ def compare_gradient(energy: Energy, x: Tensor) -> Mismatch | None:
 
 
 def _at_an_end(energy: Energy, x: Tensor, reach: float) -> Tensor:
-    """Coordinates of intervals that a step would leave."""
+    """Return the coordinates on intervals that a step would leave."""
     domain, flat = energy.space.domain, x.flatten(1)
     bounded = (domain.kinds == Kind.BOUNDED).to(x.device)
     inside = (flat - reach > domain.lower.to(x)) & (flat + reach < domain.upper.to(x))

@@ -25,7 +25,7 @@ CARD = ("energy", "kT", "unit", "virial", "frames", "walkers", "statistical_inef
 
 @dataclass
 class Dataset:
-    """Frames of walkers in equilibrium, one walker after the other, each in order of time.
+    """Holds frames of walkers in equilibrium, one walker after the other, each in order of time.
 
     Every walker has the same number of frames, so an error bar can see their correlation. The file is
     one npz: these arrays, and the card as JSON.
@@ -44,7 +44,7 @@ class Dataset:
     def from_trajectory(
         cls, energy: Energy, trajectory: Trajectory, simulator: Simulator | None = None, seed: int | None = None
     ) -> Self:
-        """Fill in the card. Energies that the simulator knows are compared at a few frames, else all are evaluated.
+        """Make a data set with its card; compare a few energies that the simulator knows, or evaluate all where it knows none.
 
         Frames that were recorded walker by walker are not copied.
 
@@ -130,11 +130,11 @@ class Dataset:
         return len(self.walker.unique())
 
     def take(self, mask: Tensor) -> Self:
-        """The frames where `mask`, (n,) bool, is true; the card stays that of all."""
+        """Return the frames where `mask`, (n,) bool, is true; the card stays that of all."""
         return replace(self, x=self.x[mask], u=self.u[mask], walker=self.walker[mask], frame=self.frame[mask], card=self.card)
 
     def split(self, held_out: float = 0.1) -> tuple[Self, Self]:
-        """Training and held-out data, never by shuffled frames.
+        """Split into training and held-out data, never by shuffled frames.
 
         With five walkers or more whole walkers are held out, chosen at random but always the same.
         Otherwise it is the end of every walker, after a gap of the longest correlation time of the card
@@ -162,17 +162,17 @@ class Dataset:
         return train, held
 
     def series(self, values: Tensor) -> Tensor:
-        """(n,) values of the frames as (T, W)."""
+        """Return (n,) values of the frames as (T, W)."""
         return values.reshape(self.walkers, -1).T
 
     def mean(self, values: Tensor) -> tuple[float, float]:
-        """Mean of one value per frame, (n,), with an error that knows of the correlation between frames."""
+        """Return the mean of one value per frame, (n,), with an error that accounts for the correlation between frames."""
         if len(values) != len(self):
             raise ValueError(f"one value per frame, got {len(values)} values and {len(self)} frames.")
         return mean_with_error(self.series(values))
 
     def batch(self, n: int, rng: torch.Generator) -> Tensor:
-        """`n` frames drawn independently, with replacement."""
+        """Draw `n` frames independently, with replacement."""
         pick = torch.randint(len(self), (n,), generator=rng, device=rng.device)
         return self.x[pick.to(self.x.device)]
 
@@ -220,13 +220,13 @@ def _read_card(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
 
 
 def _energies(x: Tensor, energy: Energy) -> Tensor:
-    """(n,) reduced energies, computed where the energy lives."""
+    """Return (n,) reduced energies, computed on the device of the energy."""
     with torch.no_grad():
         return torch.cat([energy(part.to(energy.device)).cpu() for part in x.split(8192)])
 
 
 def check_energies(x: Tensor, u: Tensor, energy: Energy, source: str) -> None:
-    """A few energies evaluated again tell another force field from the same name.
+    """Refuse data of another force field of the same name, by evaluating a few energies again.
 
     Raises:
         ValueError: they are not those of the source.

@@ -1,4 +1,4 @@
-"""Samples from files, whoever made them: configurations and what is said of them."""
+"""Samples from files of any origin: configurations and what their file says of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMPARED = 100  # configurations whose energy is evaluated again, where the file
 
 @dataclass
 class GivenSamples:
-    """Configurations with all that their file says of them.
+    """Holds configurations with all that their file says of them.
 
     Every column has the leading shape of x: (n,) of draws, (T, W) of frames of walkers in order of time, (P, N) of populations.
 
@@ -74,7 +74,7 @@ class GivenSamples:
         return evaluate_configurations(energy, self.flat)
 
     def as_samples(self, u: Tensor, inside: Tensor) -> Samples | Chains | Populations:
-        """Return what the samples are, with energies u, (n,) [kT], of which some may lie outside the region of the target.
+        """Return draws, chains or populations with energies u, (n,) [kT]; some may lie outside the region of the target.
 
         With ancestors they are populations, with log q proposals, with log weights alone independent draws of an unknown norm,
         with none of them frames of walkers.
@@ -203,7 +203,7 @@ def _column(name: str, column: np.ndarray, lead: tuple[int, ...], path: Path) ->
 
 
 def _sort_by_walker(given: GivenSamples, walker: Tensor, path: Path) -> None:
-    """Frames of walkers side by side, each in the order of the file."""
+    """Return the frames of walkers side by side, each in the order of the file."""
     counts = torch.unique(walker, return_counts=True)[1]
     if counts.min() != counts.max():
         raise ValueError(

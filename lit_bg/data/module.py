@@ -1,4 +1,4 @@
-"""How much is drawn at each step, and the reference data where there is any."""
+"""The datamodule: how much is drawn at each step, and the reference data where there are any."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOK = 10_000  # frames of a source that a generator takes its units from
 
 @dataclass
 class IndependentLogZ:
-    """A log partition function from elsewhere, which a run is held against.
+    """Holds a log partition function from elsewhere, which a run is compared with.
 
     Args:
         value: log Z in the reference measure of the system.
@@ -46,7 +46,7 @@ class IndependentLogZ:
 
 
 class Data(LightningDataModule):
-    """Sizes of everything that is drawn, and the training and held-out parts of a data set.
+    """Holds the sizes of everything that is drawn, and the training and held-out parts of a data set.
 
     The data stay in memory and a step draws frames independently, with replacement, from the stream of
     its (seed, rank, step): no worker state, so a resumed run sees the same frames. The loaders only count steps.
@@ -109,7 +109,7 @@ class Data(LightningDataModule):
         self._reference: ReferenceData | None = None
 
     def prepare(self, energy: Energy, needs_data: bool = False) -> None:
-        """Read, check and split the data; called before anything expensive, again harmlessly."""
+        """Read, check and split the data; call it before anything expensive, and more than once without harm."""
         if self.dataset is not None or self._energy is not None:
             return
         self._check_memory(energy)
@@ -130,7 +130,7 @@ class Data(LightningDataModule):
 
     @property
     def frames(self) -> Source | None:
-        """Where training frames come from; None: nowhere."""
+        """Return the source of training frames; None where there is none."""
         if self.source is not None or self.train is None:
             return self.source
         if self._reference is None:
@@ -144,11 +144,11 @@ class Data(LightningDataModule):
         return None if self.train is None else self.train.x.to(rng.device)
 
     def save_sources(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold of the source of training frames."""
+        """Return the state of the source of training frames, for a checkpoint."""
         return {} if self.frames is None else {"class": type(self.frames).__name__, "state": self.frames.state_dict()}
 
     def load_sources(self, saved: Mapping[str, Any]) -> None:
-        """Take what `save_sources` returned.
+        """Restore the state that `save_sources` returned.
 
         Raises:
             ValueError: it is of another source, or of other data.
@@ -193,7 +193,7 @@ class Data(LightningDataModule):
         return self.trainer.global_rank if self.trainer is not None else 0
 
     def _share(self, n: int) -> int:
-        """Of n, what this rank does."""
+        """Return how many of n this rank does."""
         return n // self.world_size + (self.rank < n % self.world_size)
 
     @property
@@ -201,14 +201,14 @@ class Data(LightningDataModule):
         return max(1, self._share(self.batch_size))
 
     def chunks(self, stage: str) -> list[int]:
-        """Sizes of this rank's evaluation batches; equally many on all ranks, so that collective calls match."""
+        """Return sizes of this rank's evaluation batches, equally many on all ranks, so that collective calls match."""
         most = -(-self.sizes[stage] // self.world_size)
         n = -(-most // self.eval_batch_size)
         mine = self._share(self.sizes[stage])
         return [mine // n + (i < mine % n) for i in range(n)]
 
     def reference(self, stage: str, index: int, device: torch.device) -> Frames | None:
-        """The held-out frames of evaluation batch `index` on this rank, spread evenly; at most as many as proposals."""
+        """Return the held-out frames of evaluation batch `index` on this rank, spread evenly; at most as many as proposals."""
         if self.held is None:
             return None
         n = min(self.sizes[stage], len(self.held.x))
@@ -230,5 +230,5 @@ class Data(LightningDataModule):
 
 
 def _counter(n: int) -> DataLoader:
-    """A loader of the numbers 0 to n - 1: what a step works on, it draws itself."""
+    """Return a loader of the numbers 0 to n - 1: a step itself draws what it works on."""
     return DataLoader(range(n), batch_size=None)  # type: ignore[arg-type]

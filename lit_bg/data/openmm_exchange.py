@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class ReplicaExchangeLog(NamedTuple):
-    """States and reduced energies of replicas at every record, before the exchange that follows it."""
+    """Holds states and reduced energies of replicas at every record, before the exchange that follows it."""
 
     iteration: Tensor  # (T,) long
     state: Tensor  # (T, K) long, of every replica

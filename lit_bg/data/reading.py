@@ -1,4 +1,4 @@
-"""Configurations from files that others wrote."""
+"""Readers of configurations from files of other programs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _unreadable(path: Path, energy: Energy, error: Exception) -> ValueError:
 
 
 def _in_order(frames: Any, structure: Structure, path: Path) -> Any:
-    """Frames with their atoms in the order of the topology, by residue and name.
+    """Return frames with their atoms in the order of the topology, by residue and name.
 
     Raises:
         ValueError: another number of atoms, or a name that the other side does not have.
@@ -117,7 +117,7 @@ def _in_order(frames: Any, structure: Structure, path: Path) -> Any:
 
 
 def as_trajectory(x: Tensor, energy: Energy, path: Path) -> Trajectory:
-    """Frames of one walker, or (T, W, ...) of several, as a trajectory of this system.
+    """Return frames of one walker, or (T, W, ...) of several, as a trajectory of this system.
 
     Raises:
         ValueError: configurations of another shape, no frames, or frames that are not finite.

@@ -1,4 +1,4 @@
-"""Reduced potentials as other programs read them: u_nk.parquet (alchemlyb) and u_kn.npz (pymbar)."""
+"""Files of reduced potentials that other programs read: u_nk.parquet (alchemlyb) and u_kn.npz (pymbar)."""
 
 from __future__ import annotations
 

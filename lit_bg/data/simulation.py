@@ -1,4 +1,4 @@
-"""Reference data from the energy alone."""
+"""Simulation of reference data, from the energy alone."""
 
 from __future__ import annotations
 

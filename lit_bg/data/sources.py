@@ -1,4 +1,4 @@
-"""Where training frames come from."""
+"""Sources of training frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONDITIONS = 8  # sets of conditions in one draw of exact samples: each costs th
 
 
 class WeightedFrames(NamedTuple):
-    """Configurations that represent the target when each counts by its weight."""
+    """Holds configurations that represent the target when each counts by its weight."""
 
     x: Tensor  # (B, *event_shape)
     weight: Tensor  # (B,) of mean one
@@ -33,7 +33,7 @@ class Source(ABC):
     """Hands out training frames, and remembers in checkpoints what a resumed run needs to go on with the same ones."""
 
     def build(self, energy: Energy) -> Self:
-        """Learn the system; by default nothing is needed.
+        """Read what is needed of the system; by default nothing is.
 
         Raises:
             ValueError: the source has no frames of this system, with the way out.
@@ -60,7 +60,7 @@ class Source(ABC):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what `state_dict` returned.
+        """Restore the state that `state_dict` returned.
 
         Raises:
             ValueError: it belongs to another source, with what differs.
@@ -68,7 +68,7 @@ class Source(ABC):
 
 
 class ReferenceData(Source):
-    """Frames of a data set, drawn independently with replacement, all of one weight.
+    """Draws frames of a data set independently with replacement, all of one weight.
 
     Args:
         dataset: frames of the target.
@@ -107,7 +107,7 @@ class ReferenceData(Source):
 
 
 class BalancedData(Source):
-    r"""Frames of the reference data in which every mode has a share of at least `least_share`.
+    r"""Draws frames of the reference data in which every mode has a share of at least `least_share`.
 
     They stand for $\sum_m s_m\, \pi(x | m)$ and not for the target (see `estimators.balance`): a generator that learns them
     proposes a rare state often, and its weights, which hold its own density, put the populations right. Frames of a rare state
@@ -191,7 +191,7 @@ class BalancedData(Source):
 
 
 class ExactSamples(Source):
-    """Independent exact samples of the system, new ones in every step; under conditions, evenly over their ranges.
+    """Draws independent exact samples of the system, new ones in every step; under conditions, evenly over their ranges.
 
     For systems that are known exactly: to see what a generator can learn, apart from how its data were made. The conditions
     are continuous, so that any single one is trained on with probability zero.

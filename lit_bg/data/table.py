@@ -1,4 +1,4 @@
-"""A data card for the eye."""
+"""The data card as a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def card_table(card: dict[str, Any]) -> Table:
-    """Every average with its error, exact value, correlation and agreement between walkers; then what the simulator reports."""
+    """Tabulate averages with error, exact value, correlation and agreement between walkers; then what the simulator reports."""
     from rich.table import Table
 
     unit = "" if card["unit"] == "kT" else f" {card['unit']}"
@@ -42,7 +42,7 @@ def card_table(card: dict[str, Any]) -> Table:
 
 
 def _span(value: Any) -> str:
-    """A number of the simulator, or the range of several."""
+    """Return a number of the simulator, or the range of several."""
     if isinstance(value, list):
         return f"{min(value):.4g} to {max(value):.4g} ({len(value)})" if value else ""
     return value if isinstance(value, str) else _number(value)

@@ -1,1 +1,1 @@
-"""Pure functions from one pooled evaluation to what it says."""
+"""Diagnostics: pure functions from one pooled evaluation to what it says."""

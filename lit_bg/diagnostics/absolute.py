@@ -31,7 +31,7 @@ RESAMPLED = 100  # data sets of a bootstrap
 
 
 class Parts(NamedTuple):
-    """The same estimate from independent parts of the data."""
+    """Holds the same estimate from independent parts of the data."""
 
     n: int
     mean: float
@@ -44,7 +44,7 @@ class Parts(NamedTuple):
 
 
 class FreeEnergy(NamedTuple):
-    """A free energy with its errors by three ways, which are never mixed [kT]."""
+    """Holds a free energy with its errors by three methods, which are never mixed [kT]."""
 
     value: float
     analytic: float
@@ -68,12 +68,12 @@ class FreeEnergy(NamedTuple):
 
 @dataclass(frozen=True)
 class Absolute:
-    """The free energy -ln Z of a target [kT], in the reference measure of its space.
+    r"""Holds the free energy -ln Z of a target [kT], in the reference measure of its space.
 
     Attributes:
         proposals, unreached: how many there are, and how many have no weight (no finite energy, or outside the region).
-        lfep: from proposals alone, $-\\ln \\langle w \\rangle_q$.
-        reverse: from frames alone, $\\ln \\langle 1/w \\rangle_\\pi$; None without frames, as all that follows.
+        lfep: from proposals alone, $-\ln \langle w \rangle_q$.
+        reverse: from frames alone, $\ln \langle 1/w \rangle_\pi$; None without frames, as all that follows.
         bar: from both, Bennett's acceptance ratio between the generator and the target.
         bounds: mean works of both directions.
         overlap: of the generator and the target, 1/2 at most (see `bar_overlap`).
@@ -105,14 +105,14 @@ class Absolute:
 
 
 def estimate_absolute(forward: Tensor, reverse: Tensor | None, repeats: int, rng: torch.Generator) -> Absolute:
-    """Return every estimate of the free energy of a target that works allow.
+    r"""Return every estimate of the free energy of a target that works allow.
 
     Frames are thinned by the statistical inefficiency of their terms in `bar` before anything but the reverse LFEP and the
     bounds, which know of correlation themselves. Parts are stretches of proposals and of (thinned) frames.
 
     Args:
-        forward: $-\\log w$ of proposals, (n,) [kT]; +inf where the weight is zero.
-        reverse: $\\log w$ of frames, (T, W) in order of time [kT]; +inf where the generator has no density.
+        forward: $-\log w$ of proposals, (n,) [kT]; +inf where the weight is zero.
+        reverse: $\log w$ of frames, (T, W) in order of time [kT]; +inf where the generator has no density.
         repeats: independent parts.
         rng: of the bootstrap.
     """
@@ -154,7 +154,7 @@ def estimate_absolute(forward: Tensor, reverse: Tensor | None, repeats: int, rng
 
 
 def _thin(forward: Tensor, reverse: Tensor) -> tuple[Tensor, float, str | None]:
-    """Times to keep, frames per independent frame, and why the states cannot be compared."""
+    """Return times to keep, frames per independent frame, and why the states cannot be compared."""
     every = torch.arange(len(reverse))
     try:
         value, _ = bar(forward, reverse.flatten())
@@ -171,7 +171,7 @@ def _lfep(forward: Tensor) -> tuple[float, float]:
 
 
 def _lfep_alone(forward: Tensor) -> float:
-    """The same without its error, which costs most of it."""
+    """Estimate the same without its error, which costs most of the time."""
     return math.log(len(forward)) - torch.logsumexp(-forward, 0).item()
 
 
@@ -187,7 +187,7 @@ def _estimate(
     repeats: int,
     rng: torch.Generator,
 ) -> FreeEnergy:
-    """A value with its analytic error, that of a bootstrap, and the spread of independent parts; `alone` is the value only."""
+    """Return a value with its analytic error, that of a bootstrap, and the spread of parts; `alone` gives the value only."""
 
     def tried(*samples: Tensor) -> float:
         try:

@@ -17,7 +17,7 @@ Mean = Callable[[Tensor], tuple[float, float]]  # values (n,) -> mean and standa
 
 @dataclass(frozen=True)
 class Average:
-    """The average of one observable.
+    """Holds the average of one observable.
 
     Attributes:
         raw, raw_error: plain average over the proposals with finite energy.

@@ -1,4 +1,4 @@
-"""From frames of walkers to what they say, and whether they agree."""
+"""Diagnosis of chains: what frames of walkers say, and whether the walkers agree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHUNK = 50_000  # configurations in memory beside the frames
 
 
 class Mixing(NamedTuple):
-    """How well walkers agree on one series: R-hat, NaN where nothing varies, and independent frames."""
+    """Says how well walkers agree on one series: R-hat, NaN where nothing varies, and independent frames."""
 
     r_hat: float
     effective: float
@@ -35,7 +35,7 @@ class Mixing(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ChainFindings(Findings):
-    """All that frames of walkers say.
+    """Holds all that frames of walkers say.
 
     Attributes:
         frames, walkers: how many.
@@ -76,13 +76,13 @@ class ChainFindings(Findings):
         return self.virial is not None or self.agreement is not None
 
     def scarce(self, name: str) -> bool:
-        """Say whether a mode holds so few effective samples that nobody would miss it."""
+        """Say whether a mode is expected to hold so few effective samples that its loss would not show."""
         assert self.modes is not None
         return not self.modes[name].value * self.effective >= EXPECTED
 
     @property
     def agreement(self) -> str | None:
-        """Return that walkers from different modes agree, where each mode was begun in or is entered often enough."""
+        """Return in words that walkers from different modes agree, where each mode was begun in or is entered often enough."""
         return None if self.silence is not None else "walkers that began in different modes agree"
 
     @property
@@ -106,7 +106,7 @@ class ChainFindings(Findings):
 def diagnose_chains(
     energy: Energy, chains: Chains, knowledge: Knowledge, reference: tuple[Tensor, int] | None = None
 ) -> ChainFindings:
-    """Find what frames of walkers say, from nothing but their numbers.
+    """Diagnose frames of walkers from their numbers alone.
 
     Frames without a finite energy, or outside the region that the target covers, are counted and have no other part in it
     than what their observables give: a kernel that is right makes none.
@@ -171,20 +171,20 @@ def _mix(parts: list[Tensor]) -> Mixing:
 
 
 def _effective_inside(inside: Tensor) -> float:
-    """Independent frames in an event: what its own series has, or all in one walker's stay where nobody crossed."""
+    """Return the independent frames in an event: what its own series has, or all in one walker's stay where nobody crossed."""
     a = inside.double()
     return a.sum().item() / statistical_inefficiency(a)
 
 
 def _of_frames(function: Callable[[Tensor], Tensor], energy: Energy, x: Tensor) -> Tensor:
-    """(T, W) values of a function of the configuration, computed where the energy lives, some at a time."""
+    """Return (T, W) values of a function of the configuration, computed where the energy lives, some at a time."""
     parts = x.reshape(-1, *energy.space.shape).split(CHUNK)
     with torch.no_grad():
         return torch.cat([function(part.to(energy.device)).cpu() for part in parts]).reshape(x.shape[:2])
 
 
 def _count_copies(x: Tensor, memory: float) -> int:
-    """Frames that repeat another; a stay of a walker (rejected moves) counts once, and that at its start not at all.
+    """Count frames that repeat another; a stay of a walker (rejected moves) counts once, and that at its start not at all.
 
     Of all frames only equal ones count, because a walker that moves little is near where it was. Among frames so far apart in
     time that walkers have forgotten where they were, near ones do, too.
@@ -202,7 +202,7 @@ def _count_copies(x: Tensor, memory: float) -> int:
 
 
 def _arrivals(x: Tensor) -> Tensor:
-    """Frames that are not where their walker was one frame before, (n, *event_shape); of single frames all."""
+    """Return frames that are not where their walker was one frame before, (n, *event_shape); of single frames all."""
     moved = torch.full(x.shape[:2], len(x) == 1, device=x.device)
     moved[1:] = (x[1:] != x[:-1]).flatten(2).any(-1)
     return x[moved].cpu()

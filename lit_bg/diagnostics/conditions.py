@@ -1,4 +1,4 @@
-"""What proposals are worth under conditions that are not the usual ones."""
+"""Diagnosis of proposals under conditions that are not the usual ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lit_bg.energies.condition import describe_context
 
 @dataclass(frozen=True)
 class AtConditions:
-    """What proposals say of log Z under one set of conditions.
+    """Holds what proposals say of log Z under one set of conditions.
 
     Attributes:
         name: the conditions in words, "kT = 0.7".
@@ -38,7 +38,7 @@ class AtConditions:
 
 
 def diagnose_conditions(energy: Energy, values: Sequence[float], log_w: Tensor) -> AtConditions:
-    """Return what log weights of proposals under conditions say, (n,).
+    """Diagnose the log weights, (n,), of proposals under conditions.
 
     Args:
         energy: the system, which has conditions.

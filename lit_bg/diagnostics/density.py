@@ -1,4 +1,4 @@
-"""Whether log q is the density of a map from its base, by the determinant of the map itself."""
+"""A test whether log q is the density of a map from its base, by the determinant of the map itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SOLVER = 0.1  # [nats] of a map and a divergence that a solver integrates
 
 
 class DensityDefect(NamedTuple):
-    """The difference of log q, as it comes with samples, from the density of the base minus log|det| of the map [nats]."""
+    """Measures how far log q, as it comes with samples, is from the density of the base minus log|det| of the map [nats]."""
 
     worst: float
     mean: float
@@ -83,7 +83,7 @@ def density_defect(
 def _differences(
     own: Transport | ContinuousFlow, energy: Energy, rng: torch.Generator, samples: int, context: Tensor | None
 ) -> Tensor | None:
-    """log q minus what it should be, of every sample; None where it would take too long."""
+    """Return log q minus what it should be, of every sample; None where it would take too long."""
     with torch.no_grad():
         x, log_q = own.sample(samples, rng, context)
         finite = torch.isfinite(log_q) & torch.isfinite(x).flatten(1).all(1)
@@ -114,7 +114,7 @@ def _differences(
 
 
 def _jacobian(own: Transport | ContinuousFlow, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor] | None:
-    """The image of z, and d x / d z of flat configurations, (B, D_x, D_z); None where it would take too long."""
+    """Return the image of z, and d x / d z of flat configurations, (B, D_x, D_z); None where it would take too long."""
     # The graph of a solver holds all its evaluations: of eight large configurations together it does not fit into memory.
     parts = z.detach().split(1 if isinstance(own, ContinuousFlow) else len(z))
     images, jacobians = [], []
@@ -137,7 +137,7 @@ def _jacobian(own: Transport | ContinuousFlow, z: Tensor, context: Tensor | None
 
 
 def _basis(energy: Energy) -> Tensor:
-    """Orthonormal columns that span the degrees of freedom, (D, f)."""
+    """Return orthonormal columns that span the degrees of freedom, (D, f)."""
     space = energy.space
     if not (isinstance(space, Particles) and space.centred):
         return torch.eye(space.dim, dtype=torch.float64)
@@ -147,7 +147,7 @@ def _basis(energy: Energy) -> Tensor:
 
 
 def _generators() -> Tensor:
-    """The three infinitesimal rotations, (3, 3, 3)."""
+    """Return the three infinitesimal rotations, (3, 3, 3)."""
     g = torch.zeros(3, 3, 3, dtype=torch.float64)
     for a, b, c in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         g[a, c, b], g[a, b, c] = 1.0, -1.0
@@ -155,7 +155,7 @@ def _generators() -> Tensor:
 
 
 def _apart(x: Tensor, image: Tensor, energy: Energy, shapes: bool) -> Tensor:
-    """How far configurations are from what their own z leads to, relative to their size, (B,)."""
+    """Measure how far configurations are from what their own z leads to, relative to their size, (B,)."""
     if shapes:  # the orientation is drawn anew
         x, image = (torch.cdist(y, y) for y in (x, image))
         apart = x - image

@@ -1,4 +1,4 @@
-"""Energies of samples beside those of reference data."""
+"""Comparison of energies of samples with those of reference data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lit_bg.estimators import mean_of_walkers, wasserstein
 
 
 class EnergyDistance(NamedTuple):
-    """Two distributions of the reduced energy [kT].
+    """Compares two distributions of the reduced energy [kT].
 
     `distance` is the mean of the Wasserstein distances W1 to two halves of the reference, `floor` that between the halves:
     perfect samples, as many as there are in a half, are at the floor.

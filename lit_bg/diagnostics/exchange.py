@@ -1,4 +1,4 @@
-"""How replicas wander through the states of replica exchange."""
+"""Mixing of replicas through the states of replica exchange."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class ReplicaMixing(NamedTuple):
-    """How replicas pass through states."""
+    """Says how replicas pass through states."""
 
     transitions: Tensor  # (K, K) probability to be in state j one record after state i; rows add up to one
     relaxation: float  # records in which the memory of the state decays by e, as fast as it could be by these probabilities
@@ -18,7 +18,7 @@ class ReplicaMixing(NamedTuple):
 
 
 def mixing(state: Tensor) -> ReplicaMixing:
-    r"""Return how replicas mix, from the state of every replica at every record.
+    r"""Measure how replicas mix, from the state of every replica at every record.
 
     The relaxation time is $1 / (1 - \lambda_2)$ with the second eigenvalue of the transition matrix, made symmetric: in
     equilibrium a step is as likely as its reverse.

@@ -1,4 +1,4 @@
-"""What is found in samples of any kind before anybody judges them."""
+"""Findings in samples of any kind, before they are judged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lit_bg.estimators import Tail
 
 
 class Estimate(NamedTuple):
-    """A log Z, its standard error, infinite where no honest one exists, and the tail of the weights that it is the mean of."""
+    """Holds log Z, its standard error (infinite where none can be given), and the tail of the weights that it averages."""
 
     value: float
     error: float
@@ -21,7 +21,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Findings(ABC):
-    """What a verdict asks of samples, whatever they are: proposals, chains or populations.
+    """Answers what a verdict asks of samples, whatever they are: proposals, chains or populations.
 
     Attributes:
         n_nonfinite, n_outside: of the samples that count, those without a finite energy or density, and those outside the
@@ -80,7 +80,7 @@ class Findings(ABC):
 
     @property
     def reaches_data(self) -> bool:
-        """Return whether it was asked if frames of the reference are in reach."""
+        """Return whether frames of the reference were asked for their weight, which shows whether proposals reach them."""
         return False
 
     @property

@@ -1,4 +1,4 @@
-"""What a file says of its samples, held against their energies and against itself."""
+"""Checks of what a file says of its samples, against their energies and against itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEXT = 50  # largest values
 
 
 class OtherEnergy(NamedTuple):
-    """How the energies of a file differ from those of the system.
+    """Says how the energies of a file differ from those of the system.
 
     Attributes:
         n: configurations whose energy differs.
@@ -61,7 +61,7 @@ def compare_given_energies(given: Tensor, u: Tensor, kT: float) -> OtherEnergy |
 
 
 def find_clipped_weights(log_w: Tensor) -> str | None:
-    """Say that the largest weights are one number, as clipping leaves them; None where they are not.
+    """Say that the largest weights are one number, as clipping leaves them; return None where they are not.
 
     That is five or more of them, and five times as many as there are of any number among the fifty next.
 

@@ -1,4 +1,4 @@
-"""Whether proposals that claim to be independent are."""
+"""Tests whether proposals are independent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST_INEFFICIENCY = 1.05
 
 @dataclass(frozen=True)
 class EffectiveDraws:
-    """How many of the proposals are draws of their own.
+    """Says how many of the proposals are independent draws.
 
     Attributes:
         drawn: proposals as they came.

@@ -1,4 +1,4 @@
-"""What is known of the target apart from the proposals, and how far it may be believed."""
+"""Knowledge of the target apart from the proposals, and how far it may be believed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Quality = Literal["none", "pass", "not converged", "refuted"]
 
 
 class Value(NamedTuple):
-    """A number from elsewhere, with its standard error (0: exact) and where it comes from."""
+    """Holds a number from elsewhere, with its standard error (0: exact) and where it comes from."""
 
     value: float
     error: float
@@ -27,7 +27,7 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What a run is held against.
+    """Holds the values that a run is compared with.
 
     Reference values are shown whatever the quality of the data; they are evidence only where the data passed their own card.
 
@@ -51,7 +51,7 @@ class Knowledge:
 
     @property
     def data_pass(self) -> bool:
-        """Whether the reference data are evidence."""
+        """Return whether the reference data are evidence."""
         return self.quality == "pass"
 
     @property
@@ -102,7 +102,7 @@ def _reference_averages(energy: Energy, data: Dataset) -> dict[str, Value]:
 
 
 def _reference_populations(energy: Energy, data: Dataset) -> dict[str, Value]:
-    """From the card, which knows more than the frames where they come from replica exchange; else from the frames."""
+    """Return populations from the card where replica exchange made the frames, which know less than it; else from frames."""
     modes = energy.modes
     if modes is None:
         return {}

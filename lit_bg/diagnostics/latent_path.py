@@ -19,7 +19,7 @@ PARALLEL = 1e-4  # [rad] between directions that are one, or opposite, so that n
 
 
 class Path(NamedTuple):
-    """Configurations along a path, in order."""
+    """Holds configurations along a path, in order."""
 
     t: Tensor  # (K,) from 0 to 1
     x: Tensor  # (K, *event_shape)
@@ -135,7 +135,7 @@ def _follows_exchanges(generator: Generator) -> bool:
 
 
 def _line(space: Space, a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Points of a straight line, (K, *shape), the short way on circles."""
+    """Return points of a straight line, (K, *shape), the short way on circles."""
     return a + t.reshape(-1, *[1] * a.ndim) * space.difference(b[None], a[None])
 
 
@@ -145,7 +145,7 @@ def _on_lines(space: Space, z: Tensor) -> Tensor:
 
 
 def _arc(a: Tensor, b: Tensor, t: Tensor, where: Tensor) -> Tensor:
-    """Points of an arc about the origin in the coordinates that are named, (K, *shape); the line where none is defined."""
+    """Return points of an arc about the origin in the named coordinates, (K, *shape); the line where none is defined."""
     t = t.reshape(-1, *[1] * a.ndim)
     lengths = [torch.where(where, z, 0.0).norm() for z in (a, b)]
     line = a + t * (b - a)

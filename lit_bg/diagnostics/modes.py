@@ -1,4 +1,4 @@
-"""How every metastable state is held by the proposals and by the target."""
+"""Shares of every metastable state in the proposals and in the target."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_TAIL = Tail(math.nan, math.inf, math.nan)  # of what is no sum of independent
 
 @dataclass(frozen=True)
 class ModeShare:
-    """How a mode is held by the proposals and by the target.
+    """Says what share a mode has in the proposals and in the target.
 
     Attributes:
         raw: share of the proposals.

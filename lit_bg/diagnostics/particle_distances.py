@@ -1,4 +1,4 @@
-"""How far proposals are from reference data, in distances between particles, energies and configurations."""
+"""Distances of proposals from reference data, in distances between particles, energies and configurations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Curve = tuple[Tensor, Tensor]  # density and its standard error, (K,)
 
 @dataclass(frozen=True)
 class Distance:
-    """A Wasserstein distance W1 of proposals to the reference, as drawn and reweighted, and of halves of the reference."""
+    """Holds the Wasserstein distance W1 of proposals, drawn and reweighted, to the reference, and of its halves."""
 
     raw: float
     reweighted: float
@@ -35,14 +35,14 @@ class Distance:
 
 @dataclass(frozen=True)
 class TransportDistance:
-    """A geometric distance W2 of proposals, as drawn, to the reference, and of halves of the reference."""
+    """Holds a geometric distance W2 of proposals, as drawn, to the reference, and of halves of the reference."""
 
     raw: float
     floor: float
 
 
 class PairDensity(NamedTuple):
-    """Density of the distances between particles."""
+    """Holds the density of the distances between particles."""
 
     edges: Tensor  # (K+1,)
     raw: Curve
@@ -56,7 +56,7 @@ class PairDensity(NamedTuple):
 
 
 class Half(NamedTuple):
-    """One of two parts of the reference data that share no walker."""
+    """Holds one of two parts of the reference data that share no walker."""
 
     x: Tensor  # (n, N, d)
     r: Tensor  # (n, N (N - 1) / 2) distances
@@ -64,13 +64,13 @@ class Half(NamedTuple):
 
 
 def count_compared(particles: int, data: Dataset, n: int) -> int:
-    """Return how many of n proposals are compared: no more than half of the data has, and not too many to be sorted."""
+    """Return how many of n proposals are compared: at most as many as half of the data, and not too many to be sorted."""
     most = max(1, min(CONFIGURATIONS, 2 * DISTANCES // (particles * (particles - 1))))
     return min(n, most, max(1, min(len(index) for index in halves(data))))
 
 
 def halves(data: Dataset) -> tuple[Tensor, Tensor]:
-    """Return frames of two halves of a data set: of the walkers, drawn but always the same, or of the time of a single one."""
+    """Split a data set into two halves: by walkers, drawn but always the same, or by the time of a single one."""
     ids = data.walker.unique()
     if len(ids) > 1:
         chosen = ids[torch.randperm(len(ids), generator=stream(0, "halves"))[: len(ids) // 2]]
@@ -132,7 +132,7 @@ def transport(samples: Samples, parts: tuple[Half, Half], moves: Moves, n: int) 
 
 
 def find_density(samples: Samples, parts: tuple[Half, Half], data: Dataset) -> PairDensity | None:
-    """Return the distribution of distances; frames of the reference count as many as they are worth.
+    """Return the distribution of distances; frames of the reference count by how many independent ones they are worth.
 
     None where no proposal has a finite energy.
     """
@@ -150,5 +150,5 @@ def find_density(samples: Samples, parts: tuple[Half, Half], data: Dataset) -> P
 
 
 def _evenly(index: Tensor, n: int) -> Tensor:
-    """n of them, or all where they are fewer."""
+    """Return n of them, evenly spread, or all where they are fewer."""
     return index[torch.linspace(0, len(index) - 1, min(n, len(index))).long()]

@@ -1,4 +1,4 @@
-"""From independent populations of weighted particles to what they say, and whether they agree."""
+"""Diagnosis of independent populations of weighted particles: what they say, and whether they agree."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lit_bg.samples import Populations, Table
 
 @dataclass(frozen=True, kw_only=True)
 class PopulationFindings(Findings):
-    """All that populations say.
+    """Holds all that populations say.
 
     Attributes:
         populations, particles: how many, and of how many particles each.
@@ -85,7 +85,7 @@ class PopulationFindings(Findings):
 def diagnose_populations(
     energy: Energy, populations: Populations, knowledge: Knowledge, density: Density | None = None
 ) -> PopulationFindings:
-    """Find what populations say, from nothing but their numbers.
+    """Diagnose populations from their numbers alone.
 
     Args:
         energy: the system.
@@ -154,6 +154,6 @@ def diagnose_populations(
 
 
 def _count_copies(x: Tensor, log_z: Tensor) -> int:
-    """Populations with the particles and the estimate of one before."""
+    """Count populations with the particles and the estimate of one before."""
     pairs = torch.nonzero(torch.triu(log_z[:, None] == log_z, 1)).tolist()
     return len({j for i, j in pairs if torch.equal(x[i], x[j])})

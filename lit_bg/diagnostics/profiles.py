@@ -18,7 +18,7 @@ Curve = tuple[Tensor, Tensor]  # F and its standard error, (K,) [kT]; NaN where 
 
 
 class Profile(NamedTuple):
-    """Free energy along an observable, minus the log of a normalised density: nothing is shifted."""
+    """Holds the free energy along an observable, minus the log of a normalised density: nothing is shifted."""
 
     edges: Tensor  # (K+1,) of the bins
     raw: Curve  # of the proposals

@@ -1,4 +1,4 @@
-"""From one pooled evaluation of proposals to everything that is found in it."""
+"""Diagnosis of one pooled evaluation of proposals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAPPED = "log q is the density of the base minus log|det| of the map"
 
 @dataclass(frozen=True)
 class Density:
-    """How far log q can be believed.
+    """Says how far log q can be believed.
 
     Attributes:
         exact: log q is no random estimate.
@@ -56,7 +56,7 @@ class Density:
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalFindings(Findings):
-    """All that one evaluation says of a generator.
+    """Holds all that one evaluation says of a generator.
 
     Attributes:
         independence: how many of the proposals count.
@@ -104,7 +104,7 @@ def diagnose(
     knowledge: Knowledge,
     density: Density | None = None,
 ) -> ProposalFindings:
-    """Find what an evaluation says, from nothing but its numbers.
+    """Diagnose an evaluation from its numbers alone.
 
     Repeated proposals are counted once, and correlation in the order of drawing widens every error bar.
 

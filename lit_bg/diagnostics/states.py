@@ -24,7 +24,7 @@ RESAMPLED = 50  # data sets of a bootstrap: the error of the error is a tenth
 
 
 class Drawn(NamedTuple):
-    """Samples in order of time that are resampled together, because they may be correlated."""
+    """Holds samples in order of time that are resampled together, because they may be correlated."""
 
     u: Tensor  # (n, K) reduced energies in all states [kT]; +inf where a state has no density
     state: Tensor  # (n,) long, the state that each was sampled in
@@ -33,7 +33,7 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class Multistate:
-    """What MBAR says of states.
+    """Holds what MBAR says of states.
 
     Attributes:
         names: of the states.

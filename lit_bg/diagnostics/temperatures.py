@@ -1,4 +1,4 @@
-"""What samples at one temperature say of others, by reweighting."""
+"""Reweighting of samples at one temperature to others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WithError = tuple[float, float]  # with its standard error, infinite where none 
 
 
 class Weighted(Protocol):
-    """Samples of any kind: `Samples`, `Chains` or `Populations`."""
+    """Describes samples of any kind: `Samples`, `Chains` or `Populations`."""
 
     @property
     def u(self) -> Tensor: ...
@@ -29,7 +29,7 @@ class Weighted(Protocol):
 
 
 class LabelledModes(NamedTuple):
-    """The metastable states that samples lie in."""
+    """Holds the metastable states that samples lie in."""
 
     names: tuple[str, ...]
     label: Tensor  # of each sample, long, of the shape of u; -1 for none
@@ -49,7 +49,7 @@ class LabelledModes(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """How far samples reach to another temperature."""
+    """Says how far samples reach to another temperature."""
 
     ess: float  # fraction
     effective: float  # independent samples that those at the other temperature are worth
@@ -60,7 +60,7 @@ class Reach(NamedTuple):
 
 
 class AtTemperature(NamedTuple):
-    """What reweighting says of one temperature."""
+    """Holds what reweighting says of one temperature."""
 
     kT: float
     log_Z: WithError  # of chains relative to that at their own temperature
@@ -89,7 +89,7 @@ def weights_at(samples: Weighted, kT: float, other: float) -> Tensor:
 
 
 def find_reach(samples: Weighted, kT: float, other: float, states: LabelledModes | None = None) -> Reach:
-    """Return how far samples at kT reach to another temperature.
+    """Measure how far samples at kT reach to another temperature.
 
     No weight can see a state that holds no sample, and its share may be large at another temperature. It is lost unless it is
     known to be too small for the effective samples to show it; at the temperature of the samples themselves the rule is that of

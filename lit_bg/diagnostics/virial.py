@@ -1,4 +1,4 @@
-"""The virial of samples, which knows the temperature."""
+"""The virial of samples, which reveals their temperature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 4096
 
 
 class Virial(NamedTuple):
-    """The mean of x du/dx, its standard error and what it is in equilibrium [kT]."""
+    """Holds the mean of x du/dx, its standard error and what it is in equilibrium [kT]."""
 
     value: float
     error: float

@@ -1,4 +1,4 @@
-"""What the weights of the proposals say by themselves, and what they say of log Z."""
+"""Diagnosis of the weights of proposals, and of log Z by them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lit_bg.estimators import unproposed_share as share_unproposed
 
 @dataclass(frozen=True)
 class Weights:
-    """The reverse direction: weights of samples of q.
+    """Summarises the reverse direction: weights of samples of q.
 
     Attributes:
         ess, ess_error: Kish, as a fraction of the draws; blind to what q misses.
@@ -46,7 +46,7 @@ def weigh(log_w: Tensor, inefficiency: float = 1.0) -> Weights:
 
 @dataclass(frozen=True)
 class Forward:
-    """The other direction: weights of frames of the target.
+    """Summarises the forward direction: weights of frames of the target.
 
     Attributes:
         n: frames.

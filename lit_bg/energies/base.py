@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Observable(NamedTuple):
-    """A named function of the configuration whose average or free-energy profile is wanted.
+    """Names a function of the configuration whose average or free-energy profile is wanted.
 
     >>> x1 = Observable(lambda x: x[..., 0], unit="nm", range=(-2.0, 2.0))
     """
@@ -51,7 +51,7 @@ class Observable(NamedTuple):
 
 
 class Modes(NamedTuple):
-    """The metastable states of a system, as a function that labels configurations."""
+    """Describes the metastable states of a system by a function that labels configurations."""
 
     names: tuple[str, ...]
     label: Callable[[Tensor], Tensor]  # (B, *event_shape) -> (B,) long, index into names; -1: none of them
@@ -81,14 +81,14 @@ class _Undefined:
 
 
 class _Shape:
-    """The shape of a configuration, which the space knows."""
+    """Returns the shape of a configuration, which the space knows."""
 
     def __get__(self, instance: Any, owner: type) -> Any:
         return self if instance is None else instance.space.shape
 
 
 class Energy(nn.Module, ABC):
-    r"""A system to sample. Calling it gives the reduced energy $u(x) = U(x) / kT$, `(B,)` [kT].
+    r"""Defines a system to sample. Calling it gives the reduced energy $u(x) = U(x) / kT$, `(B,)` [kT].
 
     A subclass defines `space` and `potential`; what else is known of the system (modes, observables, exact values, exact
     samples) it says through the members below, and every diagnostic uses it.
@@ -113,10 +113,10 @@ class Energy(nn.Module, ABC):
 
     @abstractmethod
     def potential(self, x: Tensor) -> Tensor:
-        """U(x) in the system's own energy unit: (B, *event_shape) -> (B,)."""
+        """Return U(x) in the system's own energy unit: (B, *event_shape) -> (B,)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reduced energy u(x) = U(x) / kT, (B,); counted, because energy calls are the currency of the field."""
+        """Return the reduced energy u(x) = U(x) / kT, (B,); counted, because energy calls are the currency of the field."""
         return self._reduced(x, self.kT)
 
     def _reduced(self, x: Tensor, kT: float | Tensor) -> Tensor:
@@ -175,16 +175,16 @@ class Energy(nn.Module, ABC):
 
     @property
     def n_values(self) -> int:
-        """Return how many energies were evaluated so far, of all views of this system."""
+        """Return how many energies were evaluated so far, by all views of this system."""
         return self.meter.values
 
     @property
     def n_gradients(self) -> int:
-        """Return how many forces were evaluated so far, of all views of this system."""
+        """Return how many forces were evaluated so far, by all views of this system."""
         return self.meter.gradients
 
     def at(self, kT: float) -> Self:
-        """Return a view of the same system at another temperature: it shares parameters, buffers and the bill."""
+        """Return a view of the same system at another temperature: it shares parameters, buffers and the count of calls."""
         other = copy.copy(self)
         other.kT = _temperature(kT)
         return other
@@ -214,7 +214,7 @@ class Energy(nn.Module, ABC):
         return None
 
     def given(self, context: Tensor | Sequence[float] | None = None) -> Energy:
-        """Return the system under fixed conditions, (C,), by default the usual ones: a view without any, on the same bill.
+        """Return a view of the system under fixed conditions, (C,), by default the usual ones; it shares the count of calls.
 
         What is known exactly it knows under these conditions.
 
@@ -252,7 +252,7 @@ class Energy(nn.Module, ABC):
 
     @property
     def masses(self) -> Tensor | None:
-        """(N,) masses of the particles, for dynamics; no average depends on them. None: 1 in every coordinate.
+        """Return the masses of the particles, (N,), for dynamics; no average depends on them. None: 1 in every coordinate.
 
         Units fit those of the potential: with kJ/mol and nanometres [amu], and time is in picoseconds.
         """
@@ -268,7 +268,7 @@ class Energy(nn.Module, ABC):
 
     @property
     def rotatable_bonds(self) -> RotatableBonds | None:
-        """The bonds about which a part of the system turns, for `TorsionMoves`; None: there are no bonds."""
+        """Return the bonds about which a part of the system turns, for `TorsionMoves`; None: there are no bonds."""
         return None
 
     def start_from_torsions(self, walkers: int, rng: torch.Generator) -> Tensor:
@@ -304,51 +304,51 @@ class Energy(nn.Module, ABC):
 
     @property
     def box(self) -> Tensor | None:
-        """(2, D) lower and upper corner of a region with practically all the probability: for figures."""
+        """Return the lower and upper corner, (2, D), of a region with practically all the probability: for figures."""
         return None
 
     @property
     def log_Z(self) -> float | None:
-        """Exact log partition function at this kT, where it is known."""
+        """Return the exact log partition function at this kT, where it is known."""
         return None
 
     @property
     def observables(self) -> dict[str, Observable]:
-        """What to average, by name."""
+        """Return what to average, by name."""
         return {}
 
     @property
     def modes(self) -> Modes | None:
-        """The metastable states, where they are known."""
+        """Return the metastable states, where they are known."""
         return None
 
     finds_modes = False  # whether `modes` are to be found in reference data
     found_modes: Mapping[str, Any] | None = None  # what was found there, where it can stand for the argument `modes`
 
     def find_modes(self, x: Tensor) -> dict[str, Any] | None:
-        """What `adopt_modes` needs to know, as JSON holds it, from equilibrium frames (T, W, *event_shape); None: one mode."""
+        """Return what `adopt_modes` needs, as JSON holds it, from equilibrium frames (T, W, *event_shape); None: one mode."""
         return None
 
     def adopt_modes(self, found: dict[str, Any]) -> None:
-        """Take what `find_modes` has found for `modes`."""
+        """Set `modes` to what `find_modes` has found."""
 
     @property
     def initial(self) -> Tensor | None:
-        """(K, *event_shape) configurations to start a simulation from, one per mode where modes are known."""
+        """Return configurations to start a simulation from, (K, *event_shape), one per mode where modes are known."""
         return None
 
     @property
     def bonds(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of particles that are always near each other; by default none."""
+        """Return the pairs of particles that are always near each other; by default none."""
         return ()
 
     @property
     def has_exact_samples(self) -> bool:
-        """Whether `exact_samples` is implemented."""
+        """Return whether `exact_samples` is implemented."""
         return type(self).exact_samples is not Energy.exact_samples
 
     def exact_samples(self, n: int, rng: torch.Generator) -> Tensor:
-        """Independent samples of exp(-u) / Z, (n, *event_shape).
+        """Draw independent samples of exp(-u) / Z, (n, *event_shape).
 
         Raises:
             NotImplementedError: no exact sampler is known for this system.

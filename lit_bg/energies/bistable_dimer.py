@@ -14,7 +14,7 @@ MIDDLE = 1.5  # [length] between the two bond lengths of the dimer
 
 
 class BistableDimer(PairEnergy):
-    r"""Two bonded particles (the first two) among N - 2 soft disks, in the plane; units of kT at kT = 1.
+    r"""Describes two bonded particles (the first two) among N - 2 soft disks, in the plane; units of kT at kT = 1.
 
     $$U = \sum_{i<j}' (1.1 / r_{ij})^{12} + 20 [(x_1 + x_2)^2 + y_1^2 + y_2^2] + s d_0 - 25 d_0^2 + 10 d_0^4 + W,$$
 
@@ -71,7 +71,7 @@ class BistableDimer(PairEnergy):
 
     @property
     def initial(self) -> Tensor:
-        """(2, N, 2) closed and open, disks on a lattice that fills the box."""
+        """Return a closed and an open dimer, (2, N, 2), with the disks on a lattice that fills the box."""
         line = torch.linspace(-3, 3, self.side)
         disks = torch.cartesian_prod(line, line)
         pairs = torch.tensor([[[-0.47, 0.0], [0.47, 0.0]], [[-1.03, 0.0], [1.03, 0.0]]])

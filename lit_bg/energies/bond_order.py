@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def bond_order(x: Tensor, pairs: Tensor, degree: int, cutoff: float) -> Tensor:
-    r"""$Q_l = \sqrt{\frac{4 \pi}{2l+1} \sum_m |\langle Y_{lm}(\hat r_{ij}) \rangle|^2}$, a mean over near pairs.
+    r"""Compute $Q_l = \sqrt{\frac{4 \pi}{2l+1} \sum_m |\langle Y_{lm}(\hat r_{ij}) \rangle|^2}$, a mean over near pairs.
 
     It does not change under rotations, and tells packings apart: $Q_4$ of a fcc cluster is far from zero, that of an
     icosahedral one or of a liquid near it.

@@ -12,7 +12,7 @@ GOLDEN = (1 + math.sqrt(5)) / 2
 
 
 def cluster(n: int, d: int = 3) -> Tensor:
-    """N points with nearest neighbours at about one, (N, d), centred, float64.
+    """Return N points with nearest neighbours at about one, (N, d), centred, float64.
 
     In space the icosahedra of Mackay for 13 and 55; else the N points of the fcc lattice nearest to the centre of an
     octahedron of it (38 make the truncated octahedron). In the plane those of the square lattice about the middle of a cell.
@@ -33,7 +33,7 @@ def cluster(n: int, d: int = 3) -> Tensor:
 
 
 def _icosahedron(shells: int) -> Tensor:
-    """The centre, 12 vertices, and in the second shell 12 vertices and the middles of its 30 edges."""
+    """Return the centre, 12 vertices, and in the second shell 12 vertices and the middles of its 30 edges."""
     one = [(0.0, a, b * GOLDEN) for a in (-1, 1) for b in (-1, 1)]
     vertices = torch.tensor([p[k:] + p[:k] for p in one for k in range(3)], dtype=torch.float64)
     vertices /= vertices.norm(dim=1, keepdim=True)
@@ -45,7 +45,7 @@ def _icosahedron(shells: int) -> Tensor:
 
 
 def _nearest(n: int, d: int) -> Tensor:
-    """In space: integer points of odd sum, sqrt(2) apart; else points of a cubic lattice about the middle of a cell."""
+    """Return in space integer points of odd sum, sqrt(2) apart; else points of a cubic lattice about the middle of a cell."""
     reach = math.ceil(2 * n ** (1 / d)) + 1
     points = torch.tensor(list(itertools.product(range(-reach, reach + 1), repeat=d)), dtype=torch.float64)
     points = points[points.sum(1) % 2 == 1] if d == 3 else points + 0.5

@@ -1,4 +1,4 @@
-"""What a system depends on besides its configuration: temperature, density, a field."""
+"""Conditions that a system depends on besides its configuration: temperature, density, a field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROUNDING = 1e-6  # relative: what single precision may add to an end of the rang
 
 @dataclass(frozen=True)
 class Condition:
-    r"""A number that a system is given, with the range in which generators learn it.
+    r"""Names a number that a system is given, with the range in which generators learn it.
 
     Networks see it as $s = 2 \frac{f(v) - f(v_0)}{f(v_1) - f(v_0)} - 1$ in [-1, 1], with $f = \ln$ where `log`, else f(v) = v.
     Drawn values are uniform in s.

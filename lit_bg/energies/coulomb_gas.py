@@ -11,7 +11,7 @@ from lit_bg.energies.pair_energy import PairEnergy
 
 
 class CoulombGas(PairEnergy):
-    r"""$U = \sum_{i<j} 1 / r_{ij} + \sum_i |x_i|^2$: the trap has no factor 1/2, and holds the centre of mass.
+    r"""Traps charges: $U = \sum_{i<j} 1 / r_{ij} + \sum_i |x_i|^2$; the trap has no factor 1/2, and holds the centre of mass.
 
     Six charges in the plane at kT = 0.1: the lowest minimum is 16.827338 (one in the middle, five around), <U> =
     17.38638(20) by HMC and F = -kT log Z = 16.8317(6) by thermodynamic integration in the coupling, without 1/N!. The

@@ -14,7 +14,7 @@ from lit_bg.spaces import Vectors
 
 
 class DoubleWell(Energy):
-    r"""A tilted double well along $x_1$, harmonic in every other direction.
+    r"""Defines a tilted double well along $x_1$, harmonic in every other direction.
 
     $U(x) = a_4 x_1^4 - a_2 x_1^2 + a_1 x_1 + \frac{k}{2} \sum_{i>1} x_i^2$, units of kT at kT = 1.
 
@@ -56,12 +56,12 @@ class DoubleWell(Energy):
 
     @property
     def _marginal(self) -> Boltzmann1D:
-        """The exact distribution of x1."""
+        """Return the exact distribution of x1."""
         return _tilted_well(self.a4, self.a2, self.a1, self.kT)
 
     @property
     def p_left(self) -> float:
-        """Exact P(x1 < 0)."""
+        """Return P(x1 < 0), exactly."""
         return _below_zero(self.a4, self.a2, self.a1, self.kT)
 
     @property

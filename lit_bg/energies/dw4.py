@@ -14,7 +14,7 @@ EXACT = {"log_Z": 29.66723223290, "U": -22.54150846503, "<r>": 4.04498684441, "s
 
 
 class DW4(PairEnergy):
-    r"""Four particles in two dimensions, $U = \sum_{i<j} [-4 (r_{ij} - 4)^2 + \frac{9}{10} (r_{ij} - 4)^4]$.
+    r"""Describes four particles in two dimensions, $U = \sum_{i<j} [-4 (r_{ij} - 4)^2 + \frac{9}{10} (r_{ij} - 4)^4]$.
 
     Every distance is short (2.51) or long (5.49) with a barrier of 4.44 between, and not all six can be either: the modes
     are the numbers of long distances. At kT = 1 log Z = 29.66723223290 in the measure of the centre-of-mass-free subspace,
@@ -65,6 +65,6 @@ class DW4(PairEnergy):
 
     @property
     def initial(self) -> Tensor:
-        """(1, 4, 2)."""
+        """Return one configuration to start from, (1, 4, 2)."""
         x = torch.tensor([[0.0, 0.0], [2.5, 0.0], [0.0, 2.5], [5.0, 2.5]])
         return (x - x.mean(0))[None]

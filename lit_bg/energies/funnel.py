@@ -12,7 +12,7 @@ from lit_bg.spaces import Vectors
 
 
 class Funnel(Energy):
-    r"""Neal's funnel, $x_1 \sim N(0, \sigma^2)$ and $x_i \sim N(0, e^{x_1})$ for i > 1, as an energy U = -log p.
+    r"""Defines Neal's funnel, $x_1 \sim N(0, \sigma^2)$ and $x_i \sim N(0, e^{x_1})$ for i > 1, as an energy U = -log p.
 
     The width spans orders of magnitude, so no single step size or affine map fits. Normalised, hence
     log Z = 0, at kT = 1. At any other kT the system is again a funnel whose first coordinate has

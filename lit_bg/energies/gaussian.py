@@ -1,4 +1,4 @@
-"""The harmonic system, on which everything is known."""
+"""The harmonic system, of which everything is known exactly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lit_bg.spaces import Vectors
 
 
 class Gaussian(Energy):
-    r"""A harmonic well: $U(x) = \frac12 (x - \mu)^T C^{-1} (x - \mu)$, and exp(-u) a Gaussian of covariance kT C.
+    r"""Defines a harmonic well: $U(x) = \frac12 (x - \mu)^T C^{-1} (x - \mu)$, and exp(-u) a Gaussian of covariance kT C.
 
     $\log Z = \frac12 \log\det(2 \pi\, kT\, C)$ at any kT.
 

@@ -18,7 +18,7 @@ SOFTPLUS_1 = 1.3132616875182228  # log(1 + e), the scale of the 40-mode set
 
 
 class GaussianMixture(Energy):
-    r"""A mixture of isotropic Gaussians as an energy, $U(x) = -\log \sum_k w_k N(x; \mu_k, s_k^2)$, log Z = 0.
+    r"""Mixes isotropic Gaussians as an energy, $U(x) = -\log \sum_k w_k N(x; \mu_k, s_k^2)$, log Z = 0.
 
     Without arguments it is the 40-mode set of the FAB paper: means uniform in [-40, 40]^2, equal
     weights, scale softplus(1). Its means are a table in this package, because the seed that made them
@@ -160,7 +160,7 @@ def _mixture(rows: tuple[tuple[float, ...], ...], std: tuple[float, ...], weight
 
 @lru_cache(maxsize=16)
 def _planar_log_Z(rows: tuple[tuple[float, ...], ...], std: tuple[float, ...], weight: tuple[float, ...], kT: float) -> float:
-    """Trapezoid rule in the plane, fine enough for the narrowest component to count as smooth."""
+    """Integrate by the trapezoid rule in the plane, on a grid that resolves the narrowest component."""
     mixture = _mixture(rows, std, weight)
     reach, step = 9 * max(std) * math.sqrt(max(kT, 1.0)), min(std) * math.sqrt(min(kT, 1.0)) / 2.5
     lower, upper = mixture.mu.amin(0) - reach, mixture.mu.amax(0) + reach
@@ -173,7 +173,7 @@ def _planar_log_Z(rows: tuple[tuple[float, ...], ...], std: tuple[float, ...], w
 def _planar_populations(
     rows: tuple[tuple[float, ...], ...], std: tuple[float, ...], weight: tuple[float, ...], kT: float
 ) -> tuple[float, ...]:
-    r"""Probability of the region nearest to each mean, to about 1e-6.
+    r"""Return the probability of the region nearest to each mean, to about 1e-6.
 
     Such a region is convex and holds its mean, so it is $\int d\theta \int_0^{R(\theta)} r\,dr\; p$, where R is the
     distance to the nearest of the lines half way to the other means.

@@ -14,7 +14,7 @@ ENUMERATED = 4  # up to this size all 2^(L L) states are summed
 
 
 class Ising(Energy):
-    r"""Spins on an L x L square with periodic ends, $E(s) = -J \sum_{\langle ij \rangle} s_i s_j$, in units of kT at kT = 1.
+    r"""Puts spins on a periodic L x L square, $E(s) = -J \sum_{\langle ij \rangle} s_i s_j$, in units of kT at kT = 1.
 
     Every site has a bond to its right and to its lower neighbour, 2 L^2 in all. Below $kT / J = 2 / \ln(1 + \sqrt 2) = 2.269$
     the magnetisation of an infinite lattice is not zero; a finite one turns over, ever more rarely, and both signs have
@@ -88,7 +88,7 @@ class Ising(Energy):
 
     @property
     def modes(self) -> Modes:
-        """The signs of the magnetisation; without any, that of the first spin, so that both are equally likely."""
+        """Return the signs of the magnetisation; without any, that of the first spin, so that both are equally likely."""
 
         def label(x: Tensor) -> Tensor:
             m = x.flatten(1).sum(1)
@@ -98,7 +98,7 @@ class Ising(Energy):
 
     @property
     def initial(self) -> Tensor:
-        """(2, L, L) all up, and all down."""
+        """Return all spins up and all spins down, (2, L, L)."""
         up = torch.ones(1, *self.space.shape)
         return torch.cat([up, -up])
 

@@ -17,7 +17,7 @@ FCC = 0.13  # Q4 above it: the fcc funnel of 38 particles; below: icosahedra and
 
 
 class LennardJones(PairEnergy):
-    r"""$U = f \sum_{i<j} \epsilon [(r_m / r)^{12} - 2 (r_m / r)^6] + \frac{k}{2} \sum_i |x_i - \bar x|^2$.
+    r"""Defines $U = f \sum_{i<j} \epsilon [(r_m / r)^{12} - 2 (r_m / r)^6] + \frac{k}{2} \sum_i |x_i - \bar x|^2$.
 
     Units of kT at kT = 1. The trap k keeps the cluster together and does not see translations. **The factor f of the pairs
     is half the story**: what is called LJ13 has f = 1 in some papers (EACF, bgflow) and f = 2 in others (equivariant flow
@@ -102,5 +102,5 @@ class LennardJones(PairEnergy):
 
     @property
     def initial(self) -> Tensor:
-        """(1, N, d) an ideal cluster, near the lowest minimum for 13, 38 and 55 particles."""
+        """Return an ideal cluster, (1, N, d), near the lowest minimum for 13, 38 and 55 particles."""
         return (self.r_min * cluster(*self.space.shape))[None].to(torch.get_default_dtype())

@@ -13,7 +13,7 @@ from lit_bg.spaces import Particles
 
 
 class LennardJonesSolid(Energy):
-    r"""$U = \sum_{i<j} v(r_{ij}) - v(r_c)$ for $r_{ij} < r_c$, $v(r) = 4 [r^{-12} - r^{-6}]$, in a cubic cell.
+    r"""Defines $U = \sum_{i<j} v(r_{ij}) - v(r_c)$ for $r_{ij} < r_c$, $v(r) = 4 [r^{-12} - r^{-6}]$, in a cubic cell.
 
     Sigma and epsilon are 1, distances are to the nearest image. Translations do not count: the measure is that of
     configurations up to them, (N - 1) 3 dimensions. At density 1.28 and kT = 2 it is a crystal, and with cutoff 2.7 the perfect
@@ -67,7 +67,7 @@ class LennardJonesSolid(Energy):
         return torch.cat([u for u, _ in found]) / self.kT, torch.cat([g for _, g in found]) / self.kT
 
     def _pairs(self, x: Tensor, forces: bool = False) -> tuple[Tensor, Tensor]:
-        """U and, if asked for, its gradient: sums over all ordered pairs, with coordinates first, so that rows are long."""
+        """Return U and, if asked for, its gradient: sums over ordered pairs, with coordinates first, so that rows are long."""
         y = x.transpose(1, 2)  # (B, 3, N)
         d = y[..., :, None] - y[..., None, :]
         d = d - self.length * torch.round(d / self.length)
@@ -83,7 +83,7 @@ class LennardJonesSolid(Energy):
 
     @property
     def initial(self) -> Tensor:
-        """(1, N, 3) the fcc lattice, with its centre of mass in the origin."""
+        """Return the fcc lattice, (1, N, 3), with its centre of mass in the origin."""
         corners = torch.tensor(list(itertools.product(range(self.cells), repeat=3)), dtype=torch.float64)
         basis = torch.tensor([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float64) / 2
         x = (corners[:, None] + basis).reshape(1, -1, 3) * (self.length / self.cells)

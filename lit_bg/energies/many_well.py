@@ -16,7 +16,7 @@ LEFT, RIGHT = -1.71082904, 1.75251986  # minima of one copy
 
 
 class ManyWell(Energy):
-    r"""D/2 independent tilted double wells, each with a harmonic partner.
+    r"""Joins D/2 independent tilted double wells, each with a harmonic partner.
 
     $U(x) = \sum_{i=1}^{D/2} [x_{2i-1}^4 - 6 x_{2i-1}^2 - \frac12 x_{2i-1} + \frac12 x_{2i}^2]$, units of kT at kT = 1.
 
@@ -61,7 +61,7 @@ class ManyWell(Energy):
 
     @property
     def p_right(self) -> float:
-        """Exact probability of the right well of one copy."""
+        """Return the exact probability of the right well of one copy."""
         return _right(self.kT)
 
     @property

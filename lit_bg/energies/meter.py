@@ -1,4 +1,4 @@
-"""What a system has cost so far."""
+"""A counter of the evaluations of a system."""
 
 from __future__ import annotations
 

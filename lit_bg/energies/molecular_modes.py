@@ -26,14 +26,14 @@ Borders = Mapping[str, list[float]]  # [rad] of the basins of every torsion, asc
 
 
 class FoundModes(TypedDict):
-    """Basins that were found in frames, as data cards and the configurations of runs hold them; see `torsion_modes`."""
+    """Holds basins that were found in frames, as data cards and the configurations of runs hold them; see `torsion_modes`."""
 
     borders: dict[str, list[float]]
     states: list[list[int]]
 
 
 def phi_modes(structure: Structure) -> Modes | None:
-    """The slow states of a peptide: which of its phi torsions are positive, in the basin 0 to 2.15 rad (alpha-L).
+    """Return the slow states of a peptide: which of its phi torsions are positive, in the basin 0 to 2.15 rad (alpha-L).
 
     For a single phi its two sides; for several "phi<0" (all of them), one state for each that alone is positive, and
     "several phi>0". Crossing between them takes the longest in a peptide of L amino acids without proline and glycine.
@@ -50,7 +50,7 @@ def phi_modes(structure: Structure) -> Modes | None:
 
 
 def torsion_modes(structure: Structure, borders: Borders, states: list[list[int]] | None = None) -> Modes:
-    """Boxes in torsions: a state for every combination of their basins.
+    """Return boxes in torsions as modes: a state for every combination of their basins.
 
     Args:
         structure: the molecule.
@@ -78,7 +78,7 @@ def torsion_modes(structure: Structure, borders: Borders, states: list[list[int]
 
 
 def find_modes(structure: Structure, x: Tensor) -> FoundModes | None:
-    """Basins of the free energy along every torsion, and the combinations of them in which frames are.
+    """Find basins of the free energy along every torsion, and the combinations of them in which frames are.
 
     Args:
         structure: the molecule.
@@ -106,7 +106,7 @@ def find_modes(structure: Structure, x: Tensor) -> FoundModes | None:
 
 
 def _name(borders: Borders, state: list[int]) -> str:
-    """Such as "phi 0..123, psi -120..50" in degrees."""
+    """Return a name such as "phi 0..123, psi -120..50", in degrees."""
     parts = []
     for (name, edges), i in zip(borders.items(), state, strict=True):
         low, high = (round(math.degrees(edges[k % len(edges)])) for k in (i, i + 1))
@@ -125,7 +125,7 @@ def _positive_phi(x: Tensor, phis: tuple[tuple[int, ...], ...]) -> Tensor:
 
 
 def _basin(a: Tensor, borders: tuple[float, ...]) -> Tensor:
-    """Index of the basin of an angle; the last one goes around the circle."""
+    """Return the index of the basin of an angle; the last one goes around the circle."""
     above = torch.remainder(a - borders[0], 2 * torch.pi) + borders[0]
     return torch.bucketize(above, torch.tensor(borders, dtype=a.dtype, device=a.device), right=True) - 1
 

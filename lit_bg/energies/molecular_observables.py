@@ -1,4 +1,4 @@
-"""What is measured of a molecule: torsions, size and handedness."""
+"""Observables of a molecule: torsions, size and handedness."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lit_bg.molecules.structure import Structure
 
 
 def observables_of(structure: Structure) -> dict[str, Observable]:
-    """Torsions of all rotatable bonds, radius of gyration, end-to-end distance, and the fraction of L amino acids."""
+    """Return torsions of rotatable bonds, radius of gyration, end-to-end distance, and the fraction of L amino acids."""
     found = {
         name: Observable(partial(_torsion, atoms=atoms), unit="rad", range=(-torch.pi, torch.pi), periodic=True)
         for name, atoms in torsions_of(structure).items()
@@ -28,7 +28,7 @@ def observables_of(structure: Structure) -> dict[str, Observable]:
 
 
 def torsions_of(structure: Structure) -> dict[str, tuple[int, ...]]:
-    """Atoms of the torsions by name: phi, psi and chi of peptides, then "C1-C2-O3-C4" of every other rotatable bond."""
+    """Return the atoms of torsions: phi, psi, chi of peptides, then "C1-C2-O3-C4" of every other rotatable bond."""
     torsions = structure.backbone_torsions | structure.chi_torsions
     known = {frozenset(atoms[1:3]) for atoms in torsions.values()}
     for j, k in rotatable_bonds(structure).axis.tolist():
@@ -43,7 +43,7 @@ def torsions_of(structure: Structure) -> dict[str, tuple[int, ...]]:
 
 
 def _heaviest(structure: Structure, j: int, k: int) -> int:
-    """The neighbour of j, other than k, of the largest mass; the first of equal ones."""
+    """Return the neighbour of j, other than k, of the largest mass; the first of equal ones."""
     return max((i for i in structure.neighbours[j] if i != k), key=lambda i: structure.masses[i])
 
 
@@ -66,7 +66,7 @@ def _radius_of_gyration(x: Tensor, masses: tuple[float, ...]) -> Tensor:
 
 
 def _fraction_l(x: Tensor, centres: tuple[tuple[int, ...], ...]) -> Tensor:
-    """Fraction of amino acids that are L: seen along H-CA, the order is CO, R, N clockwise."""
+    """Return the fraction of amino acids that are L: seen along H-CA, the order is CO, R, N clockwise."""
     ca, n, c, cb = x[:, torch.tensor(centres, device=x.device).T].unbind(1)
     volume = (torch.linalg.cross(n - ca, c - ca) * (cb - ca)).sum(-1)
     return (volume > 0).to(x.dtype).mean(-1)

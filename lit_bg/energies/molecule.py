@@ -37,7 +37,7 @@ MANY_ATOMS = 300  # from here on only forces that may act on positions in space 
 
 
 class Molecule(Energy):
-    r"""A molecule: topology, force field and temperature; (N, 3) [nm], potential in kJ/mol, kT = R T.
+    r"""Describes a molecule by topology, force field and temperature; (N, 3) [nm], potential in kJ/mol, kT = R T.
 
     The force field is read by OpenMM once and translated to torch (`lit_bg.forces`): batched, differentiable twice, on
     any device, in float32 or float64. What has no translation (lattice sums, unknown forces) is evaluated by OpenMM,
@@ -181,7 +181,7 @@ class Molecule(Energy):
         return (self._by_field(x, 1.0) if own else None) or super().potential_and_gradient(x)
 
     def _by_field(self, x: Tensor, unit: float) -> tuple[Tensor, Tensor] | None:
-        """Energies and gradient in a unit [kJ/mol], counted; None where a subclass or OpenMM evaluates them."""
+        """Return energies and gradient in a unit [kJ/mol], counted; None where a subclass or OpenMM evaluates them."""
         own = type(self).potential is Molecule.potential and type(self).forward is Energy.forward
         if self.field is None or not own or x.dtype not in (torch.float32, torch.float64):
             return None
@@ -201,7 +201,7 @@ class Molecule(Energy):
             self.field.work = [max(done, state.get(f"work_{k}", 0)) for k, done in enumerate(self.field.work)]
 
     def energy_components(self, x: Tensor) -> dict[str, Tensor]:
-        """Potential energy of every force by name, each (B,) [kJ/mol]; not counted.
+        """Return the potential energy of every force by name, each (B,) [kJ/mol]; not counted.
 
         Raises:
             ValueError: OpenMM evaluates this molecule.
@@ -216,7 +216,7 @@ class Molecule(Energy):
 
     @cached_property
     def rotatable_bonds(self) -> RotatableBonds:
-        """The single bonds that turn more than a methyl."""
+        """Return the single bonds that turn more than a methyl."""
         return rotatable_bonds(self.structure)
 
     def repartitioned_masses(self, hydrogen_mass: float) -> Tensor:
@@ -235,12 +235,12 @@ class Molecule(Energy):
 
     @property
     def masses(self) -> Tensor:
-        """(N,) [amu]; no average depends on them."""
+        """Return the masses, (N,) [amu]; no average depends on them."""
         return torch.tensor(self.structure.masses, dtype=torch.float64)
 
     @property
     def initial(self) -> Tensor:
-        """(1, N, 3) the configuration of the topology file [nm], centred unless an external field holds it."""
+        """Return the configuration of the topology file, (1, N, 3) [nm], centred unless an external field holds it."""
         return torch.from_numpy(self.structure.positions)[None].to(torch.get_default_dtype())
 
     @property
@@ -252,7 +252,8 @@ class Molecule(Energy):
         return self._modes
 
     def _known_modes(self, wanted: str | Mapping[str, Any] | None) -> Modes | None:
-        """
+        """Return the modes that the user asks for; None where there are none.
+
         Raises:
             ValueError: phi of what has none, or borders that make no modes.
         """
@@ -274,7 +275,7 @@ class Molecule(Energy):
 
     @cached_property
     def chirality(self) -> Chirality:
-        """The hand of every stereocentre, as the topology file has it."""
+        """Return the hand of every stereocentre, as the topology file has it."""
         return Chirality(self.structure)
 
     def in_region(self, x: Tensor) -> Tensor:

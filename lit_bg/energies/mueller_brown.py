@@ -24,13 +24,13 @@ TERMS = (
 
 
 def surface(x: Tensor, y: Tensor) -> Tensor:
-    """V(x, y) of Mueller and Brown, unscaled."""
+    """Return V(x, y) of Mueller and Brown, unscaled."""
     terms = (s * torch.exp(a * (x - p) ** 2 + b * (x - p) * (y - q) + c * (y - q) ** 2) for s, a, b, c, p, q in TERMS)
     return torch.stack(list(terms)).sum(0)
 
 
 class MuellerBrown(Energy):
-    r"""The Mueller-Brown surface in $x_1, x_2$, harmonic in every other direction.
+    r"""Defines the Mueller-Brown surface in $x_1, x_2$, harmonic in every other direction.
 
     $U = \alpha \sum_{j=1}^4 A_j \exp[a_j (x - \hat x_j)^2 + b_j (x - \hat x_j)(y - \hat y_j) + c_j (y - \hat y_j)^2]
     + \frac12 \sum_{i>2} x_i^2$, units of kT at kT = 1.
@@ -126,13 +126,13 @@ CENTER = (-1.0, 1.0)  # of the confining fourth term
 
 
 def _reach(scale: float) -> float:
-    """Where the fourth term, which curves at least as 0.4 r^2 in its exponent, has risen to 60 kT."""
+    """Return where the fourth term, which curves at least as 0.4 r^2 in its exponent, has risen to 60 kT."""
     return math.sqrt(math.log(max(60.0 / (15 * scale), 2.0)) / 0.4) + 0.3
 
 
 @lru_cache(maxsize=64)
 def _exact(scale: float) -> _Exact:
-    """Answers in the plane at one value of alpha / kT, on which alone they depend."""
+    """Return exact answers in the plane at one value of alpha / kT, on which alone they depend."""
 
     def u(x: Tensor) -> Tensor:
         return scale * surface(x[..., 0], x[..., 1])

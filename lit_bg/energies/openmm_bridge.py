@@ -18,7 +18,7 @@ __all__ = ["OpenMMEvaluator", "Potential", "choose_platform", "cores"]
 
 
 class OpenMMEvaluator:
-    """Energies and forces of a System.
+    """Evaluates energies and forces of a System.
 
     It holds the System as text, and makes the Context when it is first asked. Copies and pickles carry the
     text alone, so they work in other processes and checkpoints hold no object of OpenMM.
@@ -59,18 +59,18 @@ class OpenMMEvaluator:
 
     @property
     def context(self) -> Any:
-        """The Context of the calling process."""
+        """Return the Context of the calling process."""
         if self._context is None:
             self._context = make_context(self.system, self.platform, self.properties)
             _LIVE.add(self)
         return self._context
 
     def energy(self, x: Tensor, groups: set[int] | None = None) -> Tensor:
-        """Potential energy (B,) float64 [kJ/mol] of x (B, N, 3) [nm]; of some force groups only if they are given."""
+        """Return the potential energy (B,) float64 [kJ/mol] of x (B, N, 3) [nm], of some force groups if these are given."""
         return self._evaluate(x, False, groups)[0]
 
     def energy_and_forces(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Potential energy (B,) [kJ/mol] and forces (B, N, 3) [kJ/mol/nm], float64, from one call per configuration."""
+        """Return potential energy (B,) [kJ/mol] and forces (B, N, 3) [kJ/mol/nm], float64, from one call per configuration."""
         energy, forces = self._evaluate(x, True, None)
         assert forces is not None  # for the type checker
         return energy, forces
@@ -99,7 +99,7 @@ _LIVE: weakref.WeakSet[OpenMMEvaluator] = weakref.WeakSet()
 
 
 def _forget_in_child() -> None:
-    """A fork, such as a worker of a DataLoader, makes a Context and processes of its own.
+    """Forget Context and processes in a fork, such as a worker of a DataLoader, which makes its own.
 
     The threads of an inherited Context do not exist there, so that even its destructor would wait for ever; and
     messages through inherited pipes would get between those of the parent.
@@ -115,12 +115,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Potential(torch.autograd.Function):
-    """U(x) with gradient -F, both from one call."""
+    """Gives U(x) with gradient -F, both from one call."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, evaluator: OpenMMEvaluator) -> Tensor:

@@ -18,7 +18,7 @@ from lit_bg.energies import openmm_worker
 
 
 class OpenMMPool:
-    """Processes that run `openmm_worker`, spoken to through pipes.
+    """Runs `openmm_worker` in several processes and exchanges data with them through pipes.
 
     Not `multiprocessing`: its processes import the user's script and torch again, and daemons may have none.
     A configuration of 22 atoms costs the calling process 8 us, and OpenMM 50 us at the least.
@@ -46,7 +46,7 @@ class OpenMMPool:
     def evaluate(
         self, positions: np.ndarray, workers: int, forces: bool, groups: set[int] | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """As `openmm_worker.evaluate`, by the first `workers` processes in equal parts."""
+        """Evaluate as `openmm_worker.evaluate` does, by the first `workers` processes in equal parts."""
         try:
             for k, part in enumerate(np.array_split(positions, workers)):
                 self._send(k, (part, forces, groups))

@@ -59,7 +59,7 @@ def energies_by_force(system: Any, x: Tensor, all_kinds: bool = True) -> list[Te
 
 
 def _tolerance(force: Any) -> float:
-    """Relative error of an energy: of a lattice sum what it was asked for, since a mesh stands still in space."""
+    """Return the relative error of an energy: of a lattice sum what it was asked for, since a mesh stands still in space."""
     if hasattr(force, "getEwaldErrorTolerance") and force.usesPeriodicBoundaryConditions():
         return float(force.getEwaldErrorTolerance())
     return TOLERANCE

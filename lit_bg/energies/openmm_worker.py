@@ -19,7 +19,7 @@ import numpy as np
 
 
 def choose_platform(system: Any, name: str | None, properties: dict[str, str] | None = None) -> tuple[Any, dict[str, str]]:
-    """The platform to run on and its properties; CPU has one thread unless `Threads` is given: parallel are processes.
+    """Return the platform and its properties; CPU has one thread unless `Threads` is given, as processes run in parallel.
 
     Measured, alanine dipeptide, evaluations/s on one core: with GBSAOBCForce Reference 21 000, CPU 7 700; with
     CustomGBForce (implicit/obc1.xml) Reference 750, CPU 1 400. CPU works in single precision, which
@@ -52,7 +52,7 @@ def choose_platform(system: Any, name: str | None, properties: dict[str, str] | 
 
 
 def make_context(system: str, platform: str | None, properties: dict[str, str] | None) -> Any:
-    """A Context of a serialized System.
+    """Make a Context of a serialized System.
 
     Raises:
         ValueError: the platform does not run it, because there is no such device or it lacks a kernel.
@@ -72,7 +72,7 @@ def make_context(system: str, platform: str | None, properties: dict[str, str] |
 def evaluate_by_openmm(
     context: Any, positions: np.ndarray, forces: bool, groups: set[int] | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Energies (B,) [kJ/mol] and, if asked for, forces (B, N, 3) [kJ/mol/nm] of positions (B, N, 3) [nm], all float64.
+    """Return energies (B,) [kJ/mol] and, if asked for, forces (B, N, 3) [kJ/mol/nm] of positions (B, N, 3) [nm], all float64.
 
     A configuration with NaN, or so overlapping that its energy is no finite number, has energy +inf and zero force.
 

@@ -14,7 +14,7 @@ TINY = 1e-30  # of a squared distance: the gradient of particles on one spot is 
 
 
 class PairEnergy(Energy):
-    r"""N identical particles in d dimensions, $U(x) = \sum_{i<j} v(r_{ij}) + V(x)$; a subclass says v, and V if there is one.
+    r"""Describes N identical particles in d dimensions, $U(x) = \sum_{i<j} v(r_{ij}) + V(x)$, by v and V of a subclass.
 
     Without V, or with one that does not see translations, the reference measure is the centre-of-mass-free subspace,
     (N - 1) d dimensions. The integral of log Z runs over all labellings of the particles, without 1/N!.
@@ -41,17 +41,17 @@ class PairEnergy(Energy):
 
     @abstractmethod
     def pair(self, r: Tensor) -> Tensor:
-        """v of the distances of all pairs i < j, (B, N (N - 1) / 2)."""
+        """Return v of the distances of all pairs i < j, (B, N (N - 1) / 2)."""
 
     def external(self, x: Tensor) -> Tensor | float:
-        """V of configurations, (B, N, d) -> (B,)."""
+        """Return V of configurations, (B, N, d) -> (B,)."""
         return 0.0
 
     def potential(self, x: Tensor) -> Tensor:
         return self.pair(self.distances(x)).sum(-1) + self.external(x)
 
     def distances(self, x: Tensor) -> Tensor:
-        """|x_i - x_j| of all pairs i < j, (B, N (N - 1) / 2)."""
+        """Return |x_i - x_j| of all pairs i < j, (B, N (N - 1) / 2)."""
         i, j = self.pairs
         return self.space.separations(x[:, i] - x[:, j]).square().sum(-1).clamp_min(TINY).sqrt()
 
@@ -66,5 +66,5 @@ class PairEnergy(Energy):
 
 
 def spread(x: Tensor) -> Tensor:
-    """Squared distances of the particles to their centre of mass, (B, N, d) -> (B, N)."""
+    """Return squared distances of the particles to their centre of mass, (B, N, d) -> (B, N)."""
     return (x - x.mean(1, keepdim=True)).square().sum(-1)

@@ -13,7 +13,7 @@ TOLERANCE = 1e-6  # of a probability
 
 
 class Boltzmann1D:
-    """The distribution exp(-u(s)) / Z on an interval, exact to about 1e-12 for smooth u that ends high.
+    """Integrates the distribution exp(-u(s)) / Z on an interval, exact to about 1e-12 for smooth u that ends high.
 
     The trapezoid rule converges faster than any power of the step for a smooth integrand that vanishes
     at both ends, so a plain grid is enough.
@@ -36,11 +36,11 @@ class Boltzmann1D:
         self.p = torch.softmax(log_p, 0)  # (points,), sums to one
 
     def expectation(self, a: Callable[[Tensor], Tensor]) -> float:
-        """<a(s)> for a smooth a."""
+        """Return <a(s)> for a smooth a."""
         return (self.p * a(self.s)).sum().item()
 
     def probability(self, lower: float, upper: float) -> float:
-        """P(lower < s < upper), by Gauss-Legendre quadrature on the piece so that the edge may lie anywhere.
+        """Return P(lower < s < upper), by Gauss-Legendre quadrature on the piece so that the edge may lie anywhere.
 
         >>> round(Boltzmann1D(lambda s: s**2 / 2, -10, 10).probability(-1.0, 1.0), 9)
         0.682689492
@@ -59,7 +59,7 @@ class Boltzmann1D:
         return min(p, 1.0)
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
-        """Independent samples, (n,) float64, by inverting the piecewise-linear distribution function.
+        """Draw independent samples, (n,) float64, by inverting the piecewise-linear distribution function.
 
         The density differs from the true one by h^2 u'' / 8 in relative terms, 1e-6 on the grids used here.
         """
@@ -79,7 +79,7 @@ def projected(
     radius: float,
     points: int = 1001,
 ) -> Boltzmann1D:
-    r"""The exact distribution of the projection $s = x \cos\alpha + y \sin\alpha$ of a planar system.
+    r"""Return the exact distribution of the projection $s = x \cos\alpha + y \sin\alpha$ of a planar system.
 
     The orthogonal coordinate is integrated out by the trapezoid rule at any s, so averages of s and
     probabilities of half planes come to about ten digits, and log_Z is that of the plane.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class RejectionGrid:
-    r"""Exact samples of exp(-u) in the plane: a cell of a fine grid, a point in it, rejection.
+    r"""Draws exact samples of exp(-u) in the plane: a cell of a fine grid, a point in it, rejection.
 
     In a cell with centre c and side h the energy is bounded from below by
     $\ell = u(c) - \frac h2 \|\nabla u(c)\|_1 - \epsilon$, where $\epsilon$ covers the curvature. A cell is chosen with
@@ -45,7 +45,7 @@ class RejectionGrid:
         self.cdf = torch.softmax(-self.lower, 0).cumsum(0)
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
-        """(n, 2) float64.
+        """Draw samples, (n, 2) float64.
 
         Raises:
             RuntimeError: the energy curves more strongly within a cell than the bound allows.

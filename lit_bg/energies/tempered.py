@@ -13,7 +13,7 @@ from lit_bg.energies.condition import Condition, check_context
 
 
 class Tempered(Energy):
-    r"""A system whose temperature is a condition: $u(x | kT) = U(x) / kT$ for any kT from `lowest` to `highest`.
+    r"""Makes the temperature of a system a condition: $u(x | kT) = U(x) / kT$ for any kT from `lowest` to `highest`.
 
     A generator that takes conditions learns the whole range at once. Without a word about conditions everything is asked at
     the kT of the system itself: energies, exact values, and what a run is judged by.

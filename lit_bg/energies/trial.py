@@ -74,7 +74,7 @@ def _check_translations(energy: Energy) -> None:
 
 
 def _check_exact(energy: Energy) -> None:
-    """What is known exactly must be numbers, or the verdict would hold a run against nonsense."""
+    """Refuse exact values that are no numbers, as the verdict would compare a run with nonsense."""
     if energy.finds_modes:
         return  # they are not known yet
     modes, log_Z = energy.modes, energy.log_Z

@@ -19,14 +19,14 @@ STIFFNESS = 15.0  # of the harmonic directions
 
 
 def surface(x: Tensor, y: Tensor) -> Tensor:
-    """U(x, y), lowest at about zero."""
+    """Return U(x, y), whose lowest value is about zero."""
     p = math.cos(THETA) * x - math.sin(THETA) * y
     q = math.sin(THETA) * x + math.cos(THETA) * y
     return 2 * (p**4 + q**4 - 2 * p**2 - 4 * q**2 + 2 * p * q + 0.8 * p + 0.1 * q + 9.28)
 
 
 class WolfeQuapp(Energy):
-    r"""The modified Wolfe-Quapp potential: two wells in a rotated plane, harmonic in every other direction.
+    r"""Defines the modified Wolfe-Quapp potential: two wells in a rotated plane, harmonic in every other direction.
 
     $U = 2 [p^4 + q^4 - 2 p^2 - 4 q^2 + 2 p q + 0.8 p + 0.1 q + 9.28] + \frac{15}{2} \sum_{i>2} x_i^2$, where (p, q) is
     $(x_1, x_2)$ rotated by $\theta = -0.15 \pi$; units of kT at kT = 1.
@@ -107,7 +107,7 @@ class _Exact(NamedTuple):
 
 
 def _reach(kT: float) -> float:
-    """The quartic, at least r^4, beats the quadratic part by 40 kT beyond this radius."""
+    """Return the radius beyond which the quartic, at least r^4, beats the quadratic part by 40 kT."""
     return 3.0 + (40 * kT) ** 0.25
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Moves(NamedTuple):
-    """What may be done to a configuration (N, d); by default nothing."""
+    """Says what may be done to a configuration (N, d); by default nothing."""
 
     types: Tensor | None = None  # (N,) particles of one type change places; None: none does
     translations: bool = False
@@ -22,7 +22,7 @@ class Moves(NamedTuple):
 
     @classmethod
     def of(cls, energy: Energy) -> Moves:
-        """Those which the energy does not see.
+        """Return the moves that leave the energy of a system as it is.
 
         Raises:
             ValueError: a system that is not of particles.
@@ -41,7 +41,7 @@ class Moves(NamedTuple):
 
 
 def aligned(x: Tensor, y: Tensor, moves: Moves, sweeps: int = 1) -> Tensor:
-    r"""Every y moved so that $\sum_i |x_i - R\, y_{s(i)}|^2$ is small: the best exchange s, the best rotation R, and again.
+    r"""Move every y so that $\sum_i |x_i - R\, y_{s(i)}|^2$ is small: the best exchange s, the best rotation R, and again.
 
     Each half of a sweep is the best for the other half held fixed (Hungarian, Kabsch), so the sum never grows. With rotations
     alone or exchanges alone it is the least there is; with both it is a local minimum, seen from the orientation y comes in.
@@ -78,7 +78,7 @@ def aligned(x: Tensor, y: Tensor, moves: Moves, sweeps: int = 1) -> Tensor:
 
 
 def rotate_onto(x: Tensor, y: Tensor, reflections: bool = False) -> Tensor:
-    r"""y after the rotation about the origin that brings it nearest to x, (B, N, d).
+    r"""Return y after the rotation about the origin that brings it nearest to x, (B, N, d).
 
     $R = U \,\mathrm{diag}(1, ..., \pm 1)\, V^T$ with $U S V^T = \sum_i x_i y_i^T$ (Kabsch); the sign keeps det R = 1 unless
     reflections are allowed, too.
@@ -90,7 +90,7 @@ def rotate_onto(x: Tensor, y: Tensor, reflections: bool = False) -> Tensor:
 
 
 def matched(f: Tensor, g: Tensor, types: Tensor) -> Tensor:
-    r"""The exchange s within types of least $\sum_i |f_i - g_{s(i)}|^2$ for features of particles (Hungarian).
+    r"""Return the exchange s within types of least $\sum_i |f_i - g_{s(i)}|^2$ for features of particles (Hungarian).
 
     Args:
         f, g: (B, N, K).
@@ -117,10 +117,10 @@ def matched(f: Tensor, g: Tensor, types: Tensor) -> Tensor:
 
 
 def reordered(y: Tensor, order: Tensor) -> Tensor:
-    """Particles of every configuration in an order of its own: (B, N, d), (B, N) -> (B, N, d)."""
+    """Return the particles of every configuration in an order of its own: (B, N, d), (B, N) -> (B, N, d)."""
     return y.gather(1, order[..., None].expand_as(y))
 
 
 def surroundings(x: Tensor) -> Tensor:
-    """Distances of every particle to all others, ascending, (B, N, d) -> (B, N, N): no rotation or reflection changes them."""
+    """Return distances of particles to all others, ascending, (B, N, d) -> (B, N, N); rotations and reflections keep them."""
     return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").sort(-1).values

@@ -51,7 +51,7 @@ def bar(forward: Tensor, reverse: Tensor) -> tuple[float, float]:
 
 
 def bar_terms(forward: Tensor, reverse: Tensor, value: float) -> tuple[Tensor, Tensor]:
-    """Return the terms of both sums of `bar` at a difference, each over its largest: their correlation in time is its.
+    """Return the terms of both sums of `bar` at a difference, each over its largest; they correlate in time as it does.
 
     Args:
         forward, reverse: as for `bar`.
@@ -79,7 +79,7 @@ def bar_overlap(forward: Tensor, reverse: Tensor, value: float) -> float:
 
 
 class Bounds(NamedTuple):
-    """Between which values a free-energy difference lies, by the mean work in both directions [kT]."""
+    """Holds bounds of a free-energy difference, by the mean work in both directions [kT]."""
 
     lower: float
     lower_error: float
@@ -88,7 +88,7 @@ class Bounds(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """Return by how much they differ: what the works dissipate in both directions together [kT]."""
+        """Return by how much the bounds differ: what the works dissipate in both directions together [kT]."""
         return self.upper - self.lower
 
 
@@ -143,7 +143,7 @@ def _log_fermi(w_F: Tensor, w_R: Tensor, value: float) -> tuple[Tensor, Tensor]:
 
 
 def _relative_variance(log_f: Tensor) -> float:
-    """Of the mean of f over the square of that mean, of independent terms."""
+    """Return the variance of the mean of f over the square of that mean, of independent terms."""
     n = len(log_f)
     if n == 1:
         return math.inf

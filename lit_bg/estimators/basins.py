@@ -13,7 +13,7 @@ FEWEST = 10  # independent frames in a window of the smoothing: fewer are noise
 
 
 def circular_basins(angle: Tensor, effective: float, barrier: float = 1.0) -> list[float]:
-    r"""Borders between the basins of the free energy of an angle.
+    r"""Find the borders between the basins of the free energy of an angle.
 
     $F(\varphi) = -\ln [\hat p(\varphi) + p_0]$ with $\hat p$ the density smoothed by a Gaussian of 8 degrees and $p_0$ that of
     ten independent frames, so that wiggles of few frames are none. Two minima are one basin if the way from the higher one
@@ -58,7 +58,7 @@ def circular_basins(angle: Tensor, effective: float, barrier: float = 1.0) -> li
 
 
 def _persistent(F: list[float], barrier: float) -> list[int]:
-    """Minima on a ring, ascending, that lie deeper than `barrier` below the lowest way to a deeper one."""
+    """Return minima on a ring, ascending, that lie deeper than `barrier` below the lowest way to a deeper one."""
     n = len(F)
     basin: list[int | None] = [None] * n  # of every point reached so far, as an index into `parent`
     parent = list(range(n))

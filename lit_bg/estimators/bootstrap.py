@@ -1,4 +1,4 @@
-"""Errors by drawing the samples again from themselves."""
+"""The bootstrap: errors from data sets resampled from the samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an estimate still changes with the length of the data, from their beginning and from their end."""
+"""Convergence of an estimate with the length of the data, from their beginning and from their end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Convergence(NamedTuple):
-    """An estimate from the first and from the last part of the data."""
+    """Holds an estimate from the first and from the last part of the data."""
 
     fraction: Tensor  # (P,) of the data, ascending to 1
     forward: Tensor  # (P, 2) value and error from the first part

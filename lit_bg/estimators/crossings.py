@@ -1,4 +1,4 @@
-"""How often walkers go from one mode to another."""
+"""Counts of walkers' passages from one mode to another."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from lit_bg.estimators.log_weights import check_log_weights
 
 
 def density(a: Tensor, log_w: Tensor | None, edges: Tensor) -> tuple[Tensor, Tensor]:
-    r"""$\rho_k = \sum_i \bar w_i\, c_{ik} / (P \Delta_k)$ of P values per configuration, with its standard error.
+    r"""Estimate $\rho_k = \sum_i \bar w_i\, c_{ik} / (P \Delta_k)$ of P values per configuration, with its standard error.
 
     $c_{ik}$ counts the values of configuration i in bin k. Values of one configuration depend on each other, so the error is
     that of an average over configurations, $\sqrt{\sum_i \bar w_i^2 (c_{ik} / P \Delta_k - \rho_k)^2}$: for correlated frames
@@ -46,7 +46,7 @@ def density(a: Tensor, log_w: Tensor | None, edges: Tensor) -> tuple[Tensor, Ten
 
 
 def shell_factor(edges: Tensor, particles: int, d: int) -> Tensor:
-    r"""What turns the density of pair distances, $p(r)$, into the number density of other particles around a particle.
+    r"""Return the factor from the density of pair distances, $p(r)$, to the number density of particles around a particle.
 
     $\rho(r) = (N - 1)\, p(r)\, \Delta_k / V_k$ with the volume $V_k$ of a spherical shell in d dimensions. Divided by the
     density of a bulk it is the radial distribution function g(r); a cluster in open space has no bulk, and

@@ -18,7 +18,7 @@ AT_ONCE = 2**22  # numbers of all series that are transformed together
 
 
 class Events(NamedTuple):
-    """Probabilities of K events."""
+    """Holds the probabilities of K events."""
 
     p: Tensor  # (K,) float64
     error: Tensor  # (K,) standard error, infinite where none is honest

@@ -1,4 +1,4 @@
-"""What frames of the target say of a generator: estimates in the direction from the target to the proposals."""
+"""Estimates from frames of the target, in the direction from the target to the proposals."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def forward_ess_with_error(log_w: Tensor) -> tuple[float, float]:
 
 
 def unproposed_share(log_w: Tensor, log_Z: float, n: float) -> float:
-    r"""Return the share of frames that n proposals practically never reach, $w / Z > n$.
+    r"""Return the share of frames that n proposals hardly ever reach, $w / Z > n$.
 
     A generator of ESS e gives the target at most a share 1 / (e n) of such frames (Markov's inequality), so more than a few are
     a region that it has lost.

@@ -1,4 +1,4 @@
-r"""Numbers with error bars from weighted samples.
+r"""Importance-sampling estimates with error bars from weighted samples.
 
 All functions take unnormalised log weights $\ell_i = -u(x_i) - \log q(x_i)$, `(B,)`, and reduce in
 float64. A weight of -inf is a weight of zero and still counts as a sample.
@@ -25,7 +25,7 @@ POOR = 1 / 3  # of all samples that are effective: above it few samples are as g
 
 
 def ess(log_w: Tensor) -> float:
-    r"""Kish effective sample size as a fraction of the sample count, $(\sum w)^2 / (N \sum w^2)$.
+    r"""Return the Kish effective sample size as a fraction of the sample count, $(\sum w)^2 / (N \sum w^2)$.
 
     This is the reverse ESS (samples of q). It cannot see modes that q misses: never show it alone.
 
@@ -48,7 +48,7 @@ def effective_share(log_w: Tensor) -> Tensor:
 
 
 def forward_ess(log_w: Tensor) -> float:
-    r"""Forward ESS as a fraction, $1 / (\langle w \rangle_\pi \langle 1/w \rangle_\pi)$, from samples of the target.
+    r"""Return the forward ESS as a fraction, $1 / (\langle w \rangle_\pi \langle 1/w \rangle_\pi)$, from samples of the target.
 
     Args:
         log_w: $-u - \log q$ of configurations drawn from exp(-u) / Z (reference data). The estimate is
@@ -92,7 +92,7 @@ def ess_is_known(value: float, n: float) -> bool:
 
 
 def resolves_averages(w: Tensor) -> bool:
-    r"""Say whether so many weights can tell the error of an average: $n e^{-2 D} \ge 130$, or $e^{-2 D} \ge 1/3$, or no tail.
+    r"""Say whether so many weights determine the error of an average: $n e^{-2 D} \ge 130$, or $e^{-2 D} \ge 1/3$, or no tail.
 
     $D = \sum \bar w \ln (n \bar w)$ is the divergence of the target from the proposal. $e^{-2 D}$ is the ESS of lognormal
     weights, and from a sample that has not seen the largest of them it is far less too large than that of Kish; taken from
@@ -236,7 +236,7 @@ def _error_of_event(a: Tensor, w: Tensor, residual: Tensor, of: Tail) -> float:
 
 
 def unseen_weight(seen: Tensor, count: Tensor, largest: Tensor) -> Tensor:
-    r"""The weight that one more sample of an event may have, $\bar w_{event} + (\bar w_{all} - \bar w_{event}) / n_{event}^2$.
+    r"""Return the weight one more sample may have, $\bar w_{event} + (\bar w_{all} - \bar w_{event}) / n_{event}^2$.
 
     It is the largest seen in the event; but while few have been seen there, the largest seen anywhere.
 

@@ -1,4 +1,4 @@
-"""What log weights have to be."""
+"""Checks of log weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What samples of several states say together of any one of them."""
+"""Multistate estimates: what samples of several states say together of any one of them."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def mbar(u: Tensor, counts: Tensor, start: Tensor | None = None) -> Tensor:
 
 
 def _solve(u: Tensor, counts: Tensor, f: Tensor) -> Tensor:
-    """f of states that all have samples, the first zero."""
+    """Solve for f of states that all have samples, the first zero."""
     log_n, total = counts.log(), counts.sum()
 
     def evaluated(f: Tensor) -> tuple[Tensor, Tensor]:
-        """The function and, for every sample, the probability that it is of state k, (K, N)."""
+        """Return the function and, for every sample, the probability that it is of state k, (K, N)."""
         logits = (log_n + f)[:, None] - u
         log_sum = torch.logsumexp(logits, 0)
         return log_sum.sum() - counts @ f, (logits - log_sum).exp_()
@@ -143,7 +143,7 @@ def mbar_covariance(u: Tensor, counts: Tensor, f: Tensor) -> Tensor:
 
 
 def mbar_log_weights(u: Tensor, target: Tensor, counts: Tensor, f: Tensor) -> Tensor:
-    r"""$\ln w_n = -u(x_n) - \ln \sum_k N_k e^{f_k - u_k(x_n)}$, (N,): weighted by them, all samples are of the target.
+    r"""Return $\ln w_n = -u(x_n) - \ln \sum_k N_k e^{f_k - u_k(x_n)}$, (N,), which weigh all samples to the target.
 
     Args:
         u: (K, N) as for `mbar`.
@@ -248,7 +248,7 @@ def ladder_populations(u: Tensor, label: Tensor, states: int) -> tuple[Tensor, T
 
 
 def _integrate(u: Tensor) -> Tensor:
-    r"""First free energies of states, (K,), by the trapezoid of thermodynamic integration between neighbours.
+    r"""Return first free energies of states, (K,), by the trapezoid of thermodynamic integration between neighbours.
 
     $f_{k+1} - f_k \approx \frac12 \langle u_{k+1} - u_k \rangle_k + \frac12 \langle u_{k+1} - u_k \rangle_{k+1}$, from
     u (K, T, W, K).

@@ -1,4 +1,4 @@
-"""How much thermodynamic states have in common, which decides what their free-energy differences are worth."""
+"""Overlap of thermodynamic states, which decides what their free-energy differences are worth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the tail of weights, or of what an average sums up, allows a sample average at all."""
+"""Pareto tails of weights, or of the terms of an average, which tell whether a sample average is meaningful."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EQUAL = 1e-4  # a tail that is not wider than this fraction of the largest value
 
 
 class Tail(NamedTuple):
-    """The generalised Pareto tail of what is summed up in an average.
+    """Describes the generalised Pareto tail of the terms of an average.
 
     Attributes:
         k: shape k-hat; -inf where the largest values are equal, NaN where there are too few.
@@ -94,7 +94,7 @@ def tail_share(log_w: Tensor) -> float:
 
 
 class Selected(NamedTuple):
-    """The values of a tail: `top[:size]` of descending values, above the threshold `top[size]`."""
+    """Holds the values of a tail: `top[:size]` of descending values, above the threshold `top[size]`."""
 
     top: Tensor
     size: int
@@ -114,7 +114,7 @@ def select_tail(values: Tensor) -> Selected | None:
 
 
 def _fit(values: Tensor, total: float) -> Tail:
-    """The tail of non-negative values, whose absolute sum is `total`."""
+    """Fit the tail of non-negative values, whose absolute sum is `total`."""
     selected = select_tail(values)
     if selected is None:
         return Tail(math.nan, math.inf, values.sum().item() / total)
@@ -149,7 +149,7 @@ def fit_pareto(excess: Tensor) -> tuple[float, float]:
 
 
 def _is_one_tail(top: Tensor, size: int) -> bool:
-    """Whether a Pareto tail fits, and the smaller tails above it are not much lighter than it says."""
+    """Say whether a Pareto tail fits, and the smaller tails above it are not much lighter than it says."""
     k, error = k_hat(top, size)
     if math.isinf(k):
         return True
@@ -170,7 +170,7 @@ def _is_one_tail(top: Tensor, size: int) -> bool:
 
 
 def _shape(x: Tensor) -> tuple[float, float]:
-    """Shape and scale of a generalised Pareto distribution from its ordered samples: posterior mean over a grid of theta."""
+    """Fit shape and scale of a generalised Pareto distribution to ordered samples: posterior mean over a grid of theta."""
     m = len(x)
     grid = 30 + int(math.sqrt(m))
     j = torch.arange(1, grid + 1, dtype=x.dtype, device=x.device)
@@ -184,7 +184,7 @@ def _shape(x: Tensor) -> tuple[float, float]:
 
 
 def _misfit(x: Tensor, k: float, scale: float) -> float:
-    """Anderson-Darling distance of ordered samples from a generalised Pareto distribution."""
+    """Return the Anderson-Darling distance of ordered samples from a generalised Pareto distribution."""
     m = len(x)
     z = x / scale
     survival = torch.exp(-z) if abs(k) < 1e-8 else torch.clamp(1 + k * z, min=0.0) ** (-1 / k)

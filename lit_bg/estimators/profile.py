@@ -109,7 +109,7 @@ def _in_bins(
     periodic: Sequence[bool],
     dependence: Dependence,
 ) -> tuple[Events, Tensor]:
-    """Probabilities of all bins, and their sizes, in the shape of the table of bins."""
+    """Return the probabilities of all bins, and their sizes, in the shape of the table of bins."""
     columns = [torch.as_tensor(a).detach().to(torch.float64).cpu() for a in columns]
     log_w = torch.zeros_like(columns[0]) if log_w is None else torch.as_tensor(log_w)
     for a in columns:

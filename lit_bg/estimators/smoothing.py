@@ -14,7 +14,7 @@ from lit_bg.estimators.pareto import EQUAL, FEWEST, SMALLEST, fit_pareto
 
 
 class Smoothed(NamedTuple):
-    """A number from smoothed weights beside the raw one, which alone has an error bar and alone is unbiased.
+    """Holds a number from smoothed weights beside the raw one, which alone has an error bar and alone is unbiased.
 
     Attributes:
         raw, error: from the weights as they are, as `log_z` and `expectation` give them.
@@ -29,7 +29,7 @@ class Smoothed(NamedTuple):
 
 
 class SmoothedWeights(NamedTuple):
-    """Log weights whose largest are replaced by what a Pareto distribution expects of them, with the raw ones.
+    """Holds log weights whose largest are replaced by what a Pareto distribution expects of them, with the raw ones.
 
     Attributes:
         log_w: smoothed, (n,) float64, in the order and on the scale of the raw ones: absolute, none above the largest raw one.
@@ -43,7 +43,7 @@ class SmoothedWeights(NamedTuple):
     k: float
 
     def ess(self) -> Smoothed:
-        """Return the ESS of both as fractions; that of the smoothed ones is larger, and no better."""
+        """Return the ESS of both as fractions; that of the smoothed weights is larger, which does not make them better."""
         return Smoothed(*ess_with_error(self.raw), ess(self.log_w), self.k)
 
     def log_z(self) -> Smoothed:

@@ -56,7 +56,7 @@ def standard_error(residuals: Tensor, of: Tail | None = None) -> float:
 
 
 def _unseen_variance(values: Tensor) -> tuple[float, float]:
-    """By how much the second moment of a tail falls short of its Pareto distribution, and what k-hat is at least."""
+    """Return by how much the second moment of a tail falls short of its Pareto distribution, and the least value of k-hat."""
     selected = select_tail(values)
     if selected is None:
         return 0.0, -math.inf
@@ -74,7 +74,7 @@ def _unseen_variance(values: Tensor) -> tuple[float, float]:
 
 
 def _generalised_pareto(top: Tensor, size: int, k: float) -> tuple[float, float, float]:
-    """Shape (off the poles of the moments), threshold and scale, which keeps the mean excess."""
+    """Return shape (off the poles of the moments), threshold and scale, which keeps the mean excess."""
     for pole in (0.5, 1.0):
         if abs(k - pole) < 1e-3:
             k = pole + 1.1e-3
@@ -114,7 +114,7 @@ def unseen_mass(w: Tensor) -> float:
 
 
 def _largest_weight(w: Tensor) -> float:
-    """What the largest weight is expected to be, by the Pareto tail of the weights."""
+    """Return the expected largest weight, by the Pareto tail of the weights."""
     selected = select_tail(w)
     if selected is None:
         return w.max().item()

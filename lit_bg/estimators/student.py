@@ -1,4 +1,4 @@
-"""How much wider an error is that is itself known from few numbers."""
+"""Student's widening of errors that are themselves known from few numbers."""
 
 from __future__ import annotations
 

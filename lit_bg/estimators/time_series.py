@@ -24,7 +24,7 @@ def check_series(series: Tensor) -> Tensor:
 
 
 def statistical_inefficiency(series: Tensor) -> float:
-    r"""Frames per independent frame, $g = 1 + 2 \sum_{t \ge 1} (1 - t/T)\, \rho(t) \ge 1$.
+    r"""Return the frames per independent frame, $g = 1 + 2 \sum_{t \ge 1} (1 - t/T)\, \rho(t) \ge 1$.
 
     The autocorrelation rho is taken about the mean of all walkers and averaged over them, so walkers
     that disagree raise g: if each sits in a state of its own, g is T and the walkers alone count. The sum
@@ -123,13 +123,13 @@ def mean_of_walkers(series: Tensor) -> tuple[float, float]:
 
 
 def spread_of_walkers(series: Tensor) -> float:
-    """Return the error of the mean of frames (T, W) by the spread between walkers; 0 where fewer than eight know none."""
+    """Return the error of the mean of frames (T, W) by the spread between walkers; 0 for fewer than eight."""
     walkers = series.shape[1]
     return series.double().mean(0).std().item() / math.sqrt(walkers) if walkers >= FEWEST_WALKERS else 0.0
 
 
 def r_hat(series: Tensor) -> float:
-    r"""Split, rank-normalised $\hat R$: the larger of that of the ranks and that of the folded ranks.
+    r"""Return the split, rank-normalised $\hat R$: the larger of that of the ranks and that of the folded ranks.
 
     It compares the spread between walkers, each cut into halves, with the spread within. Above 1.01 the walkers
     do not agree well, above 1.1 they have not seen the same distribution. NaN for fewer than four

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def virial_terms(energy: Energy, x: Tensor, chunk: int = 4096) -> Tensor:
-    r"""$\sum_i x_i\, \partial u / \partial x_i$ of every configuration, float64.
+    r"""Return $\sum_i x_i\, \partial u / \partial x_i$ of every configuration, float64.
 
     Args:
         energy: the system; one gradient per configuration is counted.
@@ -35,7 +35,7 @@ def virial_terms(energy: Energy, x: Tensor, chunk: int = 4096) -> Tensor:
 
 
 def virial(energy: Energy, x: Tensor) -> tuple[float, float]:
-    r"""Mean of $\sum_i x_i\, \partial u / \partial x_i$ and its standard error.
+    r"""Return the mean of $\sum_i x_i\, \partial u / \partial x_i$ and its standard error.
 
     In equilibrium the mean is `energy.space.dof`, for every confined system on linear
     coordinates. It detects a wrong energy, wrong units, a wrong temperature, duplicated minima; it

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 def wasserstein(a: Tensor, b: Tensor, log_w: Tensor | None = None, log_v: Tensor | None = None, order: int = 1) -> float:
-    r"""$W_p = [\int_0^1 |F_a^{-1}(t) - F_b^{-1}(t)|^p\, dt]^{1/p}$ between weighted samples of a number, exactly.
+    r"""Return $W_p = [\int_0^1 |F_a^{-1}(t) - F_b^{-1}(t)|^p\, dt]^{1/p}$ between weighted samples of a number, exactly.
 
     Args:
         a: values, (n,), or (n, K) where each weight belongs to K values (such as the distances in one configuration); values
@@ -48,7 +48,7 @@ def wasserstein(a: Tensor, b: Tensor, log_w: Tensor | None = None, log_v: Tensor
 
 
 def _quantiles(a: Tensor, log_w: Tensor | None) -> tuple[Array, Array]:
-    """Values in ascending order and the probability up to and including each."""
+    """Return values in ascending order and the probability up to and including each."""
     values = torch.as_tensor(a).detach().cpu().to(torch.float64)
     values = values.reshape(len(values), -1)
     if log_w is None:
@@ -75,7 +75,7 @@ def _finite(x: Array) -> Array:
 
 
 def geometric_w2(x: Tensor, y: Tensor, moves: Moves | None = None) -> float:
-    r"""$W_2 = \min_\gamma [\sum_{kl} \gamma_{kl}\, c(x_k, y_l)]^{1/2}$ between sets of configurations, by exact transport.
+    r"""Return $W_2 = \min_\gamma [\sum_{kl} \gamma_{kl}\, c(x_k, y_l)]^{1/2}$ of sets of configurations, by exact transport.
 
     $c(x, y) = \min_{R, s} \sum_i |x_i - R\, y_{s(i)}|^2$ over the moves: without any, W2 of plain vectors. The minimum over
     rotations alone or exchanges alone is exact; over both it is bounded from above by the better of two exchanges (the best as
@@ -111,7 +111,7 @@ def geometric_w2(x: Tensor, y: Tensor, moves: Moves | None = None) -> float:
 
 
 def _costs(x: Tensor, y: Tensor, moves: Moves) -> Tensor:
-    """c of all pairs, (n, m)."""
+    """Return c of all pairs, (n, m)."""
     if moves.translations:
         x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     if moves.types is None and not moves.rotations:

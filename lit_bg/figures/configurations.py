@@ -1,4 +1,4 @@
-"""Where the samples are, and where they should be, in a plane of two coordinates."""
+"""Pictures of where samples are, and where they should be, in a plane of two coordinates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEPTH = 12.0  # [kT] shown above the minimum
 
 
 class Plane(NamedTuple):
-    """Two coordinates worth looking at."""
+    """Holds two coordinates worth looking at."""
 
     names: tuple[str, str]  # with units
     extent: tuple[float, float, float, float]  # left, right, bottom, top
@@ -28,7 +28,7 @@ class Plane(NamedTuple):
 def draw_configurations(
     plane: Plane, points: Array, w: Array, target: Array | None, title: str, detail: str, source: str = "target"
 ) -> Figure:
-    """Free-energy surfaces of proposals, reweighted proposals and target, one colour scale for all.
+    """Draw free-energy surfaces of proposals, reweighted proposals and target, one colour scale for all.
 
     Args:
         plane: what is shown.
@@ -74,7 +74,7 @@ def draw_configurations(
 
 
 def _surface(points: Array, w: Array, plane: Plane) -> Array:
-    """-log density on a grid, [y, x]; NaN where there is no sample."""
+    """Return -log density on a grid, [y, x]; NaN where there is no sample."""
     bins = int(np.clip(np.sqrt(len(points)) / 3, 20, 90))
     left, right, bottom, top = plane.extent
     mass, _, _ = np.histogram2d(points[:, 0], points[:, 1], bins=bins, range=[[left, right], [bottom, top]], weights=w)
@@ -84,7 +84,7 @@ def _surface(points: Array, w: Array, plane: Plane) -> Array:
 
 
 def _normalised(plane: Plane) -> Array:
-    """-log of the exact density on the grid."""
+    """Return -log of the exact density on the grid."""
     assert plane.u is not None
     left, right, bottom, top = plane.extent
     k = plane.u.shape[0]

@@ -1,4 +1,4 @@
-"""Estimates from growing parts of the data, from their beginning and from their end."""
+"""Pictures of estimates from growing parts of the data, from their beginning and from their end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def draw_convergence(curves: Sequence[tuple[str, Convergence]], quantity: str, title: str, detail: str) -> Figure:
-    """One panel per estimate: forward and backward in time with two-sigma bars, and the band of the value from all data.
+    """Draw one panel per estimate: forward and backward in time with two-sigma bars, and the band of the value from all data.
 
     Args:
         curves: names and estimates.

@@ -1,4 +1,4 @@
-"""Distribution of the distances between particles."""
+"""Pictures of the distribution of the distances between particles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw_distances(
     unit: str = "",
     source: str = "reference",
 ) -> Figure:
-    """Densities of proposals, reweighted proposals and reference with two-sigma bands; below, the differences to the reference.
+    """Draw densities of proposals, reweighted proposals and reference with two-sigma bands; below, their differences.
 
     Args:
         edges: of the bins, (K+1,).

@@ -19,7 +19,7 @@ BINS = 80
 
 
 def draw_energies(u: Array, w: Array, target: Array | None, title: str, detail: str, source: str = "target") -> Figure:
-    """Densities of u for proposals, reweighted proposals and target.
+    """Draw densities of u for proposals, reweighted proposals and target.
 
     The axis spans what the target occupies and some of the proposals' tail; how much lies beyond is said.
 

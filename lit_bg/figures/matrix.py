@@ -19,7 +19,7 @@ WARNING = "#b03030"
 def draw_matrix(
     matrix: NDArray[np.float64], names: list[str], title: str, detail: str, axes: tuple[str, str], least: float | None = None
 ) -> Figure:
-    """Entries between 0 and 1 by shade, with their values; entries next to the diagonal below `least` are framed.
+    """Draw entries between 0 and 1 by shade, with their values; entries next to the diagonal below `least` are framed.
 
     Args:
         matrix: (K, K).

@@ -1,4 +1,4 @@
-"""Energy along paths between two configurations."""
+"""Pictures of the energy along paths between two configurations."""
 
 from __future__ import annotations
 

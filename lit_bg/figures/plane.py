@@ -1,4 +1,4 @@
-"""Which two coordinates of a system are worth looking at."""
+"""The choice of two coordinates of a system worth looking at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Free energy along a coordinate, with its error."""
+"""Pictures of the free energy along a coordinate, with its error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def draw_profile(
     source: str = "reference",
     label: str = "reweighted",
 ) -> Figure:
-    """F of proposals, reweighted proposals and reference with two-sigma bands; below, what differs from the reference.
+    """Draw F of proposals, reweighted proposals and reference with two-sigma bands; below, what differs from the reference.
 
     All curves are minus the log of a normalised density and share one zero, the minimum of the reference (of
     the reweighted curve without one), so their heights can be compared.

@@ -1,4 +1,4 @@
-"""The way of every replica through the states."""
+"""Pictures of the way of every replica through the states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POINTS = 3000  # records drawn of each
 
 
 def draw_replicas(iteration: NDArray[np.int64], state: NDArray[np.int64], title: str, detail: str) -> Figure:
-    """One panel per replica: its state against the iteration.
+    """Draw one panel per replica: its state against the iteration.
 
     Args:
         iteration: (T,).

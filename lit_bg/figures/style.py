@@ -1,4 +1,4 @@
-"""One look for all figures: the same colour means the same thing everywhere."""
+"""The common style of all figures: the same colour means the same thing everywhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIGMAS = 2  # of bands
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout: Any) -> tuple[Figure, Any]:
-    """A figure and its array of axes, (rows, columns), without touching the global state of pyplot."""
+    """Make a figure and its array of axes, (rows, columns), without touching the global state of pyplot."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -34,7 +34,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **l
 
 
 def caption(figure: Figure, title: str, detail: str) -> None:
-    """What is shown, and how much the numbers are worth."""
+    """Write what is shown, and how much the numbers are worth, below a figure."""
     figure.suptitle(title, fontsize=11.5, fontweight="bold")
     figure.text(0.5, -0.005, detail, ha="center", va="top", fontsize=8.5, color="#555555")
 
@@ -49,13 +49,13 @@ def legend(ax: Axes, **where: Any) -> None:
 
 
 def band(ax: Axes, x: ArrayLike, y: Any, err: Any, color: str, label: str | None, dashed: bool = False) -> None:
-    """A curve with its standard errors."""
+    """Draw a curve with its standard errors."""
     ax.fill_between(x, y - SIGMAS * err, y + SIGMAS * err, color=color, alpha=0.22, linewidth=0)
     ax.plot(x, y, color=color, linewidth=1.5, linestyle="--" if dashed else "-", label=label)
 
 
 def with_unit(name: str, unit: str) -> str:
-    """Axis label of a quantity.
+    """Return the axis label of a quantity, with its unit.
 
     >>> with_unit("phi", "rad"), with_unit("x1", "")
     ('phi [rad]', 'x1')
@@ -64,13 +64,13 @@ def with_unit(name: str, unit: str) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
+    """Return the figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12, facecolor="white")
     return buffer.getvalue()
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the PNG whole or not at all."""
+    """Write the figure as a PNG file, whole or not at all."""
     with atomic(path) as temporary:
         temporary.write_bytes(png(figure))

@@ -1,4 +1,4 @@
-"""Free energy in the plane of two coordinates, beside its error."""
+"""Pictures of the free energy in the plane of two coordinates, beside its error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reweighting says of other temperatures, and how far."""
+"""Pictures of what reweighting says of other temperatures, and how far it reaches."""
 
 from __future__ import annotations
 

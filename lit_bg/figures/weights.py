@@ -1,4 +1,4 @@
-"""The tail of the importance weights, which decides what reweighting is worth."""
+"""Pictures of the tail of the importance weights, which decides what reweighting is worth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POINTS = 2000  # drawn of the sorted weights, evenly on the logarithmic axis
 
 
 def draw_weights(log_w: NDArray[np.float64], k: float, title: str, detail: str) -> Figure:
-    """Sorted weights over their mean against rank, log-log, with the tail that k-hat describes.
+    """Draw sorted weights over their mean against rank, log-log, with the tail that k-hat describes.
 
     The largest min(n/5, 3 sqrt(n)) weights are the tail, to which k-hat is fitted. The lines are generalised
     Pareto tails that agree with the smallest and the median weight of it: one of shape k-hat, and
@@ -64,7 +64,7 @@ def draw_weights(log_w: NDArray[np.float64], k: float, title: str, detail: str) 
 
 
 def _pareto_tail(fraction: NDArray[np.float64], k: float, foot: float, median: float) -> NDArray[np.float64]:
-    """Weights of a generalised Pareto tail by the fraction of it above them."""
+    """Return weights of a generalised Pareto tail by the fraction of it above them."""
     if abs(k) < 1e-6:
         return foot - (median - foot) * np.log(fraction) / math.log(2)
     return foot + (median - foot) * (fraction**-k - 1) / (2**k - 1)

@@ -90,7 +90,7 @@ def read_model(force: Any, system: System) -> Born | None:
 
 
 def match(template: str, text: str) -> list[float] | None:
-    """Return the numbers of a text that is written as the template says, else None.
+    """Return the numbers of a text that follows the template, else None.
 
     >>> match("#*psi+#*psi^3", "0.8*psi + 2.909125*psi^3")
     [0.8, 2.909125]

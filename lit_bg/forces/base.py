@@ -1,4 +1,4 @@
-"""What a force of a force field is: a term of the potential energy over a batch of configurations."""
+"""Contract of forces: a force is a term of the potential energy over a batch of configurations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lit_bg.forces.squared_distances import SquaredDistances, minimum_image
 
 
 class Frame:
-    """Configurations as forces see them: the batch last, so that every term is one row of contiguous numbers.
+    """Holds configurations as forces see them: the batch last, so that every term is one row of contiguous numbers.
 
     Args:
         x: positions, (N, 3, B) [nm], contiguous.
@@ -32,7 +32,7 @@ class Frame:
             self.distance = self.pairs * self.inverse_distance
 
     def differences(self, between: Differences, periodic: bool = False) -> Tensor:
-        """x_i - x_j, (M, 3, B); with `periodic` those of the nearest images."""
+        """Return x_i - x_j, (M, 3, B); with `periodic` those of the nearest images."""
         d = between(self.x)
         if not periodic or self.box is None:
             return d
@@ -48,7 +48,7 @@ class System(NamedTuple):
 
 
 class Force(nn.Module, ABC):
-    """One kind of interaction, with its parameters as float64 buffers; `.to(dtype)` fits them to the configurations.
+    """Evaluates one kind of interaction, with its parameters as float64 buffers; `.to(dtype)` fits them to the configurations.
 
     A subclass reads an object of the class of OpenMM that it stands for, once: `__init__(force, system)`.
 
@@ -67,7 +67,7 @@ class Force(nn.Module, ABC):
 
 
 class Bonded(Force):
-    """Terms between a few atoms each, whose energies and gradients have a closed form."""
+    """Evaluates terms between a few atoms each, whose energies and gradients have a closed form."""
 
     atoms: Tensor  # (M, k) of the terms
     periodic: bool = False  # whether distances are those to the nearest images: then without closed form
@@ -81,16 +81,16 @@ class Bonded(Force):
         """
 
     def constant_energy(self) -> Tensor | float:
-        """Return what the energies of the terms leave out [kJ/mol]."""
+        """Return the constant that the energies of the terms leave out [kJ/mol]."""
         return 0.0
 
 
 class Untranslatable(Exception):
-    """A System has something that is evaluated by OpenMM only; the message names it."""
+    """Says that only OpenMM can evaluate something in a System; the message names it."""
 
 
 def total(terms: Tensor) -> Tensor:
-    """Sum over all but the last dimension of (M, B) or (N, N, B), (B,) float64.
+    """Sum (M, B) or (N, N, B) over all but the last dimension, (B,) float64.
 
     Rows are added in their own precision, in a cascade whose error hardly grows with their number; a conversion of
     all terms, forward and backward, would take as long as the forces themselves. Sums of different forces are added

@@ -12,7 +12,7 @@ FLAT = 1e-16  # [nm^2]
 
 
 class Distances(nn.Module):
-    """|x_i - x_j| of (M, 2) atoms, (M, B) [nm]."""
+    """Computes |x_i - x_j| of (M, 2) atoms, (M, B) [nm]."""
 
     def __init__(self, atoms: Tensor, n: int, periodic: bool = False) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Distances(nn.Module):
 
 
 class Angles(nn.Module):
-    """Angle at the middle atom of (M, 3) atoms, (M, B) [rad] in [0, pi]."""
+    """Computes the angle at the middle atom of (M, 3) atoms, (M, B) [rad] in [0, pi]."""
 
     def __init__(self, atoms: Tensor, n: int, periodic: bool = False) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Angles(nn.Module):
 
 
 class Dihedrals(nn.Module):
-    """Dihedral of (M, 4) atoms with the sign of IUPAC."""
+    """Computes the dihedral of (M, 4) atoms with the sign of IUPAC."""
 
     def __init__(self, atoms: Tensor, n: int, periodic: bool = False) -> None:
         super().__init__()
@@ -47,19 +47,19 @@ class Dihedrals(nn.Module):
         self.periodic = periodic
 
     def components(self, frame: Frame) -> tuple[Tensor, Tensor]:
-        """Numbers proportional to cosine and sine, both (M, B): not normalised."""
+        """Return numbers proportional to cosine and sine, both (M, B), not normalised."""
         a, b, c = (frame.differences(step, self.periodic) for step in self.steps)  # type: ignore[arg-type]
         m, n = cross(a, b), cross(b, c)
         return (m * n).sum(1), b.square().sum(1).sqrt() * (a * n).sum(1)
 
     def cosine_and_sine(self, frame: Frame) -> tuple[Tensor, Tensor]:
-        """cos(phi) and sin(phi), (M, B), without any inverse function."""
+        """Return cos(phi) and sin(phi), (M, B), without any inverse function."""
         x, y = self.components(frame)
         scale = (x * x + y * y).rsqrt()
         return x * scale, y * scale
 
     def forward(self, frame: Frame) -> Tensor:
-        """phi, (M, B) [rad] in [-pi, pi]."""
+        """Return phi, (M, B) [rad] in [-pi, pi]."""
         x, y = self.components(frame)
         return torch.atan2(y, x)
 
@@ -70,7 +70,7 @@ def across(u: Tensor, v: Tensor) -> Tensor:
 
 
 def cross(u: Tensor, v: Tensor) -> Tensor:
-    """(M, 3, B) each; written out, since torch.linalg.cross along a middle dimension is slow."""
+    """Return the cross product, (M, 3, B); written out, since torch.linalg.cross along a middle dimension is slow."""
     a, b, c = u.unbind(1)
     p, q, r = v.unbind(1)
     return torch.stack([b * r - c * q, c * p - a * r, a * q - b * p], 1)

@@ -12,7 +12,7 @@ from lit_bg.forces.unordered_pairs import Pairs
 
 
 class Neck(NamedTuple):
-    """What the neck between two atoms, where no water fits, adds to the integral of the first: (N, N) of ordered pairs."""
+    """Holds what the neck between two atoms, where no water fits, adds to the integral of the first, (N, N)."""
 
     reach: Tensor  # up to which distance [nm]
     depth: Tensor  # [1/nm]
@@ -23,8 +23,9 @@ NO_NECK: dict[str, Tensor | None] = {"reach": None, "depth": None, "distance": N
 
 
 class Born(Force):
-    r"""$U = C \left[\tfrac12 \sum_i q_i^2 / R_i + \sum_{i<j} q_i q_j / f_{ij}\right] + \sum_i s_i / R_i^6$,
-    $f^2 = r^2 + R_i R_j e^{-r^2 / 4 R_i R_j}$, with the Born radii R of the atoms' surroundings.
+    r"""Solvates charges: $U = C \left[\tfrac12 \sum_i q_i^2 / R_i + \sum_{i<j} q_i q_j / f_{ij}\right] + \sum_i s_i / R_i^6$.
+
+    Here $f^2 = r^2 + R_i R_j e^{-r^2 / 4 R_i R_j}$, with the Born radii R of the atoms' surroundings.
 
     The integral of an atom sums what every other takes from its surroundings, a sphere of radius $s_j$ at distance r outside
     of one of radius $o_i$, with $l = \max(|r - s_j|, o_i)$, $u = r + s_j$, where $u > o_i$:
@@ -124,7 +125,7 @@ class Born(Force):
         return 0.5 * total(pair) + total(self.self_qq * inverse_born + self.surface * inverse_born**6)
 
     def overlap(self, r: Tensor, inverse: Tensor, reduced: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
-        """Return twice what one sphere (`scaled`) takes of the integral of another (`reduced`), and its derivative over r.
+        """Return twice what a sphere (`scaled`) takes of the integral of another (`reduced`), and its derivative divided by r.
 
         `inverse` is 1 / r.
         """
@@ -164,8 +165,9 @@ def _well(a: Tensor) -> Tensor:
 
 
 class BornPairs(nn.Module):
-    """The closed form of generalised Born over unordered pairs, in three passes: integrals, energies at fixed radii, the chain
-    of forces through the radii.
+    """Evaluates generalised Born over unordered pairs in three passes.
+
+    These are the integrals, energies at fixed radii, and the chain of forces through the radii.
 
     Args:
         force: whose tables are taken, and what it says of single atoms.

@@ -13,7 +13,7 @@ from lit_bg.forces.unordered_pairs import Pairs
 
 
 class ClosedForms(nn.Module):
-    """The sum of the forces that have closed forms, and its gradient: (N, 3, b) -> (b,) float64 and (N, 3, b).
+    """Sums the forces that have closed forms, and their gradients: (N, 3, b) -> (b,) float64 and (N, 3, b).
 
     Pair forces share one array of squared distances and add up what pushes two atoms apart, so that the gradient is one sum
     over pairs, whatever the number of forces. Gradients of bonded terms are rows, three numbers for each atom of each term,

@@ -13,7 +13,7 @@ from lit_bg.forces.tabulated_spline import periodic_bicubic
 
 
 class CMAPTorsion(Force):
-    """Periodic bicubic splines of two dihedrals (OpenMM's CMAPTorsionForce).
+    """Evaluates periodic bicubic splines of two dihedrals (OpenMM's CMAPTorsionForce).
 
     References:
         Mackerell, Feig, Brooks, J. Comput. Chem. 25, 1400 (2004), doi:10.1002/jcc.20065.
@@ -40,7 +40,7 @@ class CMAPTorsion(Force):
 
 
 class _Maps(nn.Module):
-    """Terms whose maps have one resolution: (K, n, n) tables, (M,) table of each term, (M, 8) atoms."""
+    """Holds terms whose maps have one resolution: (K, n, n) tables, (M,) table of each term, (M, 8) atoms."""
 
     table: Tensor
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def column(values: Iterable[float]) -> Tensor:
-    """(M, 1) float64.
+    """Return the values as a column, (M, 1) float64.
 
     >>> column([1.0, 2.0])
     tensor([[1.],
@@ -20,6 +20,6 @@ def column(values: Iterable[float]) -> Tensor:
 
 
 def terms_of(force: Any, kind: str, atoms: int) -> tuple[Tensor, list[list[Any]]]:
-    """Atoms (M, `atoms`) of all terms, and what else OpenMM says of each; `kind` is its word for a term."""
+    """Return the atoms (M, `atoms`) of all terms, and what else OpenMM says of each; `kind` is its word for a term."""
     terms = [getattr(force, f"get{kind}Parameters")(m) for m in range(getattr(force, f"getNum{kind}s")())]
     return torch.tensor([t[:atoms] for t in terms], dtype=torch.long).reshape(-1, atoms), [t[atoms:] for t in terms]

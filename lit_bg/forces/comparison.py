@@ -1,4 +1,4 @@
-"""Whether compiled code gives the energies and forces of eager code, up to what rounding may do."""
+"""Comparison of energies and forces of compiled code with those of eager code, up to rounding."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def estimate_rounding(own: Any, x: Tensor, eager: Gradient) -> tuple[Tensor, Ten
 
 
 def shake(x: Tensor) -> Tensor:
-    """Return configurations off their minima by as much as thermal bonds vibrate: there no force at all would be right too."""
+    """Move configurations off their minima as far as thermal bonds vibrate: at a minimum, zero forces would be right too."""
     return x + SHAKEN * _noise(x, 0)
 
 
 def _noise(x: Tensor, seed: int) -> Tensor:
-    """The same normal numbers every time."""
+    """Return the same normal numbers every time."""
     rng = torch.Generator().manual_seed(seed)
     return torch.randn(x.shape, generator=rng, dtype=x.dtype, device="cpu").to(x.device)

@@ -27,24 +27,24 @@ def parse_expression(
 
 
 def tables(force: Any) -> dict[str, TabulatedFunction]:
-    """The tabulated functions of a force by name."""
+    """Return the tabulated functions of a force by name."""
     count = range(force.getNumTabulatedFunctions()) if hasattr(force, "getNumTabulatedFunctions") else range(0)
     return {force.getTabulatedFunctionName(k): from_openmm(force.getTabulatedFunction(k)) for k in count}
 
 
 def global_parameters(force: Any) -> dict[str, Tensor | float]:
-    """Default values by name."""
+    """Return default values of global parameters by name."""
     count = range(force.getNumGlobalParameters())
     return {force.getGlobalParameterName(k): float(force.getGlobalParameterDefaultValue(k)) for k in count}
 
 
 def columns(names: list[str], rows: list[Any]) -> dict[str, Tensor | float]:
-    """Parameters of terms by name, each (M, 1)."""
+    """Return the parameters of terms by name, each (M, 1)."""
     table = torch.tensor([list(map(float, row)) for row in rows], dtype=torch.float64).reshape(len(rows), len(names))
     return {name: table[:, k : k + 1] for k, name in enumerate(names)}
 
 
 def parameter_names(force: Any, kind: str) -> list[str]:
-    """Names of the parameters that every term has; `kind` is OpenMM's word for a term."""
+    """Return the names of the parameters that every term has; `kind` is OpenMM's word for a term."""
     number = getattr(force, f"getNumPer{kind}Parameters")()
     return [getattr(force, f"getPer{kind}ParameterName")(k) for k in range(number)]

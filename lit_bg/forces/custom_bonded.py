@@ -13,7 +13,7 @@ from lit_bg.forces.custom import columns, global_parameters, parameter_names, pa
 
 
 class CustomBonded(Force):
-    """Sum of an expression in one internal coordinate over bonds, angles or torsions (a subclass says which)."""
+    """Sums an expression in one internal coordinate over bonds, angles or torsions (a subclass says which)."""
 
     term: str  # OpenMM's word
     atoms: int  # of a term
@@ -32,18 +32,18 @@ class CustomBonded(Force):
 
 
 class CustomBond(CustomBonded):
-    """OpenMM's CustomBondForce: an expression in the distance r."""
+    """Evaluates OpenMM's CustomBondForce: an expression in the distance r."""
 
     term, atoms, variable, coordinate = "Bond", 2, "r", Distances
 
 
 class CustomAngle(CustomBonded):
-    """OpenMM's CustomAngleForce: an expression in the angle theta."""
+    """Evaluates OpenMM's CustomAngleForce: an expression in the angle theta."""
 
     term, atoms, variable, coordinate = "Angle", 3, "theta", Angles
 
 
 class CustomTorsion(CustomBonded):
-    """OpenMM's CustomTorsionForce: an expression in the dihedral theta."""
+    """Evaluates OpenMM's CustomTorsionForce: an expression in the dihedral theta."""
 
     term, atoms, variable, coordinate = "Torsion", 4, "theta", Dihedrals

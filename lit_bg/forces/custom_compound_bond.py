@@ -52,7 +52,7 @@ SYMBOLS = {"distance": 2, "angle": 3, "dihedral": 4}
 
 
 class CustomCompoundBond(Force):
-    """OpenMM's CustomCompoundBondForce: an expression in distance(p1,p2), angle(p1,p2,p3), dihedral(...) and x1, y1, ...
+    """Evaluates a CustomCompoundBondForce: an expression in distance(p1,p2), angle(p1,p2,p3), dihedral(...) and x1, y1, ...
 
     pointdistance, pointangle and pointdihedral take coordinates, three for each point.
     """
@@ -94,7 +94,7 @@ class CustomCompoundBond(Force):
 
 
 class CustomCentroidBond(CustomCompoundBond):
-    """OpenMM's CustomCentroidBondForce: the same of centres of groups of atoms, weighted as the force says, else by mass."""
+    """Evaluates OpenMM's CustomCentroidBondForce: the same of centres of groups of atoms, weighted as it says, else by mass."""
 
     letter = "g"
     weights: Tensor  # (G, N)

@@ -12,7 +12,7 @@ from lit_bg.forces.custom import columns, global_parameters, parameter_names, pa
 
 
 class CustomExternal(Force):
-    """OpenMM's CustomExternalForce: an expression in x, y and z of single atoms."""
+    """Evaluates OpenMM's CustomExternalForce: an expression in x, y and z of single atoms."""
 
     sees_positions = True
     atoms: Tensor  # (M,)

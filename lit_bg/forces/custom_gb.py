@@ -14,7 +14,7 @@ from lit_bg.forces.expressions import Expression
 
 
 class CustomGB(Force):
-    """OpenMM's CustomGBForce: values of every atom, computed one from the other, and energies that depend on them.
+    """Evaluates OpenMM's CustomGBForce: values of every atom, computed one from the other, and energies that depend on them.
 
     HCT, OBC, GBn and GBn2 of the `implicit/` force-field files are of this kind. A value may be a sum over all other atoms
     of an expression that is not symmetric; parameters that depend on the pair alone are folded together beforehand.
@@ -73,6 +73,6 @@ class CustomGB(Force):
         return energy
 
     def _within(self, expression: nn.Module, values: dict[str, Tensor], frame: Frame, kind: int) -> Tensor:
-        """A term of every pair, (N, N, B), zero where the pair does not count."""
+        """Return a term of every pair, (N, N, B), zero where the pair does not count."""
         kept = self.kept if kind == self.pair else self.others
         return within(expression, values, frame.distance, kept, self.cutoff)

@@ -14,7 +14,7 @@ from lit_bg.forces.unordered_pairs import Pairs
 
 
 class CustomNonbonded(Force):
-    """OpenMM's CustomNonbondedForce: an expression in the distance r and the parameters of both atoms.
+    """Evaluates OpenMM's CustomNonbondedForce: an expression in the distance r and the parameters of both atoms.
 
     Exclusions, interaction groups, cutoff, switching function and computed values are OpenMM's. The expression may have
     any value where a pair is excluded or beyond the cutoff: r is set to 1 nm there before it is evaluated. In interaction
@@ -59,7 +59,7 @@ class CustomNonbonded(Force):
 
 
 class CustomNonbondedPairs(nn.Module):
-    """The expression over unordered pairs, with its derivative by the distance.
+    """Evaluates the expression over unordered pairs, with its derivative by the distance.
 
     A pair does not see any other, so the derivative of all of them is one pass back through the expression. An expression
     whose constants are symmetric in the two atoms is evaluated once, any other one in both orders.
@@ -102,20 +102,20 @@ class CustomNonbondedPairs(nn.Module):
 
 
 def within(expression: nn.Module, values: dict[str, Tensor], r: Tensor, kept: Tensor, cutoff: float | None) -> Tensor:
-    """An expression of all pairs at distance r, (N, N, B); zero, and without gradient, for pairs not kept or too far apart."""
+    """Evaluate an expression at pair distances r, (N, N, B); zero, without gradient, for pairs not kept or too far apart."""
     if cutoff is not None:
         kept = (r < cutoff) & kept
     return torch.where(kept, expression({**values, "r": torch.where(kept, r, 1.0)}), 0.0)
 
 
 def of_both(single: dict[str, Any]) -> dict[str, Any]:
-    """Tensors of atoms, (N, ...), as those of the two atoms of each pair, under the names with 1 and 2 behind them."""
+    """Return tensors of atoms, (N, ...), as those of the two atoms of each pair, with 1 and 2 appended to their names."""
     sides = (("1", lambda value: value[:, None]), ("2", lambda value: value[None]))
     return {name + side: of_pair(value) for name, value in single.items() for side, of_pair in sides}
 
 
 def _times(force: Any, n: int) -> Tensor:
-    """(N, N) float64: how often an ordered pair counts, half for either order, or once for every group that it is in.
+    """Return how often an ordered pair counts, (N, N) float64: half for either order, or once for every group that it is in.
 
     A pair of which both atoms are in both sets of a group counts once, the lower atom first, as in OpenMM.
     """
@@ -130,14 +130,14 @@ def _times(force: Any, n: int) -> Tensor:
 
 
 def _members(atoms: Any, n: int) -> Tensor:
-    """(N,) bool."""
+    """Return which atoms are in a group, (N,) bool."""
     mask = torch.zeros(n, dtype=torch.bool)
     mask[list(atoms)] = True
     return mask
 
 
 def excluded(force: Any, n: int) -> Tensor:
-    """(N, N) bool: the exclusions of a force, and every atom with itself."""
+    """Return the exclusions of a force, and every atom with itself, (N, N) bool."""
     table = torch.eye(n, dtype=torch.bool)
     for k in range(force.getNumExclusions()):
         i, j = force.getExclusionParticles(k)

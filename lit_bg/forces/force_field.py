@@ -46,7 +46,7 @@ def ordinary(evaluate: Callable[..., T]) -> Callable[..., T]:
 
 
 class ForceField:
-    """The potential energy of (B, N, 3) configurations [nm], (B,) float64 [kJ/mol], differentiable twice.
+    """Evaluates the potential energy of (B, N, 3) configurations [nm], (B,) float64 [kJ/mol], differentiable twice.
 
     Forces are evaluated by the quickest of what there is: on a CPU with a compiler by the C++ of `CppKernel`, else by closed
     forms in torch, else by autograd. The part of torch goes in chunks, forward and backward together, so memory does not grow
@@ -121,7 +121,7 @@ class ForceField:
 
     @ordinary
     def _evaluate(self, x: Tensor, with_forces: bool, per_energy: float, per_force: float) -> tuple[Tensor, Tensor | None]:
-        """Return energies and forces, multiplied by factors: here, where it costs nothing."""
+        """Return energies and forces, multiplied by factors, which costs nothing here."""
         kernel = self._kernel(x)
         part = self._torch_part(x, kernel)
         compiled = part is not None and self.compiles(x, with_forces)
@@ -165,7 +165,7 @@ class ForceField:
         return table
 
     def chunk(self, x: Tensor) -> int:
-        """Configurations that torch evaluates at a time."""
+        """Return how many configurations torch evaluates at a time."""
         bytes_each = ARRAYS * max(self.n**2, 12 * self.n) * x.element_size()
         most = max(1, MEMORY // bytes_each)
         if x.device.type == "cpu":
@@ -218,7 +218,7 @@ class ForceField:
         return self._make("all" if kernel is None else "others", x, make)
 
     def _chunks(self, part: TorchPart, x: Tensor, gradient: bool, compiled: bool) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Energy, and its gradient (b, N, 3) if asked for, of one chunk after the other."""
+        """Yield the energy, and its gradient (b, N, 3) if asked for, of one chunk after the other."""
         size = self.chunk(x)
         for rows in x.split(size):
             n = len(rows)
@@ -234,7 +234,7 @@ class ForceField:
                 yield part.sum(_batch_last(rows)), None
 
     def _trusts(self, name: str, own: Sum, x: Tensor, fast: Gradient, plain: Gradient) -> bool:
-        """Whether fast code gives the energies and forces of plain torch."""
+        """Say whether fast code gives the energies and forces of plain torch."""
 
         def both() -> tuple[Tensor, Tensor]:
             # at a minimum no force at all would be right too: so shaken as well
@@ -257,7 +257,7 @@ def _fit(module: M, x: Tensor) -> M:
 
 
 def _batch_last(x: Tensor) -> Tensor:
-    """(b, N, 3) -> (N, 3, b), contiguous: done outside of compiled code, which else takes up the order of its input."""
+    """Reorder (b, N, 3) -> (N, 3, b), contiguous, outside of compiled code, which would take up the order of its input."""
     return x.permute(1, 2, 0).contiguous()
 
 
@@ -277,7 +277,7 @@ def _compiled() -> Any:
 
 
 class _Energy(torch.autograd.Function):
-    """The energy, whose forces are computed chunk by chunk along with it."""
+    """Computes the energy, and the forces chunk by chunk along with it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, field: ForceField) -> Tensor:
@@ -297,7 +297,7 @@ class _Energy(torch.autograd.Function):
 
 
 class _Forces(torch.autograd.Function):
-    """The forces, whose derivative along a vector is a product with the Hessian."""
+    """Gives the forces, whose derivative along a vector is a product with the Hessian."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, field: ForceField) -> Tensor:

@@ -17,7 +17,7 @@ OBC2 = 1.0, 0.8, 4.85  # alpha, beta, gamma
 
 
 class GBSAOBC(Born):
-    r"""OpenMM's GBSAOBCForce: `Born` with the surface term $\gamma\, 4\pi (\rho_i + r_w)^2 (\rho_i / R_i)^6$.
+    r"""Evaluates OpenMM's GBSAOBCForce: `Born` with the surface term $\gamma\, 4\pi (\rho_i + r_w)^2 (\rho_i / R_i)^6$.
 
     References:
         Onufriev, Bashford, Case, Proteins 55, 383 (2004), doi:10.1002/prot.20033.

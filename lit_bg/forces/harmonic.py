@@ -13,7 +13,7 @@ from lit_bg.forces.columns import column, terms_of
 
 
 class HarmonicForce(Bonded):
-    r"""$U = \sum \frac{k}{2} (v - v_0)^2$ of an internal coordinate v (a subclass says which)."""
+    r"""Sums $U = \sum \frac{k}{2} (v - v_0)^2$ of an internal coordinate v (a subclass says which)."""
 
     term: str  # OpenMM's word
     size: int  # atoms of a term
@@ -35,7 +35,7 @@ class HarmonicForce(Bonded):
 
 
 class HarmonicBond(HarmonicForce):
-    r"""OpenMM's HarmonicBondForce: v is the distance r of two atoms, $\nabla_1 r = (x_1 - x_2) / r$."""
+    r"""Evaluates OpenMM's HarmonicBondForce: v is the distance r of two atoms, $\nabla_1 r = (x_1 - x_2) / r$."""
 
     term, size, coordinate = "Bond", 2, Distances
 
@@ -48,7 +48,7 @@ class HarmonicBond(HarmonicForce):
 
 
 class HarmonicAngle(HarmonicForce):
-    r"""OpenMM's HarmonicAngleForce: v is the angle at the middle of three atoms.
+    r"""Evaluates OpenMM's HarmonicAngleForce: v is the angle at the middle of three atoms.
 
     With $u = x_1 - x_2$, $v = x_3 - x_2$: $\nabla_1 \theta = \left(\frac{u \cdot v}{u^2} u - v\right) / |u \times v|$, and
     $\nabla_3 \theta$ with u and v exchanged.

@@ -67,7 +67,7 @@ class CppBatch(ctypes.Structure):
 
 
 class CppKernel:
-    """Energies and forces of some forces of a molecule by compiled code: (B, N, 3) -> (B,) float64, (B, N, 3).
+    """Evaluates some forces of a molecule by compiled code: (B, N, 3) -> energies (B,) float64, forces (B, N, 3).
 
     As many configurations as a vector register holds are evaluated side by side, from positions to forces within the
     cache, and groups of them on as many threads as torch has. Memory does not grow with the batch.

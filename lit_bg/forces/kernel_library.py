@@ -1,4 +1,4 @@
-"""The compiled code of kernel.cpp: made where it is needed first, and kept."""
+"""The compiled code of kernel.cpp, which is made when it is first needed, and kept."""
 
 from __future__ import annotations
 

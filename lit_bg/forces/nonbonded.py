@@ -17,7 +17,9 @@ LATTICE_SUMS = {3: "Ewald", 4: "PME", 5: "LJPME"}
 
 
 class Nonbonded(Force):
-    r"""$U = \sum_{i<j} \frac{q_i q_j}{4\pi\epsilon_0 r} + 4\epsilon_{ij}\left[(\sigma_{ij}/r)^{12} - (\sigma_{ij}/r)^6\right]$.
+    r"""Sums Coulomb and Lennard-Jones energies of pairs of atoms.
+
+    $U = \sum_{i<j} \frac{q_i q_j}{4\pi\epsilon_0 r} + 4\epsilon_{ij}\left[(\sigma_{ij}/r)^{12} - (\sigma_{ij}/r)^6\right]$.
 
     OpenMM's NonbondedForce without lattice sums: Lorentz-Berthelot rules, and a list of exceptional pairs with
     parameters of their own. With a cutoff $r_c$ the Coulomb term of all other pairs is that of a reaction field,
@@ -93,7 +95,7 @@ class Nonbonded(Force):
 
 
 class PairsApart(Bonded):
-    """Coulomb and Lennard-Jones interactions of single pairs, without cutoff and images.
+    """Evaluates Coulomb and Lennard-Jones interactions of single pairs, without cutoff and images.
 
     Args:
         atoms: (E, 2).
@@ -126,7 +128,7 @@ class PairsApart(Bonded):
 
 
 class NonbondedPairs(nn.Module):
-    """The closed form over unordered pairs, but for those `apart`.
+    """Evaluates the closed form over unordered pairs, except for those `apart`.
 
     Args:
         force: whose tables are taken.
@@ -178,7 +180,7 @@ def _strengths(qq: Tensor, sigma: Tensor, epsilon: Tensor) -> tuple[Tensor, Tens
 
 
 def switching(r: Tensor, start: float, end: float) -> Tensor:
-    """1 below `start`, 0 beyond `end`, with two continuous derivatives: 1 - 10 t^3 + 15 t^4 - 6 t^5."""
+    """Return 1 below `start`, 0 beyond `end`, with two continuous derivatives between: 1 - 10 t^3 + 15 t^4 - 6 t^5."""
     t = ((r - start) / (end - start)).clamp(0, 1)
     return 1 - t**3 * (10 - t * (15 - 6 * t))
 
@@ -190,7 +192,7 @@ def switching_slope(r: Tensor, start: float, end: float) -> Tensor:
 
 
 def _particles(force: Any) -> Tensor:
-    """(N, 3) charge [e], sigma [nm], epsilon [kJ/mol], parameter offsets at their defaults."""
+    """Return (N, 3) charge [e], sigma [nm], epsilon [kJ/mol], parameter offsets at their defaults."""
     table = [[p._value for p in force.getParticleParameters(m)] for m in range(force.getNumParticles())]
     values = torch.tensor(table, dtype=torch.float64).reshape(-1, 3)
     defaults = _global_defaults(force)
@@ -201,7 +203,7 @@ def _particles(force: Any) -> Tensor:
 
 
 def _exceptions(force: Any) -> tuple[Tensor, Tensor]:
-    """(E, 2) atoms i < j, and (E, 3) charge product [e^2], sigma [nm], epsilon [kJ/mol]."""
+    """Return (E, 2) atoms i < j, and (E, 3) charge product [e^2], sigma [nm], epsilon [kJ/mol]."""
     table = [force.getExceptionParameters(m) for m in range(force.getNumExceptions())]
     pairs = torch.tensor([sorted(t[:2]) for t in table], dtype=torch.long).reshape(-1, 2)
     values = torch.tensor([[p._value for p in t[2:]] for t in table], dtype=torch.float64).reshape(-1, 3)
@@ -218,7 +220,7 @@ def _global_defaults(force: Any) -> dict[str, float]:
 
 
 def _dispersion_beyond(sigma: Tensor, epsilon: Tensor, cutoff: float, switch: float | None) -> float:
-    r"""$2 \pi N^2 \langle \int_{r_c}^\infty U(r) r^2 dr \rangle$ over all pairs of atoms, themselves included [kJ/mol nm^3]."""
+    r"""Return $2 \pi N^2 \langle \int_{r_c}^\infty U(r) r^2 dr \rangle$ over all pairs, with themselves too [kJ/mol nm^3]."""
     n = len(sigma)
     s6 = ((sigma[:, None] + sigma) / 2) ** 6
     e = (epsilon[:, None] * epsilon).sqrt()

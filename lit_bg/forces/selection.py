@@ -9,7 +9,7 @@ DENSE_UP_TO = 128  # rows
 
 
 class Differences(nn.Module):
-    """x_i - x_j of given atoms, (N, 3, B) -> (M, 3, B).
+    """Computes x_i - x_j of given atoms, (N, 3, B) -> (M, 3, B).
 
     For small molecules on a CPU it is a product with an (M, N) matrix of 0, 1 and -1, which is exact, and whose
     gradient is a product again. The gradient of indexing would be a scattered addition, which neither eager torch
@@ -38,12 +38,12 @@ class Differences(nn.Module):
 
 
 def one_hot(index: Tensor, n: int) -> Tensor:
-    """(M, n) float64, a one per row."""
+    """Return a matrix (M, n), float64, with a single one per row."""
     return torch.nn.functional.one_hot(index.long(), n).double()
 
 
 def products_are_exact(x: Tensor) -> bool:
-    """Whether a product with a matrix of ones picks rows to the last digit.
+    """Say whether a product with a matrix of ones picks rows to the last digit.
 
     On accelerators, and where the user allowed it, matrix products of float32 are rounded to fewer digits.
     """

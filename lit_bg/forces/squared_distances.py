@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class SquaredDistances(torch.autograd.Function):
-    r"""$r_{ij}^2 = |x_i - x_j|^2$ of all atoms, (N, 3, B) -> (N, N, B), and 1 of an atom from itself, where no force looks.
+    r"""Computes $r_{ij}^2 = |x_i - x_j|^2$ of all atoms, (N, 3, B) -> (N, N, B); it is 1 on the diagonal, which no force uses.
 
     Every pair is there twice. That costs arithmetic and spares everything else: no index, no scattered addition in the
     gradient, which neither eager torch nor its compiler vectorises on a CPU, and one loop over (N, N, B) for a force
@@ -37,13 +37,13 @@ class SquaredDistances(torch.autograd.Function):
 
 
 def _differences(x: Tensor, box: Tensor | None) -> Tensor:
-    """x_i - x_j, (N, N, 3, B)."""
+    """Return x_i - x_j, (N, N, 3, B)."""
     d = x[:, None] - x
     return d if box is None else minimum_image(d, box)
 
 
 def minimum_image(d: Tensor, box: Tensor) -> Tensor:
-    """Differences (..., 3, B) to the nearest image in a box with lower triangular vectors, (3, 3).
+    """Reduce differences (..., 3, B) to the nearest image in a box with lower triangular vectors, (3, 3).
 
     Exact for distances below half the smallest width, as OpenMM requires of cutoffs.
     """

@@ -12,7 +12,7 @@ from lit_bg.forces.tabulated_spline import GridSpline
 
 
 class Discrete(nn.Module):
-    """A function of d indices, looked up in a table.
+    """Looks up a function of d indices in a table.
 
     Indices are rounded to the nearest integer, halves upwards, and those outside the table are moved to its edge, as
     OpenMM 8.6 does on its Reference platform (its manual leaves this case undefined). The gradient is 0.
@@ -30,7 +30,7 @@ class Discrete(nn.Module):
         self.register_buffer("values", values.detach().double().flatten(), persistent=False)
 
     def forward(self, *x: Tensor) -> Tensor:
-        """The table's value at x, d tensors that broadcast against each other, in their dtype; nan where x is nan."""
+        """Return the table's value at x, d tensors that broadcast against each other, in their dtype; nan where x is nan."""
         place = torch.zeros((), dtype=torch.long, device=x[0].device)
         defined = torch.ones((), dtype=torch.bool, device=x[0].device)
         for u, n in zip(x, self.sizes, strict=True):
@@ -43,7 +43,7 @@ TabulatedFunction = GridSpline | Discrete
 
 
 def from_openmm(function: openmm.TabulatedFunction) -> TabulatedFunction:
-    """The same function as a module with autograd.
+    """Convert a tabulated function to a module with autograd.
 
     Continuous functions are natural cubic splines, 0 outside their bounds, or periodic ones; see `GridSpline`.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class GridSpline(nn.Module):
-    r"""K functions of d variables, each the tensor-product cubic spline through its values on one regular grid.
+    r"""Interpolates K functions of d variables, each by the tensor-product cubic spline through its values on one regular grid.
 
     In the cell with lower corner $x_i$, with $t = (x - x_i) / h$ along each direction,
 
@@ -69,7 +69,7 @@ class GridSpline(nn.Module):
             raise ValueError("a spline goes through finite values: remove nan and inf from the table.")
 
     def forward(self, *x: Tensor, table: Tensor | int = 0) -> Tensor:
-        """The value at x.
+        """Return the value at x.
 
         Args:
             x: d tensors of one dtype that broadcast against each other.
@@ -96,7 +96,7 @@ class GridSpline(nn.Module):
 
 
 def periodic_bicubic(values: Tensor, period: float = 2 * math.pi) -> GridSpline:
-    """Functions of two angles, as of OpenMM's CMAPTorsionForce.
+    """Build functions of two angles, such as those of OpenMM's CMAPTorsionForce.
 
     Call the result as `spline(phi, psi, table=index[:, None])` with (M,) indices and angles of shape (M, B).
 

@@ -1,4 +1,4 @@
-"""Forces evaluated by torch: by closed forms where they have one, by autograd else."""
+"""Forces that torch evaluates, by closed forms where they have one, else by autograd."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lit_bg.forces.closed_forms import ClosedForms, has_closed_form
 
 
 class Sum(nn.Module):
-    """The sum of all forces over one chunk, plain differentiable torch: (N, 3, b) -> (b,) float64."""
+    """Sums all forces over one chunk in plain differentiable torch: (N, 3, b) -> (b,) float64."""
 
     box: Tensor | None
 
@@ -23,7 +23,7 @@ class Sum(nn.Module):
         self.all_pairs = any(f.needs_pairs for f in forces)
 
     def frame(self, x: Tensor) -> Frame:
-        """Configurations as forces see them."""
+        """Return configurations as forces see them."""
         return Frame(x, self.box, self.all_pairs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class Sum(nn.Module):
 
 
 class TorchPart(nn.Module):
-    """Energies of some forces with their gradient, the quickest way that torch has: (N, 3, b) -> (b,) float64 and (N, 3, b).
+    """Evaluates some forces with their gradient in the quickest way that torch has: (N, 3, b) -> (b,) float64, (N, 3, b).
 
     Args:
         forces: those that are evaluated.
@@ -57,7 +57,7 @@ class TorchPart(nn.Module):
         return self._add(x, by_autograd)
 
     def in_one_graph(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the same by transforms: what is compiled, with nothing handed from a forward to a backward pass.
+        """Return the same by transforms, for compilation: nothing is handed from a forward to a backward pass.
 
         Compiled apart, the first pass writes arrays of all pairs for the second to read. With torch.autograd.grad in its
         place, the gradient of a compiled function was seen to come out as zero (torch 2.13).

@@ -14,7 +14,7 @@ from lit_bg.forces.columns import terms_of
 
 
 class PeriodicTorsion(Bonded):
-    r"""$U = \sum k\,(1 + \cos(n\phi - \phi_0))$ (OpenMM's PeriodicTorsionForce).
+    r"""Sums $U = \sum k\,(1 + \cos(n\phi - \phi_0))$ (OpenMM's PeriodicTorsionForce).
 
     All terms of one dihedral make a Fourier series $c + \sum_n a_n \cos n\phi + b_n \sin n\phi$, and
     $\cos n\phi$, $\sin n\phi$ follow from $\cos\phi$, $\sin\phi$ by the addition theorem: no inverse function, no
@@ -77,7 +77,7 @@ class PeriodicTorsion(Bonded):
 
 
 class RBTorsion(Force):
-    r"""$U = \sum_n C_n \cos^n(\phi - \pi)$, n = 0 to 5 (OpenMM's RBTorsionForce)."""
+    r"""Sums $U = \sum_n C_n \cos^n(\phi - \pi)$, n = 0 to 5 (OpenMM's RBTorsionForce)."""
 
     c: Tensor  # (6, M, 1)
 

@@ -1,4 +1,4 @@
-"""From an OpenMM System to torch."""
+"""Translation of an OpenMM System to torch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NO_ENERGY = {"CMMotionRemover", "AndersenThermostat", *BAROSTATS}
 
 
 def translate(system: Any) -> ForceField:
-    """The potential energy of an `openmm.System` as a batched, differentiable torch module.
+    """Translate an `openmm.System` to a batched, differentiable torch module of its potential energy.
 
     Raises:
         Untranslatable: a force (or a kind of it) that only OpenMM evaluates; the message names it.
@@ -75,7 +75,7 @@ def translate(system: Any) -> ForceField:
 
 
 def box_of(system: Any) -> Tensor | None:
-    """Box vectors (3, 3) float64 [nm] of a periodic `openmm.System`; None without a box."""
+    """Return box vectors (3, 3) float64 [nm] of a periodic `openmm.System`; None without a box."""
     if not system.usesPeriodicBoundaryConditions():
         return None
     return torch.tensor([[c._value for c in v] for v in system.getDefaultPeriodicBoxVectors()], dtype=torch.float64)

@@ -9,7 +9,7 @@ from lit_bg.forces.squared_distances import minimum_image
 
 
 class Pairs(nn.Module):
-    r"""All unordered pairs of N atoms as (i, k), k < K = N // 2: the second atom is $j = (i + k + 1) \bmod N$.
+    r"""Enumerates all unordered pairs of N atoms as (i, k), k < K = N // 2: the second atom is $j = (i + k + 1) \bmod N$.
 
     Arrays of pairs are (N, K, B), rows of one length for every atom, and the atoms of a row follow each other. For even N the
     pairs of the last k are there twice, each with weight 1/2.
@@ -53,7 +53,7 @@ class Pairs(nn.Module):
         return d if box is None else minimum_image(d, box)
 
     def to_atoms(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return sums over all pairs of an atom, of what is its as the first and as the second, (N, K, ...) -> (N, ...)."""
+        """Sum over all pairs of an atom, of which it is the first or the second, (N, K, ...) -> (N, ...)."""
         weight = self.weight.reshape(-1, *[1] * (first.dim() - 2))
         behind = second.flatten(0, 1)[self.back].view(second.shape)
         return (weight * (first + behind)).sum(1)

@@ -1,4 +1,4 @@
-"""Generators: how to propose configurations with their log density."""
+"""Generators: models that propose configurations with their log density."""
 
 from lit_bg.generators.base import Generator
 from lit_bg.generators.continuous_flow import ContinuousFlow

@@ -1,4 +1,4 @@
-"""Contracts of generators: how to propose."""
+"""Contract of generators: how they propose configurations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lit_bg.energies.condition import Condition, check_context
 
 
 class Generator(nn.Module, ABC):
-    """A model that proposes configurations, each with its exact log density.
+    """Proposes configurations, each with its exact log density.
 
     The reference measure of `log_q` is that of the energy it is built for: Lebesgue on `(D,)` systems;
     for translation-invariant `(N, d)` systems Lebesgue on the centre-of-mass-free subspace, (N-1)d
@@ -39,14 +39,14 @@ class Generator(nn.Module, ABC):
         """
 
     def adapt(self, x: Tensor) -> None:
-        """Take location and scale from training data, (B, *event_shape), before training. By default nothing."""
+        """Take location and scale from training data, (B, *event_shape), before training; by default take nothing."""
 
     @abstractmethod
     def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """`n` configurations `(n, *event_shape)` and their log q `(n,)` in one pass, differentiable in the parameters."""
+        """Draw `n` configurations `(n, *event_shape)` and their log q `(n,)` in one pass, differentiable in the parameters."""
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """log q(x), (B,) [nats].
+        """Return log q(x), (B,) [nats].
 
         Raises:
             NotImplementedError: the density of a given configuration is not tractable.
@@ -57,16 +57,16 @@ class Generator(nn.Module, ABC):
 
     @property
     def exact_density(self) -> bool:
-        """Whether log q is exact (to the accuracy of its arithmetic) and not a random estimate."""
+        """Return whether log q is exact (to the accuracy of its arithmetic) and not a random estimate."""
         return True
 
     def log_prob_variance(self, x: Tensor, rng: torch.Generator, context: Tensor | None = None) -> Tensor | None:
-        """Where log q is a random estimate, its variance at x, (B,), itself estimated from two; None where it is exact."""
+        """Return the variance of a random log q at x, (B,), itself estimated from two; None where log q is exact."""
         return None
 
     @property
     def context(self) -> int:
-        """Number of conditions (temperature, say) that `sample` and `log_prob` need as `context`."""
+        """Return the number of conditions (temperature, say) that `sample` and `log_prob` need as `context`."""
         return len(self.conditions)
 
     def scaled(self, context: Tensor | None, like: Tensor) -> Tensor | None:
@@ -94,5 +94,5 @@ class Generator(nn.Module, ABC):
 
     @property
     def has_log_prob(self) -> bool:
-        """Whether `log_prob` is implemented."""
+        """Return whether `log_prob` is implemented."""
         return type(self).log_prob is not Generator.log_prob

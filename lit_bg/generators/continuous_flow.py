@@ -19,7 +19,7 @@ from lit_bg.solvers.fixed_step import RungeKutta4
 
 
 class ContinuousFlow(FieldGenerator, Transport):
-    r"""$\dot y = v(y, t)$ from a base density at t = 0 to $x = a + b\, y(1)$, with log q in the same pass.
+    r"""Integrates $\dot y = v(y, t)$ from a base density at t = 0 to $x = a + b\, y(1)$, with log q in the same pass.
 
     $\frac{d}{dt} \log q = -\nabla \cdot v$, with coordinates y in `Units` of the data. On translation-invariant systems
     neither base nor field moves the centre of mass, and density and divergence are those of the centre-of-mass-free subspace.
@@ -73,7 +73,7 @@ class ContinuousFlow(FieldGenerator, Transport):
     def _integrate(
         self, y: Tensor, start: float, end: float, noise: Tensor | None, context: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """y at the end and the integral of the divergence on the way."""
+        """Return y at the end and the integral of the divergence on the way."""
         conditions = self.scaled(context, y)
         evaluations = 0
 

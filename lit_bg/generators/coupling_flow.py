@@ -27,7 +27,7 @@ from lit_bg.transforms.standardize import Standardize
 
 
 class CouplingFlow(Transport):
-    """A prior, blocks of coupling layers on canonical coordinates, and a chart to the system.
+    """Chains a prior, blocks of coupling layers on canonical coordinates, and a chart to the system.
 
     One block is two layers: the coordinates are split at random into halves, each half is moved once as
     the other says, so a block moves every coordinate once. The flow starts as the prior seen through the

@@ -16,7 +16,7 @@ from lit_bg.solvers.fixed_step import RungeKutta4
 
 
 class Diffusion(ContinuousFlow):
-    r"""The probability flow of a diffusion, with exact log q: a `ContinuousFlow` whose velocity comes from a `Denoiser`.
+    r"""Follows the probability flow of a diffusion: a `ContinuousFlow` whose velocity comes from a `Denoiser`.
 
     Train it by `DenoisingScoreMatching`. The flow ends at the last noise of the schedule, and log q is that of its end, so that
     nothing is left out of the weights; the noise that remains costs ESS where the energy is steep. A trained network also
@@ -53,6 +53,6 @@ class Diffusion(ContinuousFlow):
 
 
 def start_of(schedule: Interpolant) -> Normal:
-    """The normal density of noised data of width one at t = 0."""
+    """Return the normal density of noised data of width one at t = 0."""
     sigma, alpha, _ = schedule.coefficients(torch.zeros(1, dtype=torch.float64))
     return Normal((sigma**2 + alpha**2).sqrt().item())

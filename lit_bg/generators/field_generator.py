@@ -1,4 +1,4 @@
-"""What generators share that move coordinates by a vector field."""
+"""The common part of generators that move coordinates by a vector field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lit_bg.nets.field import VectorField
 
 
 class FieldGenerator(Generator):
-    """A base density and a field that carries it to the target, on lines and in `Units` of the data.
+    """Joins a base density and a field that carries it to the target, on lines and in `Units` of the data.
 
     Args:
         field: what moves the coordinates.
@@ -59,7 +59,7 @@ class FieldGenerator(Generator):
         return self
 
     def seen(self, energy: Energy) -> Energy:
-        """The system as field, base and pairings see it, which is as it is unless the density is folded.
+        """Return the system as field, base and pairings see it, which is as it is unless the density is folded.
 
         Raises:
             ValueError: a system that cannot be folded.

@@ -14,7 +14,7 @@ from lit_bg.spaces import Particles
 
 
 class FoldedFlow(ContinuousFlow):
-    r"""A `ContinuousFlow` whose q does not change under a group G, folded: $q_R(x) = \sum_{g \in G} q(g x) = |G|\, q(x)$ on R.
+    r"""Folds a `ContinuousFlow` whose q does not change under a group G: $q_R(x) = \sum_{g \in G} q(g x) = |G|\, q(x)$ on R.
 
     G is made of the mirror image of the molecule and of exchanges of hydrogens (or other end atoms of one element) on a common
     centre; R are the configurations in which the four neighbours of every atom that has four lie as in the topology file, with
@@ -73,7 +73,7 @@ class FoldedFlow(ContinuousFlow):
 
 
 class _Unfolded(Energy):
-    """A molecule with all that its potential does not see: mirror images, and exchanges of end atoms on a common centre."""
+    """Gives a molecule all symmetries of its potential: mirror images, and exchanges of end atoms on a common centre."""
 
     def __init__(self, molecule: Energy, folding: Folding) -> None:
         super().__init__(molecule.kT)

@@ -16,7 +16,7 @@ from lit_bg.generators.base import Generator
 
 
 class MixtureProposal(Generator):
-    r"""Propose from several generators with $q(x) = \sum_k s_k\, q_k(x)$, every $q_k$ evaluated at every sample.
+    r"""Proposes from several generators with $q(x) = \sum_k s_k\, q_k(x)$, every $q_k$ evaluated at every sample.
 
     Of n samples $n_k$ come from generator k: $n s_k$ rounded down or up, at random so that it is $n s_k$ on average. The weight
     $e^{-u} / \sum_k s_k q_k$ is that of the balance heuristic: no larger than $1 / s_k$ times the one that $q_k$ alone would

@@ -16,7 +16,7 @@ from lit_bg.nets.field import VectorField
 
 
 class ReverseDiffusion(FieldGenerator):
-    r"""Ancestral sampling: from noise to data in random steps, each a normal density about what the denoiser expects.
+    r"""Samples ancestrally: from noise to data in random steps, each a normal density about what the denoiser expects.
 
     The log q of a sample is that of its path, against the noising process that would have led back,
 
@@ -80,14 +80,14 @@ class ReverseDiffusion(FieldGenerator):
         return self.units.outward(y), log_q - self.units.log_scale
 
     def _log_normal(self, residual: Tensor, variance: Tensor) -> Tensor:
-        """In the degrees of freedom, (B,)."""
+        """Return the log normal density in the degrees of freedom, (B,)."""
         squares = (residual.square() / variance).flatten(1).sum(-1)
         return -0.5 * (squares + self.units.space.dof * torch.log(2 * math.pi * variance.flatten()))
 
     def _step(
         self, y: Tensor, start: Tensor, end: Tensor, context: Tensor | None, rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """A step to less noise, and log G(y'|y) - log N(y|y')."""
+        """Return a step to less noise, and log G(y'|y) - log N(y|y')."""
         a, b = self.field.level(start), self.field.level(end)
         ratio = a.signal / b.signal
         added = a.noise**2 - (ratio * b.noise) ** 2  # variance of y given y'
@@ -99,7 +99,7 @@ class ReverseDiffusion(FieldGenerator):
         return new, self._log_normal(new - mean, variance) - self._log_normal(y - ratio * new, added)
 
     def _correct(self, y: Tensor, t: Tensor, context: Tensor | None, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """A step of Langevin dynamics, and log K(y'|y) - log K(y|y')."""
+        """Return a step of Langevin dynamics, and log K(y'|y) - log K(y|y')."""
         h = self.correction_size * self.field.level(t).noise ** 2
         mean = y + h * self.field.score(t, y, context)
         new = mean + (2 * h).sqrt() * self.units.noise(y, rng)

@@ -12,7 +12,7 @@ from lit_bg.generators.base import Generator
 
 
 class Transport(Generator):
-    r"""A prior p and an invertible map F, so that $\log q(F(z)) = \log p(z) - \log|\det \partial F / \partial z|$.
+    r"""Maps a prior p by an invertible F, so that $\log q(F(z)) = \log p(z) - \log|\det \partial F / \partial z|$.
 
     A subclass sets `prior` in `build` and defines `forward` and `inverse`; sampling and density follow.
     """
@@ -21,11 +21,11 @@ class Transport(Generator):
 
     @abstractmethod
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """z of the prior -> x (B, *event_shape) with log|det dx/dz|, (B,), in the system's reference measure."""
+        """Map z of the prior -> x (B, *event_shape) with log|det dx/dz|, (B,), in the system's reference measure."""
 
     @abstractmethod
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x (B, *event_shape) -> z with log|det dz/dx|, (B,)."""
+        """Map x (B, *event_shape) -> z with log|det dz/dx|, (B,)."""
 
     def complete(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Draw what the coordinates leave open (an orientation, say); its density is part of ladj already."""

@@ -9,7 +9,7 @@ from lit_bg.energies.base import Energy
 
 
 class Units(nn.Module):
-    r"""$x = a + b y$ between configurations x and the coordinates y that a field moves.
+    r"""Maps $x = a + b y$ between configurations x and the coordinates y that a field moves.
 
     The space says how far coordinates have units of their own (`Space.measure_units`): vectors have a mean and a width each,
     particles one width and no shift, so that no symmetry is lost. What is no degree of freedom is taken out of y.

@@ -9,7 +9,9 @@ from torch import Tensor
 
 
 class Interpolant(ABC):
-    r"""$x_t = \alpha(t) x_0 + \beta(t) x_1 + \gamma(t) \xi$ with $x_0$ of the base, $x_1$ of the data and $\xi \sim N(0, 1)$.
+    r"""Interpolates $x_t = \alpha(t) x_0 + \beta(t) x_1 + \gamma(t) \xi$ between $x_0$ of the base and $x_1$ of the data.
+
+    The noise is $\xi \sim N(0, 1)$.
 
     $\alpha(0) = \beta(1) = 1$, $\alpha(1) = \beta(0) = \gamma(0) = \gamma(1) = 0$, so that its law is that of the base at
     t = 0 and of the data at t = 1. With a normal base and without $\xi$ it is a diffusion with noise $\alpha$ and signal
@@ -24,23 +26,23 @@ class Interpolant(ABC):
 
     @abstractmethod
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """alpha, beta, gamma at times (B,)."""
+        """Return alpha, beta, gamma at times (B,)."""
 
     @abstractmethod
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Their derivatives."""
+        """Return the time derivatives of alpha, beta, gamma."""
 
     def clock(self, t: Tensor) -> Tensor:
-        """Time as a network should see it, (B,), from 0 to 1: its features change evenly in it."""
+        """Return time as a network should see it, (B,), from 0 to 1: its features change evenly in it."""
         return t
 
     @property
     def latent(self) -> bool:
-        """Whether gamma is not zero everywhere."""
+        """Return whether gamma is not zero everywhere."""
         return False
 
     def at(self, t: Tensor, x0: Tensor, x1: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x_t and its rate of change, (B, *event_shape) each; `noise` is xi, None where gamma is zero."""
+        """Return x_t and its rate of change, (B, *event_shape) each; `noise` is xi, None where gamma is zero."""
         shape = (-1, *[1] * (x0.ndim - 1))
         parts = [x0, x1] if noise is None else [x0, x1, noise]
         x, rate = torch.zeros_like(x1), torch.zeros_like(x1)

@@ -1,4 +1,4 @@
-"""Straight lines."""
+"""The linear interpolant, along straight lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lit_bg.interpolants.base import Interpolant
 
 
 class Linear(Interpolant):
-    r"""$x_t = (1 - t) x_0 + t x_1 + a\, t (1 - t)\, \xi$: straight paths, with optional noise in between.
+    r"""Interpolates $x_t = (1 - t) x_0 + t x_1 + a\, t (1 - t)\, \xi$: straight paths, with optional noise in between.
 
     Args:
         noise: a; zero gives conditional flow matching.

@@ -1,4 +1,4 @@
-"""Quarter circles."""
+"""The trigonometric interpolant, along quarter circles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lit_bg.interpolants.base import Interpolant
 
 
 class Trigonometric(Interpolant):
-    r"""$x_t = \cos(\frac{\pi}{2} t) x_0 + \sin(\frac{\pi}{2} t) x_1$: the variance of uncorrelated ends of equal width stays.
+    r"""Interpolates $x_t = \cos(\frac{\pi}{2} t) x_0 + \sin(\frac{\pi}{2} t) x_1$, which keeps a variance that both ends share.
 
     References:
         Albergo, Vanden-Eijnden, ICLR 2023, arXiv:2209.15571.

@@ -1,4 +1,4 @@
-"""Noise added to data that stay as they are."""
+"""The variance-exploding interpolant: noise added to unscaled data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from lit_bg.interpolants.base import Interpolant
 
 
 class VarianceExploding(Interpolant):
-    r"""$x_t = x_1 + \sigma x_0$, $\sigma(t)^{1/\rho}$ linear in t from $\sigma_{max}$ to $\sigma_{min}$, in widths of the data.
+    r"""Adds noise, $x_t = x_1 + \sigma x_0$, with $\sigma(t)^{1/\rho}$ linear in t from $\sigma_{max}$ to $\sigma_{min}$.
+
+    Both are in widths of the data.
 
     Few large steps where all is noise, many small ones near the data. It does not start at the base of width one, so it is for
     `Diffusion` alone.
@@ -50,6 +52,6 @@ class VarianceExploding(Interpolant):
         return self.rho * slope * sigma / self._root(t), zero, zero
 
     def _root(self, t: Tensor) -> Tensor:
-        """sigma to the power of 1 / rho."""
+        """Return sigma to the power of 1 / rho."""
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         return high + t * (low - high)

@@ -1,4 +1,4 @@
-"""The Ornstein-Uhlenbeck process, run backwards."""
+"""The variance-preserving interpolant: the Ornstein-Uhlenbeck process, run backwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lit_bg.interpolants.base import Interpolant
 
 
 class VariancePreserving(Interpolant):
-    r"""$x_t = \sigma x_0 + \sqrt{1 - \sigma^2}\, x_1$ with $\sigma^2 = 1 - e^{-B}$.
+    r"""Mixes noise and data, $x_t = \sigma x_0 + \sqrt{1 - \sigma^2}\, x_1$ with $\sigma^2 = 1 - e^{-B}$.
 
     $B = \beta_0 \tau + (\beta_1 - \beta_0) \tau^2 / 2$ in noising time $\tau = 1 - (1 - c) t$, which ends a little before the
     data, where $\sigma$ rises as a square root. The defaults leave e^-5 = 0.7 % of the data at t = 0 and noise of width 0.010
@@ -36,7 +36,7 @@ class VariancePreserving(Interpolant):
         self.beta_min, self.beta_max, self.cut = beta_min, beta_max, cut
 
     def _grown(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """B and its derivative by t."""
+        """Return B and its derivative by t."""
         tau, rise = 1 - (1 - self.cut) * t, self.beta_max - self.beta_min
         return tau * (self.beta_min + 0.5 * tau * rise), (self.cut - 1) * (self.beta_min + tau * rise)
 

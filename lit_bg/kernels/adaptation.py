@@ -1,4 +1,4 @@
-"""A step size that gives the acceptance one wants."""
+"""Tuning of a step size to a desired acceptance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEWEST_STEPS = 50  # of burn-in, for an average worth the name
 
 
 class Tuned(Kernel[State]):
-    r"""A kernel whose step size is tuned to an acceptance by Nesterov's dual averaging.
+    r"""Tunes the step size of a kernel to an acceptance by Nesterov's dual averaging.
 
     $\log \epsilon_{m+1} = \mu - \frac{\sqrt m}{\gamma} H_m$, where $H_m$ is the mean of target minus acceptance so far, with
     early moves forgotten. What is frozen at the end is the average of $\log \epsilon$.

@@ -20,7 +20,7 @@ NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class State(NamedTuple):
-    """Walkers, and all that the future of any local kernel depends on.
+    """Holds walkers, and all that the future of any local kernel depends on.
 
     A kernel fills in what it needs and finds missing (it evaluates a gradient, draws Maxwellian velocities) and passes on what
     it does not need, so kernels can take turns on one State. What a move has made wrong it must leave out.
@@ -36,7 +36,7 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What one move did, for tuning and for the record."""
+    """Says what one move did, for tuning and for the record."""
 
     acceptance: Tensor  # (W,) probabilities; 1 where nothing is ever rejected
     measured: Mapping[str, Tensor] = NOTHING  # named sums: whoever drives the kernel adds them up
@@ -49,7 +49,7 @@ S = TypeVar("S")
 
 
 class Kernel(ABC, Generic[S]):
-    """A move of many walkers at once that leaves exp(-u) as it is.
+    """Moves many walkers at once and leaves the distribution exp(-u) as it is.
 
     It knows neither frames nor burn-in nor files, so simulations, annealing and flows borrow the same moves. A subclass
     defines `init` and `step`; its state is a NamedTuple of tensors with the fields `x` and `u`, and if that is `State`, the
@@ -75,7 +75,7 @@ class Kernel(ABC, Generic[S]):
         """
 
     def attach(self, generator: Generator, context: Tensor | None = None) -> None:
-        """Take the generator that proposes moves, with its conditions (C,), unless there is one; by default none is needed."""
+        """Take the generator that proposes moves, with its conditions (C,), unless one is set; by default none is needed."""
 
     @abstractmethod
     def init(self, energy: Energy, x: Tensor, rng: torch.Generator) -> S:
@@ -123,7 +123,7 @@ class Kernel(ABC, Generic[S]):
 
 
 def one(like: Tensor) -> Tensor:
-    """Return the number 1 in double precision, where `like` is: a term of a count."""
+    """Return the number 1 in double precision, on the device of `like`, as a term of a count."""
     return torch.ones((), dtype=torch.float64, device=like.device)
 
 

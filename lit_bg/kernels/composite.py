@@ -1,4 +1,4 @@
-"""What kernels made of kernels share: each part has its own name in sums and in memory."""
+"""The common part of kernels made of kernels: each part has its own name in sums and in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Composite(Kernel[State]):
-    """Several kernels on one state; a subclass says in which order they move.
+    """Combines several kernels on one state; a subclass says in which order they move.
 
     Args:
         kernels: of one replica each, on `State`.
@@ -35,7 +35,7 @@ class Composite(Kernel[State]):
 
     @property
     def dtype(self) -> torch.dtype:  # type: ignore[override]
-        """Single precision, if one of them says that it is enough."""
+        """Return single precision, if one of the kernels says that it is enough."""
         return min((kernel.dtype for kernel in self.kernels), key=lambda dtype: torch.finfo(dtype).bits)
 
     @property

@@ -12,7 +12,7 @@ from lit_bg.kernels.composite import Composite, named
 
 
 class Cycle(Composite):
-    """One move of every kernel, one after the other in a fixed order.
+    """Makes one move of every kernel, one after the other in a fixed order.
 
     Each leaves exp(-u) as it is, so their sequence does, though it is in detailed balance only as a whole with its reverse. The
     acceptance is the mean of theirs; each is tuned by its own.

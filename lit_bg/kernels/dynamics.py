@@ -1,4 +1,4 @@
-"""What dynamics in continuous time share: lengths of time, inertia, and walkers that blow up."""
+"""The common part of dynamics in continuous time: lengths of time, inertia, and walkers that blow up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lit_bg.kernels.units import in_kelvin, time_unit
 
 
 class Dynamics(Kernel[State]):
-    """Dynamics of all walkers in one batch, `steps` time steps a move; a subclass says how they move.
+    """Moves all walkers in one batch, `steps` time steps a move; a subclass says how.
 
     Single precision is enough: a step moves an atom by about 1e-3 nm and rounds its position to 1e-8 nm, and a molecule of tens
     of atoms has the same averages. Lengths of time are in ps where the energy is in kJ/mol, lengths in nm and masses in amu,
@@ -75,7 +75,7 @@ class Dynamics(Kernel[State]):
         return self.complete(energy, State(x, *energy.value_and_gradient(x)), rng)
 
     def complete(self, energy: Energy, state: State, rng: torch.Generator) -> State:
-        """Return the state with all that the dynamics needs."""
+        """Return the state with all that the dynamics need."""
         return with_gradient(energy, state)
 
     def noises(self, energy: Energy, x: Tensor, steps: int, rng: torch.Generator) -> Iterator[Tensor]:

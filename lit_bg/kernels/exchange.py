@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Ladders(NamedTuple):
-    """W ladders of R replicas, one in every state."""
+    """Holds W ladders of R replicas, one in every state."""
 
     rows: Any  # the state of the inner kernel, of R W rows, state by state
     journey: Tensor  # (R, W), goes with a replica: 1 has been in the first state, 2 has since been in the last
@@ -37,7 +37,7 @@ class Ladders(NamedTuple):
 
 
 class Exchange(Kernel[Ladders]):
-    r"""Replica exchange: a move of every replica in its own state, then swaps between neighbouring states.
+    r"""Moves every replica in its own state, then swaps replicas between neighbouring states (replica exchange).
 
     A walker is a ladder of replicas, one in every state: the energy that is simulated, and `energies`. A swap of the
     configurations x of state i and y of state j is accepted with probability
@@ -174,7 +174,7 @@ class Exchange(Kernel[Ladders]):
         return Ladders(rows, journey, state.turn + 1), measured
 
     def _swapped_energies(self, stack: Replicas, x: Tensor, potential: Tensor, kT: Tensor, low: Tensor) -> Tensor:
-        """u of every state of a pair at the configuration of the other, (R, W) float64; 0 where nothing is paired."""
+        """Return u of every state of a pair at the configuration of the other, (R, W) float64; 0 where nothing is paired."""
         there = torch.zeros_like(kT)
         if len(set(stack.system)) == 1:
             there[low], there[low + 1] = potential[low + 1] / kT[low], potential[low] / kT[low + 1]
@@ -189,7 +189,7 @@ class Exchange(Kernel[Ladders]):
         return there
 
     def _moved(self, stack: Replicas, rows: Any, index: Tensor, u: Tensor, rng: torch.Generator) -> Any:
-        """The inner state with row k taken from row index[k], and the energies u there."""
+        """Return the inner state with row k taken from row index[k], and the energies u there."""
         x = rows.x[index]
         if not isinstance(rows, State):  # another kernel's own: whatever it carries is made anew
             return self.kernel.init(stack, x, rng)
@@ -216,7 +216,7 @@ class Exchange(Kernel[Ladders]):
         self.kernel.reset()
 
     def memory(self) -> dict[str, Tensor]:
-        """Return that of the kernel, and the temperatures of the states, which a pilot simulation may have placed."""
+        """Return the memory of the inner kernel, and the temperatures, which a pilot simulation may have placed."""
         inner = {f"rows.{name}": value for name, value in self.kernel.memory().items()}
         return {"kT": torch.tensor([e.kT for e in self.energies], dtype=torch.float64), **inner}
 
@@ -280,5 +280,5 @@ class Exchange(Kernel[Ladders]):
 
 
 def _inner(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of the inner kernel, without the prefix."""
+    """Return the entries of the inner kernel, without the prefix."""
     return {name.removeprefix("rows."): value for name, value in values.items() if name.startswith("rows.")}

@@ -1,4 +1,4 @@
-"""What replica exchange says of itself: rates, round trips, and states that do not meet."""
+"""The report of replica exchange: rates, round trips, and states between which nothing is exchanged."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def summarise_exchange(
 
 
 def _trips(energy: Energy, measured: Mapping[str, Tensor], duration: tuple[float, str] | None) -> Numbers:
-    """Round trips per replica, and per time of all replicas."""
+    """Return round trips per replica, and per time of all replicas."""
     trips, moves, of_all = (float(measured[name]) for name in ("trips", "moves", "replica_moves"))
     found: Numbers = {"round_trips_per_replica": trips * moves / max(1.0, of_all)}
     if duration is None or not moves:

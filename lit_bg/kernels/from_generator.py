@@ -1,4 +1,4 @@
-"""What moves share whose proposals come from a generator."""
+"""The common part of moves whose proposals come from a generator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lit_bg.samples import Samples
 
 
 class FromGenerator(Kernel[State]):
-    """A kernel whose proposals come from a generator that knows their density; a subclass says how they are used.
+    """Takes proposals from a generator that knows their density; a subclass says how they are used.
 
     Proposals do not depend on where a walker is, or only through the generator's own map, so barriers are of no account: what
     matters is that the generator proposes every mode. What it cannot propose, these moves never reach.
@@ -33,7 +33,7 @@ class FromGenerator(Kernel[State]):
 
     @property
     def dtype(self) -> torch.dtype:  # type: ignore[override]
-        """That of the generator: what it proposes is no more precise."""
+        """Return the dtype of the generator: what it proposes is no more precise."""
         parameter = None if self.generator is None else next(self.generator.parameters(), None)
         return torch.float32 if parameter is None else parameter.dtype
 

@@ -12,7 +12,7 @@ from lit_bg.kernels.motion import Masses, kinetic_energy, per_coordinate, per_wa
 
 
 class HMC(MALA):
-    r"""Hamiltonian Monte Carlo: fresh velocities, L steps of velocity Verlet, accepted with $\min(1, e^{-\Delta H / kT})$.
+    r"""Moves by Hamiltonian Monte Carlo: new velocities, L velocity Verlet steps, accepted with $\min(1, e^{-\Delta H / kT})$.
 
     Verlet is reversible and keeps volume, and the Metropolis test removes its error, so exp(-u) is sampled exactly for
     every step size. L is drawn for every move, uniformly from half to one and a half times `steps`, because a fixed

@@ -12,7 +12,7 @@ from lit_bg.kernels.from_generator import FromGenerator, log_weights
 
 
 class Independence(FromGenerator):
-    r"""Independence Metropolis-Hastings: propose $x' \sim q$, accept with $\min(1, w(x') / w(x))$, $w = e^{-u} / q$.
+    r"""Proposes $x' \sim q$ and accepts with $\min(1, w(x') / w(x))$, $w = e^{-u} / q$ (independence Metropolis-Hastings).
 
     It leaves exp(-u) as it is for any q that is positive where exp(-u) is, and forgets the past at once where it accepts. A
     walker whose weight is far above all others stays for long; the longest stay says so. With weights bounded by M times their

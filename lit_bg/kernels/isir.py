@@ -12,7 +12,7 @@ from lit_bg.kernels.from_generator import FromGenerator, log_weights
 
 
 class ISIR(FromGenerator):
-    r"""i-SIR: where a walker is and k - 1 fresh proposals, of which it takes one with probability $\propto w = e^{-u} / q$.
+    r"""Chooses among a walker's place and k - 1 fresh proposals, each with probability $\propto w = e^{-u} / q$ (i-SIR).
 
     It leaves exp(-u) as it is for every k >= 2 and mixes the faster the larger k: with weights bounded by M times their mean at
     the rate $(2M - 1) / (2M + k - 2)$. Between importance sampling (k large) and independence Metropolis (k = 2, by Barker's

@@ -16,7 +16,7 @@ from lit_bg.kernels.units import to_kT
 
 
 class Langevin(Dynamics):
-    r"""Langevin dynamics $m\, dv = -\nabla U\, dt - \gamma m v\, dt + \sqrt{2 \gamma m\, kT}\, dW$ by the BAOAB splitting.
+    r"""Integrates $m\, dv = -\nabla U\, dt - \gamma m v\, dt + \sqrt{2 \gamma m\, kT}\, dW$ by the BAOAB splitting.
 
     A step is half a kick by the force, half a drift, the exact Ornstein-Uhlenbeck step of the velocities, half a drift,
     half a kick; one gradient. Configurational averages have an error of second order in the time step whose coefficient
@@ -73,7 +73,7 @@ class Langevin(Dynamics):
         return new, Info(torch.ones_like(kT), {"warmth": warmth, "looks": one(x)})
 
     def _warmth(self, energy: Energy, ahead: Tensor, mass: Tensor, kT: Tensor) -> Tensor:
-        """Kinetic over thermal energy, (W,), of velocities half a kick ahead."""
+        """Return kinetic over thermal energy, (W,), of velocities half a kick ahead."""
         return kinetic_energy(energy.space.project(ahead, mass), mass) / (0.5 * energy.space.dof * kT)
 
     def summarise(self, energy: Energy, measured: Mapping[str, Tensor]) -> tuple[Numbers, list[str]]:

@@ -16,7 +16,7 @@ from lit_bg.kernels.from_generator import FromGenerator
 
 
 class LatentWalk(FromGenerator, Tuned):
-    r"""Random-walk Metropolis in the latent space of a flow F: $z = F^{-1}(x)$, $z' = z + \sigma \xi$, $x' = F(z')$.
+    r"""Walks in the latent space of a flow F by Metropolis steps: $z = F^{-1}(x)$, $z' = z + \sigma \xi$, $x' = F(z')$.
 
     Accepted with $\min(1, e^{-\Delta})$, $\Delta = [u(x') - \log R(z')] - [u(x) + \log R^{-1}(x)]$, where $\log R$ is
     $\log|\det \partial x / \partial z|$ and $\log R^{-1}$ that of the inverse: noise is symmetric in z, and R carries it to x.

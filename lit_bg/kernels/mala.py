@@ -11,7 +11,7 @@ from lit_bg.kernels.metropolis import Metropolis
 
 
 class MALA(Metropolis):
-    r"""Metropolis-adjusted Langevin: $x' = x - \frac{\sigma^2}{2} \nabla u(x) + \sigma \xi$, corrected.
+    r"""Makes Metropolis-adjusted Langevin moves: $x' = x - \frac{\sigma^2}{2} \nabla u(x) + \sigma \xi$, corrected.
 
     One Euler step of overdamped Langevin dynamics, accepted with probability
     $\min(1, e^{u(x) - u(x')}\, q(x | x') / q(x' | x))$ where q is the Gaussian of the proposal. The

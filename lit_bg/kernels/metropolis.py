@@ -11,7 +11,7 @@ from lit_bg.kernels.base import Info, State, accept, choose, require_continuous
 
 
 class Metropolis(Tuned):
-    r"""Random-walk Metropolis: $x' = x + \sigma \xi$, accepted with probability $\min(1, e^{u(x) - u(x')})$.
+    r"""Makes random-walk Metropolis moves: $x' = x + \sigma \xi$, accepted with probability $\min(1, e^{u(x) - u(x')})$.
 
     The proposal is symmetric, so the move is in detailed balance with exp(-u) for every step size. It does not cross barriers
     of many kT. Where only differences of positions have an energy, $\xi$ is drawn without its mean, and the centre of mass

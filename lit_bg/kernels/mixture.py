@@ -1,4 +1,4 @@
-"""Kernels of which one is drawn."""
+"""Mixtures of kernels, of which one is drawn for every move."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lit_bg.kernels.composite import Composite, named
 
 
 class Mixture(Composite):
-    """One move of one kernel, drawn anew for every move, the same for all walkers.
+    """Moves by one kernel, drawn anew for every move, the same for all walkers.
 
     The draw does not look at the walkers, so where each kernel leaves exp(-u) as it is, and in detailed balance, the mixture
     does. A kernel is tuned by its own moves alone.

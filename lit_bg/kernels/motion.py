@@ -1,4 +1,4 @@
-"""What moves share: inertia, temperatures of walkers, thermal velocities."""
+"""The common part of moves: inertia, temperatures of walkers, thermal velocities."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def inertia(energy: Energy, hydrogen_mass: float | None = None) -> Tensor:
 
 
 class Masses:
-    """Masses of a system, asked of it once, since heavier hydrogens are looked up bond by bond.
+    """Asks a system for its masses once, since heavier hydrogens are looked up bond by bond.
 
     Args:
         hydrogen_mass: as for `inertia`.

@@ -13,7 +13,7 @@ from lit_bg.kernels.motion import per_coordinate, per_walker, temperatures
 
 
 class OverdampedLangevin(Dynamics):
-    r"""Brownian dynamics $dx = -\frac{D}{kT} \nabla U\, dt + \sqrt{2 D}\, dW$, $D = kT / (m \gamma)$, with little bias.
+    r"""Integrates $dx = -\frac{D}{kT} \nabla U\, dt + \sqrt{2 D}\, dW$, $D = kT / (m \gamma)$, with little bias.
 
     $x_{n+1} = x_n - \frac{D h}{kT} \nabla U(x_n) + \sqrt{D h / 2}\, (\xi_n + \xi_{n+1})$: Euler and Maruyama's step with
     the mean of two successive noises, the limit of BAOAB at high friction. Nothing corrects the averages: their bias is

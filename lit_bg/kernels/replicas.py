@@ -1,4 +1,4 @@
-"""The energies of replicas in different states, as one energy of all their rows."""
+"""Energies of replicas in different states, as one energy of all their rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lit_bg.molecules.rotatable import RotatableBonds
 
 
 class Group(NamedTuple):
-    """Neighbouring states that are views of one system: one evaluation serves all their rows."""
+    """Joins neighbouring states that are views of one system: one evaluation serves all their rows."""
 
     energy: Energy
     rows: slice
 
 
 class Replicas(Energy):
-    r"""Rows of R states with W walkers each: row r W + w has the reduced energy of state r, $u_r(x) = U_r(x) / kT_r$.
+    r"""Stacks R states of W walkers each: row r W + w has the reduced energy of state r, $u_r(x) = U_r(x) / kT_r$.
 
     `kT` has one value per row. Rows of states that are one system at several temperatures are evaluated together, once, and the
     energies and gradients are scaled. Everything else (space, masses, bonds) is that of the first state.

@@ -13,7 +13,7 @@ from lit_bg.spaces import Spins
 
 
 class SpinFlip(Kernel[State]):
-    r"""Change the state of one random site of every walker, accepted with $\min(1, e^{u(x) - u(x')})$, many times.
+    r"""Changes the state of one random site of every walker, accepted with $\min(1, e^{u(x) - u(x')})$, many times.
 
     The site is one of all with equal probability, and the new state one of the q - 1 others, so the proposal is symmetric. Near
     a critical point such moves are slow: the correlation time grows as $L^{2.17}$ in two dimensions.

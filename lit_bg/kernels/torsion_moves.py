@@ -14,7 +14,7 @@ from lit_bg.molecules.rotatable import RotatableBonds, turn, turn_velocities
 
 
 class TorsionMoves(Kernel[State]):
-    r"""Turn one bond of every walker by any angle, `moves` times.
+    r"""Turns one bond of every walker by any angle, `moves` times.
 
     The bond is one of all with equal probability, the angle uniform, and the map of Jacobian 1, so the proposal is
     symmetric and is accepted with $\min(1, e^{u(x) - u(x')})$ at the temperature of the walker. Where dynamics waits

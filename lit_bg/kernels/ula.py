@@ -1,4 +1,4 @@
-"""Euler steps of overdamped Langevin dynamics whose error is carried as a weight."""
+"""Unadjusted Langevin moves: Euler steps whose error is carried as a weight."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lit_bg.kernels.mala import MALA, with_gradient
 
 
 class ULA(MALA):
-    r"""Unadjusted Langevin: $x' = x - \frac{\sigma^2}{2} \nabla u(x) + \sigma \xi$, taken always, with the weight of its path.
+    r"""Makes unadjusted Langevin moves $x' = x - \frac{\sigma^2}{2} \nabla u(x) + \sigma \xi$, with the weight of their path.
 
     The proposal of `MALA` without its test. exp(-u) is left as it is only when walkers are weighed by
     $e^{u(x) - u(x')}\, q(x | x') / q(x' | x)$ of every step (`Info.log_ratio`), which annealed importance sampling and

@@ -17,5 +17,5 @@ def to_kT(energy: Energy, temperature: float) -> float:
 
 
 def time_unit(energy: Energy) -> str:
-    """Return the unit of time that follows from those of energy, length and mass."""
+    """Return the unit of time that follows from the units of energy, length and mass."""
     return "ps" if in_kelvin(energy) else "time units"

@@ -1,4 +1,4 @@
-"""Losses: how the proposal learns."""
+"""Losses: what a generator minimises in training."""
 
 from lit_bg.losses.base import Loss
 from lit_bg.losses.batch import Batch

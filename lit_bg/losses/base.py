@@ -1,4 +1,4 @@
-"""Contract of losses: how the proposal learns."""
+"""Contract of losses: what a generator minimises in training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lit_bg.losses.batch import Batch
 
 
 class Loss(nn.Module, ABC):
-    """A scalar to minimise, mean over the local batch (DDP averages over ranks).
+    """Defines a scalar to minimise, the mean over the local batch (DDP averages over ranks).
 
     It is described by its constructor and learns from `build(generator, energy)` what it trains and on what; then
     `forward(batch)` is its value on one `Batch`.
@@ -56,12 +56,12 @@ class Loss(nn.Module, ABC):
         return about
 
     def at_step(self, step: int) -> None:
-        """Told the global step before each training step; a schedule uses it."""
+        """Take the global step before each training step, which a schedule uses."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
-        """The loss, a scalar."""
+        """Return the loss, a scalar."""
 
     def parts(self) -> dict[str, Tensor]:
-        """Named terms of the last call, for the log; by default none."""
+        """Return named terms of the last call, for the log; by default none."""
         return {}

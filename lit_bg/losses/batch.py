@@ -1,4 +1,4 @@
-"""What one training step works on."""
+"""The batch that one training step works on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BEGINNING = Place()
 
 
 class Batch:
-    """Proposals and training frames of one step, bound once, and random numbers by their purpose.
+    """Holds proposals and training frames of one step, drawn once, and random numbers by their purpose.
 
     Everything is drawn when a loss asks for it, and once: all terms of a sum see the same. Every draw has an address of its
     own, (seed, "train/<purpose>", rank, step), so what one term draws does not depend on what another does.
@@ -61,7 +61,7 @@ class Batch:
 
     @property
     def device(self) -> torch.device | str:
-        """Return where everything is drawn."""
+        """Return the device on which everything is drawn."""
         return self._at.device
 
     def _address(self, purpose: str) -> torch.Generator:

@@ -17,7 +17,9 @@ from lit_bg.nets.denoiser import Denoiser, Level
 
 
 class DenoisingScoreMatching(Loss):
-    r"""$E\, \lambda(t)\, |F(x_t, t) - (\sigma x_1 - \alpha \epsilon) / V|^2 / f$ over times, data $x_1$ and noise $\epsilon$.
+    r"""Minimises $E\, \lambda(t)\, |F(x_t, t) - (\sigma x_1 - \alpha \epsilon) / V|^2 / f$.
+
+    The average is over times, data $x_1$ and noise $\epsilon$.
 
     Errors of F, of the denoiser, of the noise and of the score are one error in other units, so one regression trains
     all of them, and a weight says in whose units it counts:
@@ -58,7 +60,7 @@ class DenoisingScoreMatching(Loss):
         return super().build(generator, energy)
 
     def weight(self, at: Level) -> Tensor:
-        """lambda, in the shape of the level."""
+        """Return lambda, in the shape of the level."""
         if self.weighting == "denoiser":
             return (at.noise / at.width) ** 2
         if self.weighting == "noise":

@@ -1,4 +1,4 @@
-"""Bad luck, or nothing to learn from."""
+"""The decision whether batches without a finite energy are bad luck or hopeless."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ CHANCE = 1e-6  # of a drought that is taken for bad luck
 
 
 class NothingFinite(FloatingPointError):
-    """No proposal of a batch has a finite energy and density, so its energies teach nothing."""
+    """Says that no proposal of a batch has a finite energy and density, so its energies teach nothing."""
 
 
 class Drought:
-    r"""Tells bad luck from an energy that is finite nowhere, or a generator that has left all that is finite.
+    r"""Distinguishes bad luck from an energy that is finite nowhere, or a generator that has left the finite region.
 
     Of the proposals so far a share $p = (k + 1) / (m + 2)$ had a finite energy, k of m, before the c that had none in a row.
     Where $(1 - p)^c < 10^{-6}$ it is no bad luck any more. So the first batch of twenty or more ends a run, and a system of
@@ -44,6 +44,6 @@ class Drought:
 
     @property
     def hopeless(self) -> bool:
-        """Whether the present drought is no bad luck."""
+        """Return whether the present drought is no bad luck."""
         p = (self.finite + 1) / (self.seen + 2)
         return (1 - p) ** self.dry < CHANCE

@@ -21,7 +21,7 @@ NEAR = 0.05  # how far from its base an interpolant may start
 
 
 class FlowMatching(Loss):
-    r"""$E\, |v(x_t, t) - \dot x_t|^2 / f$ over times, data $x_1$, base samples $x_0$ and, where there is some, noise.
+    r"""Minimises $E\, |v(x_t, t) - \dot x_t|^2 / f$ over times, data $x_1$, base samples $x_0$ and, where there is some, noise.
 
     Its minimum over v is the velocity that carries the base to the data, and is not zero: what remains is the variance of
     $\dot x_t$ given $x_t$. No equation is solved, and no energy is needed. Times are uniform, one in every interval of 1/B,

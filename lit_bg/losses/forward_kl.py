@@ -9,7 +9,7 @@ from lit_bg.losses.batch import Batch
 
 
 class ForwardKL(Loss):
-    r"""$J_{ML} = -\langle w \log q(x) \rangle_{data}$ [nats], KL(data || q) up to the entropy of the data.
+    r"""Minimises $J_{ML} = -\langle w \log q(x) \rangle_{data}$ [nats], KL(data || q) up to the entropy of the data.
 
     It covers every mode the data hold, and learns the populations of the data, right or wrong. Weights w have mean one; under
     conditions q is that of the conditions of each frame.

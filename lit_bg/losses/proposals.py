@@ -16,7 +16,7 @@ Address = Callable[[], tuple[torch.Generator, Tensor | None]]
 
 
 class Proposals:
-    """Samples of the generator, drawn when x or log q is asked for, with energies that are evaluated when u is; both once.
+    """Draws samples of the generator when x or log q is asked for, and evaluates energies when u is; both once.
 
     It has the columns of `Samples`, with gradients in the parameters of the generator if `differentiable`.
 

@@ -1,4 +1,4 @@
-"""A push along a reaction coordinate."""
+"""A loss that spreads proposals along a reaction coordinate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTHING = -1e30  # the logarithm of a kernel that does not count: finite, so tha
 
 
 class ReactionCoordinate(Loss):
-    r"""$J_{RC} = \langle \log p(r(x)) \rangle_q$: minimal when the proposals are uniform in r over a range.
+    r"""Minimises $J_{RC} = \langle \log p(r(x)) \rangle_q$, which is least when the proposals are uniform in r over a range.
 
     With r scaled to [0, 1] and $\sigma = 1 / bins$,
 
@@ -101,7 +101,7 @@ class ReactionCoordinate(Loss):
 
 
 def _log_density(r: Tensor, finite: Tensor, sigma: float, closed: bool) -> Tensor:
-    """log p(r_i) of the kernel estimate on [0, 1] from the finite values of a group, (G, n)."""
+    """Return log p(r_i) of the kernel estimate on [0, 1] from the finite values of a group, (G, n)."""
     images = [r, r - 1, r + 1] if closed else [r, -r, 2 - r]
     difference = r[:, :, None] - torch.cat(images, 1)[:, None]
     log_norm = (sigma * math.sqrt(2 * math.pi) * finite.sum(1, keepdim=True).clamp_min(1)).log()
@@ -110,7 +110,7 @@ def _log_density(r: Tensor, finite: Tensor, sigma: float, closed: bool) -> Tenso
 
 
 def _histogram_entropy(r: Tensor, finite: Tensor, bins: int) -> Tensor:
-    """-sum_k log h_k, mean over groups (G, n)."""
+    """Return -sum_k log h_k, mean over groups (G, n)."""
     centres = torch.linspace(0.0, 1.0, bins, dtype=r.dtype, device=r.device)
     kernel = torch.exp(-0.5 * ((r[..., None] - centres) * bins) ** 2) + 1e-6
     assigned = torch.where(finite[..., None], kernel / kernel.sum(2, keepdim=True), 0.0)

@@ -16,7 +16,7 @@ from lit_bg.losses.schedule import Points, Schedule
 
 
 class ReverseKL(Loss):
-    r"""$J_{KL} = \langle u(x) + \log q(x) \rangle_q$ [nats], an upper bound of $-\log Z$, tight for q = exp(-u)/Z.
+    r"""Minimises $J_{KL} = \langle u(x) + \log q(x) \rangle_q$ [nats], an upper bound of $-\log Z$, tight for q = exp(-u)/Z.
 
     It needs no data and is blind to modes that q does not visit: look at the verdict.
 

@@ -16,7 +16,9 @@ from lit_bg.losses.batch import Batch
 
 
 class ReweightedKL(Loss):
-    r"""$J = -\sum_i \bar w_i \log q(x_i)$ [nats] with $x_i \sim q$ held fixed and $\bar w \propto e^{-u(x_i)} / q(x_i)$.
+    r"""Minimises $J = -\sum_i \bar w_i \log q(x_i)$ [nats] over its own proposals, held fixed.
+
+    They are $x_i \sim q$, weighted by $\bar w \propto e^{-u(x_i)} / q(x_i)$.
 
     Its gradient estimates that of the forward KL, $-\nabla \langle \log q \rangle_{e^{-u}/Z}$, from energies alone: the
     data are the proposals of this very step, corrected, so they never run out and nothing can be learned by heart. Forces
@@ -88,7 +90,7 @@ class ReweightedKL(Loss):
 
 
 def truncated(w: Tensor) -> Tensor:
-    r"""Cut the largest of weights (..., n) down to a common value, so that none has more than $1 / \sqrt n$ of their sum, one.
+    r"""Cut the largest of weights (..., n) to a common value, so that none has more than $1 / \sqrt n$ of their sum, one.
 
     With the k largest at c and R_k the sum of the others, $c = R_k / (\sqrt n - k)$; k is the smallest for which the next
     weight is below c. Weights that are all zero stay so.

@@ -1,4 +1,4 @@
-"""Numbers that change while training goes on."""
+"""Schedules of numbers that change during training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Points = float | list[tuple[float, float]]
 
 
 class Schedule:
-    """Piecewise linear in the step, constant before the first point and after the last.
+    """Interpolates linearly between points in the step; it is constant before the first point and after the last.
 
     Args:
         points: a number, or points [step, value] with increasing steps.

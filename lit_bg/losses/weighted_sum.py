@@ -1,4 +1,4 @@
-"""Several losses at once."""
+"""A weighted sum of losses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lit_bg.losses.schedule import Points, Schedule
 
 
 class WeightedSum(Loss):
-    r"""$J = \sum_i w_i J_i$, such as Noe's $w_{ML} J_{ML} + w_{KL} J_{KL} + w_{RC} J_{RC}$.
+    r"""Sums losses, $J = \sum_i w_i J_i$, such as Noe's $w_{ML} J_{ML} + w_{KL} J_{KL} + w_{RC} J_{RC}$.
 
     All terms see the same proposals and frames and share one evaluation of the energy; other random numbers are each term's
     own. A term whose weight is zero at this step is not evaluated. A batch without one finite energy is left to the terms that
@@ -53,17 +53,17 @@ class WeightedSum(Loss):
 
     @property
     def needs_data(self) -> bool:  # type: ignore[override]
-        """Whether a term that ever has weight needs data."""
+        """Return whether a term that ever has weight needs data."""
         return any(loss.needs_data and max(w.values) > 0 for loss, w in zip(self.losses, self.weights, strict=True))
 
     @property
     def follows_proposals(self) -> bool:  # type: ignore[override]
-        """Whether a term with weight at this step does."""
+        """Return whether a term with weight at this step depends on the proposals' gradient."""
         return any(loss.follows_proposals for loss, weight in zip(self.losses, self.now, strict=True) if weight > 0)
 
     @property
     def per_condition(self) -> int:  # type: ignore[override]
-        """Return the most that any term needs, with weight or without: what is drawn must not depend on weights."""
+        """Return the most samples per condition that a term needs, whatever its weight: draws must not depend on weights."""
         return max(loss.per_condition for loss in self.losses)
 
     def build(self, generator: Generator, energy: Energy) -> Self:
@@ -100,12 +100,12 @@ class WeightedSum(Loss):
         return torch.stack(terms).sum()
 
     def parts(self) -> dict[str, Tensor]:
-        """The unweighted terms by class name, and their own parts."""
+        """Return the unweighted terms by class name, and their own parts."""
         return self.last
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Repeated names get a number.
+    """Append numbers to names that are repeated.
 
     >>> _distinct(["ReverseKL", "ForwardKL", "ReverseKL"])
     ['ReverseKL', 'ForwardKL', 'ReverseKL2']

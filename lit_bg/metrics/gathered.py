@@ -43,7 +43,7 @@ class Gathered(Metric):
             getattr(self, f"rows_{name}").append(column.detach().to(self.columns[name].dtype))
 
     def compute(self) -> dict[str, Tensor]:
-        """Each column with all rows of all ranks, (n, *shape)."""
+        """Return each column with all rows of all ranks, (n, *shape)."""
         return {name: self._joined(name) for name in self.columns}
 
     def _joined(self, name: str) -> Tensor:

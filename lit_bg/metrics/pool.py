@@ -1,4 +1,4 @@
-"""All batches of an evaluation, of all ranks, as one."""
+"""A pool that joins all batches of an evaluation, of all ranks."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _on_cpu(table: Gathered) -> dict[str, Tensor]:
 
 
 def _mean(evaluations: Tensor, proposals: Tensor) -> float | None:
-    """Evaluations of the field per proposal, over batches; None where there is no field."""
+    """Return evaluations of the field per proposal, over batches; None where there is no field."""
     known = torch.isfinite(evaluations) & (proposals > 0)
     if not known.any():
         return None
@@ -113,7 +113,7 @@ def _row(cost: Cost) -> list[float]:
 
 
 def _total(rows: Tensor, rank: Tensor) -> Cost:
-    """What all ranks paid: counts together, and the time of the slowest."""
+    """Return what all ranks paid: counts together, and the time of the slowest."""
     counts = dict(zip(COUNTED, (round(v) for v in rows[:, :-1].sum(0).tolist()), strict=True))
     seconds = max((rows[rank == r, -1].sum().item() for r in rank.unique()), default=0.0)
     return Cost(**counts, seconds=seconds)

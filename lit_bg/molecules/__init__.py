@@ -1,4 +1,4 @@
-"""What a molecule is apart from its energy: atoms, bonds, torsions, a Z-matrix, and files to look at."""
+"""Molecules apart from their energy: atoms, bonds, torsions, a Z-matrix, and files to look at."""
 
 from lit_bg.molecules.structure import Structure
 from lit_bg.molecules.writing import pdb_text, save_structures, save_topology

@@ -1,4 +1,4 @@
-"""Which configurations are of the other hand."""
+"""Chirality: which configurations are mirror images of the right one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Corners = tuple[int, int, int, int]
 
 
 class Chirality:
-    r"""The hand of every stereocentre of a molecule, as its topology file has it.
+    r"""Knows the hand of every stereocentre of a molecule, as its topology file has it.
 
     The hand is the sign of the volume that the four substituents span, $(r_1 - r_4) \times (r_2 - r_4) \cdot (r_3 - r_4)$;
     of a pyramid (sulfoxides, phosphines) the atom itself is the fourth corner. It is read from the geometry alone, so that it
@@ -52,7 +52,7 @@ class Chirality:
         self._on_device = {torch.device("cpu"): (torch.tensor(self.corners).reshape(-1, 4).long(), positive)}
 
     def find_wrong(self, x: Tensor) -> Tensor:
-        """Say which stereocentres are of the other hand than in the topology file, (B, N, 3) -> (B, M) bool.
+        """Say which stereocentres have another hand than in the topology file, (B, N, 3) -> (B, M) bool.
 
         What is flat or NaN has no hand, and is not of the other one.
         """
@@ -90,7 +90,7 @@ def find_pyramids(structure: Structure) -> dict[int, Corners]:
 
 
 def is_mirrored(x: Tensor, structure: Structure) -> Tensor:
-    """Whether any stereocentre has the other hand than in the topology file (`Chirality`), (B, N, 3) -> (B,) bool.
+    """Say whether any stereocentre has the other hand than in the topology file (`Chirality`), (B, N, 3) -> (B,) bool.
 
     Internal and mixed coordinates keep the hand; a generator in Cartesian coordinates also makes mirror images, which a
     potential cannot tell apart (`lit_bg.molecules.folding`).
@@ -127,14 +127,14 @@ def describe_hands(structure: Structure) -> dict[str, str]:
 
 
 def sides(x: Tensor, structure: Structure, centres: tuple[Corners, ...]) -> Tensor:
-    """For M centres, by the four atoms around each, 1 where they lie as in the topology file, -1 where mirrored, (B, M)."""
+    """Return 1 where the four atoms around a centre lie as in the topology file, -1 where they are mirrored, (B, M)."""
     atoms = torch.tensor(centres, dtype=torch.long, device=x.device).reshape(-1, 4)
     file = torch.from_numpy(structure.positions)[None].to(x.device, x.dtype)
     return (_volume(x, atoms) * _volume(file, atoms)).sign()
 
 
 def _names(structure: Structure, atoms: tuple[int, ...]) -> tuple[str, ...]:
-    """Atom and residue, with the number of the atom where several have one name."""
+    """Return atom and residue, with the number of the atom where several have one name."""
     names = [f"{structure.names[i]} of {structure.residue_labels[structure.residue_of[i]]}" for i in atoms]
     return tuple(f"{n} (atom {i + 1})" if names.count(n) > 1 else n for i, n in zip(atoms, names, strict=True))
 

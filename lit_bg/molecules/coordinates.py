@@ -20,7 +20,7 @@ PEPTIDE_BOND = 0.16  # [nm] at most
 
 
 class Coordinates(NamedTuple):
-    """What a file of coordinates says."""
+    """Holds what a file of coordinates says."""
 
     positions: np.ndarray  # (N, 3) float64 [nm]
     box: Any  # vectors of the unit cell as OpenMM has them, or None
@@ -28,7 +28,7 @@ class Coordinates(NamedTuple):
 
 
 def read_coordinates(path: str, amber: bool = False) -> Coordinates:
-    """Positions, and box and elements where the file has them.
+    """Read positions, and box and elements where the file has them.
 
     Args:
         path: .pdb .ent .cif .mmcif, .gro, Amber's .inpcrd .rst7 .restrt .ncrst .crd or CHARMM's .cor .crd.
@@ -63,7 +63,7 @@ def read_coordinates(path: str, amber: bool = False) -> Coordinates:
 
 
 def read_topology(path: str) -> Any:
-    """The OpenMM reader (`.topology`, `.positions`) of a PDB or mmCIF file.
+    """Read a PDB or mmCIF file by OpenMM (`.topology`, `.positions`).
 
     Raises:
         ValueError: no such file, or not one of the two formats, or bonds of impossible length.
@@ -80,7 +80,7 @@ def read_topology(path: str) -> Any:
 
 
 def close_rings(topology: Any, x: np.ndarray) -> None:
-    """Bond C of the last residue of a chain to N of the first where they are as near as in a peptide; no file says it."""
+    """Join C of the last residue of a chain to N of the first where they are as near as in a peptide; no file says it."""
     bonded = {frozenset((b[0].index, b[1].index)) for b in topology.bonds()}
     for chain in topology.chains():
         residues = list(chain.residues())
@@ -93,7 +93,7 @@ def close_rings(topology: Any, x: np.ndarray) -> None:
 
 
 def existing(what: str, path: str) -> Path:
-    """The path of a file.
+    """Return the path of a file that exists.
 
     Raises:
         ValueError: there is none; with the closest name in its folder.
@@ -108,7 +108,7 @@ def existing(what: str, path: str) -> Path:
 
 
 def parse(file: Path, reader: Any, **options: Any) -> Any:
-    """What a reader of OpenMM makes of a file.
+    """Return what a reader of OpenMM makes of a file.
 
     Raises:
         ValueError: whatever the reader raises, which is anything from IndexError to KeyError on bad text.
@@ -120,7 +120,7 @@ def parse(file: Path, reader: Any, **options: Any) -> Any:
 
 
 def check_atoms(topology: Any, found: Coordinates, path: str, coordinates: str) -> None:
-    """Topology and coordinates are of one molecule, its atoms in one order, in the right unit.
+    """Check that topology and coordinates are of one molecule, its atoms in one order, in the right unit.
 
     Raises:
         ValueError: if not.
@@ -175,7 +175,7 @@ def _check_lengths(atoms: list[Any], pairs: np.ndarray, x: np.ndarray, path: str
 
 
 def _check_overlaps(atoms: list[Any], x: np.ndarray, path: str) -> None:
-    """Two atoms, or two beads, are not in one place; a virtual site or Drude particle, without an element, is by its atom."""
+    """Refuse two atoms or beads in one place; a virtual site or Drude particle, without an element, may be near its atom."""
     close = sorted(cKDTree(x).query_pairs(COINCIDENT)) if np.isfinite(x).all() else []
     close = [(i, j) for i, j in close if (atoms[i].element is None) == (atoms[j].element is None)]
     if close:

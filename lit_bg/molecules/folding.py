@@ -1,4 +1,4 @@
-"""The arrangement of the topology file, and the moves that lead to it from every other."""
+"""Folding onto the arrangement of the topology file, by the moves that lead to it from every other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lit_bg.molecules.structure import Structure
 
 
 class Folding:
-    """R, where the neighbours of every atom with four lie as in the topology file, labels of hydrogens included.
+    """Maps to R, where neighbours of every atom with four lie as in the topology file, labels of hydrogens included.
 
     Of a pyramid (a sulfoxide) the three do; what lies flat in the file may lie on either side. No motion at temperatures of
     interest leaves R. Two kinds of moves that a potential does not see lead back to it: the mirror image of the molecule,
@@ -58,7 +58,7 @@ class Folding:
         self.log_order = (len(self.free) + self.mirrors) * math.log(2)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Configurations (B, N, 3) about the origin moved to R, and which of them have got there, (B,) bool."""
+        """Move configurations (B, N, 3) about the origin to R, and say which of them have got there, (B,) bool."""
         if self.mirrors:
             hand = sides(x, self.structure, self.rigid)[:, 0]
             x = torch.where((hand < 0)[:, None, None], -x, x)
@@ -72,5 +72,5 @@ class Folding:
         return x, self.contains(x)
 
     def contains(self, x: Tensor) -> Tensor:
-        """Which configurations lie in R, (B,) bool."""
+        """Say which configurations lie in R, (B,) bool."""
         return (sides(x, self.structure, self.rigid + self.free) > 0).all(-1)

@@ -15,12 +15,12 @@ STANDARD = frozenset(RESIDUES.split())
 
 
 def one_line(error: Exception) -> str:
-    """The message of an error of OpenMM, without line breaks and the full stop."""
+    """Return the message of an error of OpenMM, without line breaks and the full stop."""
     return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
 
 
 def system_options(nonbonded: str, cutoff: float) -> dict[str, Any]:
-    """Options of createSystem of all of OpenMM's readers: the nonbonded method by name, cutoff [nm], nothing constrained."""
+    """Return options of createSystem of OpenMM's readers: the nonbonded method by name, cutoff [nm], nothing constrained."""
     from openmm import app, unit
 
     return {
@@ -33,7 +33,7 @@ def system_options(nonbonded: str, cutoff: float) -> dict[str, Any]:
 
 
 def system_from_force_field(topology: Any, files: list[str], nonbonded: str = "NoCutoff", cutoff: float = 1.0) -> Any:
-    """An unconstrained System of an openmm Topology.
+    """Make an unconstrained System of an openmm Topology.
 
     Args:
         topology: an openmm.app.Topology, with hydrogens.
@@ -72,7 +72,7 @@ def system_from_force_field(topology: Any, files: list[str], nonbonded: str = "N
 
 
 def _odd_one(residue: Any, topology: Any, force_field: Any) -> Any:
-    """The residue itself, or its neighbour in the chain whose name is unknown and whose missing bonds it suffers from."""
+    """Return the residue itself, or its neighbour in the chain whose unknown name leaves it without its bonds."""
     known = set(force_field._templates) | STANDARD
     if residue.name not in known:
         return residue
@@ -81,7 +81,7 @@ def _odd_one(residue: Any, topology: Any, force_field: Any) -> Any:
 
 
 def _unknown_residue(residue: Any, said: str, force_field: Any) -> str:
-    """What is wrong with a residue that has no template, and the way out."""
+    """Say what is wrong with a residue that has no template, and the way out."""
     elements = [atom.element.symbol for atom in residue.atoms() if atom.element is not None]
     bonds = list(residue.internal_bonds())
     if residue.name not in force_field._templates and len(elements) > 1 and not bonds:
@@ -107,7 +107,7 @@ def _unknown_residue(residue: Any, said: str, force_field: Any) -> str:
 
 
 def read_system(path: str, n_atoms: int) -> Any:
-    """A serialized System (XML), without its constraints.
+    """Read a serialized System (XML), without its constraints.
 
     Raises:
         ValueError: no such file, no System, one of another size, or one that `unconstrained` refuses.
@@ -127,7 +127,7 @@ def read_system(path: str, n_atoms: int) -> Any:
 
 
 def unconstrained(system: Any, source: str, way_out: str) -> Any:
-    """The System, every coordinate of it free.
+    """Return the System with every coordinate free.
 
     A constraint is dropped, with a warning, where the System also holds the harmonic bond between its atoms (or the
     harmonic angle that keeps them apart).

@@ -10,13 +10,13 @@ TINY = 1e-30  # [nm^2], [nm^4]: atoms on one spot have finite gradients
 
 
 def distance(x: Tensor, atoms: Tensor) -> Tensor:
-    """|x_i - x_j|, (B, N, 3) and (M, 2) indices -> (B, M) [nm]."""
+    """Return |x_i - x_j|, (B, N, 3) and (M, 2) indices -> (B, M) [nm]."""
     i, j = _gather(x, atoms)
     return _norm(i - j).T
 
 
 def angle(x: Tensor, atoms: Tensor) -> Tensor:
-    """Angle at the middle atom, (B, N, 3) and (M, 3) indices -> (B, M) in [0, pi]."""
+    """Return the angle at the middle atom, (B, N, 3) and (M, 3) indices -> (B, M) in [0, pi]."""
     i, j, k = _gather(x, atoms)
     u, v = i - j, k - j
     # atan2 keeps full precision where acos(u.v / |u||v|) loses half the digits, near 0 and pi
@@ -24,7 +24,7 @@ def angle(x: Tensor, atoms: Tensor) -> Tensor:
 
 
 def dihedral(x: Tensor, atoms: Tensor) -> Tensor:
-    """Angle between the half planes through j-k that hold i and l, in [-pi, pi] with the sign of IUPAC.
+    """Return the angle between the half planes through j-k that hold i and l, in [-pi, pi] with the sign of IUPAC.
 
     (B, N, 3) and (M, 4) indices -> (B, M).
 
@@ -39,20 +39,20 @@ def dihedral(x: Tensor, atoms: Tensor) -> Tensor:
 
 
 def arms(r: Tensor, theta: Tensor, phi: Tensor) -> Tensor:
-    """i - j along j-k, towards l, and across both, (3, ...), for |i - j| = r, angle i-j-k = theta, dihedral i-j-k-l = phi."""
+    """Return i - j along j-k, towards l, and across both, (3, ...), for distance r, angle i-j-k theta, dihedral phi."""
     across = r * theta.sin()
     return torch.stack([r * theta.cos(), across * phi.cos(), across * phi.sin()])
 
 
 def place(j: Tensor, k: Tensor, l: Tensor, arms: Tensor) -> Tensor:  # noqa: E741
-    """Position of the atom i with the given `arms` in the frame of j, k, l; all (3, ...), components first."""
+    """Return the position of the atom i with the given `arms` in the frame of j, k, l; all (3, ...), components first."""
     axis = _unit(k - j)
     across = _unit(_cross(l - k, axis))
     return j + (arms[0] * axis + arms[1] * _cross(axis, across) + arms[2] * across)  # one rounding at the scale of j
 
 
 def _gather(x: Tensor, atoms: Tensor) -> tuple[Tensor, ...]:
-    """(B, N, 3) and (M, n) indices -> n tensors (3, M, B): long rows are several times as fast as vectors of three."""
+    """Gather (B, N, 3) by (M, n) indices into n tensors (3, M, B): long rows are several times as fast as vectors of three."""
     return x.permute(2, 1, 0).contiguous()[:, atoms.T].unbind(1)
 
 
@@ -78,12 +78,12 @@ def _unit(u: Tensor) -> Tensor:
 
 
 def wrap(phi: Tensor) -> Tensor:
-    """The same angle in [-pi, pi)."""
+    """Return the same angle in [-pi, pi)."""
     return phi - 2 * torch.pi * torch.floor(phi / (2 * torch.pi) + 0.5)  # exact for what is there already, unlike a remainder
 
 
 def random_rotations(n: int, rng: torch.Generator, dtype: torch.dtype | None = None) -> Tensor:
-    """Rotation matrices uniform on SO(3), (n, 3, 3): normalised Gaussian quaternions are uniform on the sphere S^3."""
+    """Draw rotation matrices uniformly on SO(3), (n, 3, 3): normalised Gaussian quaternions are uniform on the sphere S^3."""
     q = torch.randn(n, 4, generator=rng, device=rng.device, dtype=dtype)
     w, a, b, c = normalize(q, dim=-1).unbind(-1)
     rows = [

@@ -1,4 +1,4 @@
-"""Heavier hydrogens: slower bonds, the same averages."""
+"""Hydrogen mass repartitioning: slower bonds, the same averages."""
 
 from __future__ import annotations
 

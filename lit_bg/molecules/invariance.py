@@ -1,4 +1,4 @@
-"""What a molecule's energy does not see, found by moving and turning it."""
+"""Symmetries of a molecule's energy, found by moving and turning it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOLERANCE = 1e-6  # [kJ/mol] and relative: float64 at 100 nm from the origin rou
 
 
 class Term(NamedTuple):
-    """The energy of one force over several configurations."""
+    """Holds the energy of one force over several configurations."""
 
     force: str  # its name
     energy: Tensor  # (B,) [kJ/mol]

@@ -1,4 +1,4 @@
-"""Which atoms of a molecule have a hand: the symmetry of its bond graph, with the arrangement of neighbours in space."""
+"""Stereogenic atoms of a molecule, by the symmetry of its bond graph and the arrangement of neighbours in space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Hands = Mapping[int, int]  # by atom: +1 or -1, the sense in which its neighbour
 
 
 class BondedComponent:
-    """Atoms that hang together by bonds, and which of them other atoms of the component can take the place of.
+    """Holds atoms that hang together by bonds, and finds which of them could take each other's place.
 
     The class of an atom is its element and how many atoms lie one, two, ... bonds away, and then again and again its
     class, those of its neighbours, and its hand where the classes of its neighbours all differ. Where a class holds several
@@ -56,16 +56,16 @@ class BondedComponent:
         return found
 
     def is_achiral(self, hands: Hands) -> bool:
-        """Whether the mirror image is the same molecule with other labels, as that of a meso compound is."""
+        """Say whether the mirror image is the same molecule with other labels, as that of a meso compound is."""
         return self.is_same(hands, {i: -hand for i, hand in hands.items()})
 
     def is_same(self, first: Hands, second: Hands) -> bool:
-        """Whether an exchange of labels that keeps the bonds turns one arrangement into the other."""
+        """Say whether an exchange of labels that keeps the bonds turns one arrangement into the other."""
         n = len(self.atoms)
         return self._match(self._start * 2, {**first, **{n + i: hand for i, hand in second.items()}})
 
     def _match(self, classes: list[int], hands: Hands) -> bool:
-        """Whether two copies of the component, one after the other, can be laid on each other class by class."""
+        """Say whether two copies of the component, one after the other, can be laid on each other class by class."""
         n = len(self.atoms)
         classes = self._refine(classes, hands)
         if sorted(classes[:n]) != sorted(classes[n:]):
@@ -96,7 +96,7 @@ class BondedComponent:
         return tuple(sorted(classes[j] for j in self._near(i)))
 
     def _sense(self, i: int, classes: list[int], hands: Hands) -> int:
-        """The hand in the order of classes, which no label enters; 0 where neighbours are alike or there is none."""
+        """Return the hand in the order of classes, which no label enters; 0 where neighbours are alike or there is none."""
         if i not in hands:
             return 0
         c = [classes[j] for j in self._near(i)]
@@ -110,7 +110,7 @@ class BondedComponent:
         return [(a, b) for k, a in enumerate(near) for b in near[k + 1 :] if classes[a] == classes[b]]
 
     def _part(self, i: int, a: int, b: int) -> bool:
-        """Whether two neighbours of an atom fall apart without it, so that they can change places."""
+        """Say whether two neighbours of an atom fall apart without it, so that they can change places."""
         n = len(self.atoms)
         key = (i % n, a % n, b % n)
         if key not in self._separate:
@@ -134,6 +134,6 @@ def bonded_components(structure: Structure) -> list[list[int]]:
 
 
 def _numbered(labels: list[tuple]) -> list[int]:
-    """Equal numbers for equal labels, 0, 1, 2, ... in their order."""
+    """Replace labels by numbers 0, 1, 2, ... in their order, equal ones by equal numbers."""
     number = {label: n for n, label in enumerate(sorted(set(labels)))}
     return [number[label] for label in labels]

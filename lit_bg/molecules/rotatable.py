@@ -12,7 +12,7 @@ from lit_bg.molecules.structure import Structure
 
 @dataclass(frozen=True)
 class RotatableBonds:
-    """Bonds as data for batched rotations."""
+    """Holds bonds as data for batched rotations."""
 
     axis: Tensor  # (K, 2) atoms j and k
     side: Tensor  # (K, N) bool: the atoms that turn, which hang together with k when the bond is cut
@@ -22,7 +22,7 @@ class RotatableBonds:
 
 
 def rotatable_bonds(structure: Structure) -> RotatableBonds:
-    """The single bonds that turn more than a methyl: chi, phi and psi of a peptide, and their like in any molecule.
+    """Return the single bonds that turn more than a methyl: chi, phi and psi of a peptide, and their like in any molecule.
 
     One end has four neighbours, which leaves out amides, esters and other bonds that are not quite single; both ends carry
     another heavy atom; and the bond is in no ring. The smaller of the two sides turns.
@@ -49,7 +49,7 @@ def rotatable_bonds(structure: Structure) -> RotatableBonds:
 
 
 def side_of_bond(structure: Structure, j: int, k: int) -> list[int]:
-    """Atoms that hang together with k when the bond between j and k is cut; j is among them if the bond is in a ring."""
+    """Return the atoms that stay connected to k when the bond j-k is cut; j is among them if the bond is in a ring."""
     side, fresh = {k}, [k]
     while fresh:
         a = fresh.pop()
@@ -61,7 +61,7 @@ def side_of_bond(structure: Structure, j: int, k: int) -> list[int]:
 
 
 def turn(x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
-    """Configurations with one side of a bond turned about it, a map of Jacobian 1.
+    """Turn one side of a bond about it, a map of Jacobian 1.
 
     Args:
         x: (B, N, 3).
@@ -73,18 +73,18 @@ def turn(x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
 
 
 def turn_velocities(v: Tensor, x: Tensor, axis: Tensor, side: Tensor, angle: Tensor) -> Tensor:
-    """Velocities (B, N, 3) that turn with the atoms that `turn` turns at x."""
+    """Turn the velocities (B, N, 3) of the atoms that `turn` turns at x."""
     return _turned(v, side, _direction(x, axis), angle)
 
 
 def _direction(x: Tensor, axis: Tensor) -> Tensor:
-    """Unit vectors from j to k, (B, 3)."""
+    """Return unit vectors from j to k, (B, 3)."""
     rows = torch.arange(len(x), device=x.device)
     return torch.nn.functional.normalize(x[rows, axis[:, 1]] - x[rows, axis[:, 0]], dim=-1)
 
 
 def _turned(x: Tensor, side: Tensor, n: Tensor, angle: Tensor, origin: Tensor | None = None) -> Tensor:
-    r"""Vectors x (B, N, 3), those on the side (B, N) turned by angles (B,) [rad] about n (B, 3) through an origin (B, 3) or 0.
+    r"""Turn vectors x (B, N, 3), those on the side (B, N), by angles (B,) [rad] about n (B, 3) through an origin (B, 3) or 0.
 
     Rodrigues: $r' - r = (1 - \cos\alpha)\, (n\, (n \cdot r) - r) + \sin\alpha\, (n \times r)$. The batch comes last meanwhile:
     products with one number for every configuration are then ten times as fast on a CPU.

@@ -26,7 +26,7 @@ Neighbours = tuple[tuple[int, ...], ...]  # of every atom
 
 @dataclass(frozen=True)
 class Structure:
-    """What the topology file and the force field say of a molecule, without any object of OpenMM or mdtraj.
+    """Holds what topology file and force field say of a molecule, without any object of OpenMM or mdtraj.
 
     Plain data, so that a molecule can be pickled, copied and sent to another process.
     """
@@ -50,11 +50,11 @@ class Structure:
         return len(self.names)
 
     def atom(self, residue: int, name: str) -> int | None:
-        """Index of the atom `name` of a residue, None if there is none."""
+        """Return the index of the atom `name` of a residue, None if there is none."""
         return self._by_name.get((residue, name))
 
     def atoms(self, *wanted: tuple[int, str]) -> tuple[int, ...] | None:
-        """Indices of several (residue, name), None unless all exist and each is bonded to the next."""
+        """Return the indices of several (residue, name), None unless all exist and each is bonded to the next."""
         found = [self.atom(*w) for w in wanted]
         if any(i is None for i in found):
             return None
@@ -74,7 +74,7 @@ class Structure:
 
     @cached_property
     def neighbours(self) -> Neighbours:
-        """Atoms bonded to each atom."""
+        """Return the atoms bonded to each atom."""
         found: list[list[int]] = [[] for _ in range(self.n_atoms)]
         for i, j in self.bonds:
             found[i].append(j)
@@ -82,7 +82,7 @@ class Structure:
         return tuple(tuple(near) for near in found)
 
     def bonds_between(self, atom: int, reach: int | None = None) -> dict[int, int]:
-        """Number of bonds from an atom to every other that hangs together with it, up to `reach` bonds away."""
+        """Return the number of bonds from an atom to every other that hangs together with it, up to `reach` bonds away."""
         found, edge, steps = {atom: 0}, [atom], 0
         while edge and steps != reach:
             steps += 1
@@ -92,7 +92,7 @@ class Structure:
 
     @cached_property
     def bond_lengths(self) -> torch.Tensor:
-        """(M,) [nm] length of every bond: the equilibrium of its harmonic term, else as in the topology file."""
+        """Return the lengths of all bonds, (M,) [nm]: the equilibrium of the harmonic term, else as in the topology file."""
         ends = np.array(self.bonds, dtype=int).reshape(-1, 2)
         file = np.linalg.norm(self.positions[ends[:, 0]] - self.positions[ends[:, 1]], axis=1)
         known = [self.harmonic_bonds.get((min(b), max(b)), (None,))[0] for b in self.bonds]
@@ -100,7 +100,7 @@ class Structure:
 
     @property
     def residue_labels(self) -> tuple[str, ...]:
-        """Name and number of every residue, such as VAL2; counted from 1 where the file's numbers are missing or repeat."""
+        """Return name and number of residues, such as VAL2; counted from 1 where the file's numbers are missing or repeat."""
         numbered = tuple(f"{name}{k}" for name, k in zip(self.residues, self.residue_numbers, strict=False))
         if len(set(numbered)) == len(self.residues):
             return numbered
@@ -108,13 +108,13 @@ class Structure:
 
     @cached_property
     def backbone(self) -> tuple[tuple[int, int, int], ...]:
-        """(N, CA, C) of every residue that has them bonded, in the order of the file."""
+        """Return (N, CA, C) of every residue that has them bonded, in the order of the file."""
         paths = (self.atoms((r, "N"), (r, "CA"), (r, "C")) for r in range(len(self.residues)))
         return tuple((p[0], p[1], p[2]) for p in paths if p is not None)
 
     @cached_property
     def backbone_torsions(self) -> dict[str, tuple[int, ...]]:
-        """Atoms of the peptide torsions by name: phi (C-N-CA-C) and psi (N-CA-C-N).
+        """Return the atoms of the peptide torsions by name: phi (C-N-CA-C) and psi (N-CA-C-N).
 
         They follow the peptide bonds and not the order of residues, so that a ring has as many of either as residues. If there
         are several residues with a backbone, phi k and psi k are those of the k-th.
@@ -134,14 +134,14 @@ class Structure:
         }
 
     def _peptide_neighbour(self, atom: int, name: str, own: int) -> int | None:
-        """The atom on the other side of a peptide bond: called `name`, or else of that element in another residue."""
+        """Return the atom on the other side of a peptide bond: called `name`, or else of that element in another residue."""
         near = [i for i in self.neighbours[atom] if i != own and self.elements[i] == name]
         near = [i for i in near if self.residue_of[i] != self.residue_of[atom]]
         return min(near, key=lambda i: (self.names[i] != name, i), default=None)
 
     @property
     def chi_torsions(self) -> dict[str, tuple[int, ...]]:
-        """Atoms of the side-chain torsions by name: chi1 (N-CA-CB-XG) outwards, "chi1 VAL2" if several residues have some."""
+        """Return the atoms of side-chain torsions: chi1 (N-CA-CB-XG) outwards, "chi1 VAL2" if several residues have some."""
         angles: dict[int, list[tuple[int, ...]]] = {}
         for r in range(len(self.residues)):
             path = self.atoms((r, "N"), (r, "CA"), (r, "CB"))
@@ -162,7 +162,7 @@ class Structure:
 
     @property
     def end_to_end(self) -> tuple[int, int] | None:
-        """The two atoms whose distance tells how stretched a peptide is, None if it is no peptide, a ring or several chains.
+        """Return the two atoms whose distance tells how stretched a peptide is; None for no peptide, a ring or several chains.
 
         CA of the two ends of the chain, whatever the order of residues in the file; of a chain of one amino acid the two atoms
         of its backbone, carbons of the caps included, that are farthest apart along bonds: in ACE-ALA-NME the two methyls.
@@ -180,7 +180,7 @@ class Structure:
 
     @property
     def chiral_centres(self) -> tuple[tuple[int, ...], ...]:
-        """(CA, N, C, CB) of every amino acid with a side chain."""
+        """Return (CA, N, C, CB) of every amino acid with a side chain."""
         centres = []
         for r in range(len(self.residues)):
             path, side = self.atoms((r, "N"), (r, "CA"), (r, "C")), self.atoms((r, "CA"), (r, "CB"))
@@ -192,7 +192,7 @@ class Structure:
 def harmonic_terms(
     system: Any,
 ) -> tuple[dict[tuple[int, int], tuple[float, float]], dict[tuple[int, int, int], tuple[float, float]]]:
-    """Equilibrium value and force constant of every harmonic bond [nm, kJ/mol/nm^2] and angle [rad, kJ/mol/rad^2]."""
+    """Return equilibrium value and force constant of every harmonic bond [nm, kJ/mol/nm^2] and angle [rad, kJ/mol/rad^2]."""
     import openmm
 
     bonds: dict[tuple[int, int], tuple[float, float]] = {}
@@ -210,7 +210,7 @@ def harmonic_terms(
 
 
 def _add(terms: dict[Any, tuple[float, float]], key: tuple[int, ...], centre: float, k: float) -> None:
-    """Two harmonic terms of the same atoms are one, of the sum of their constants."""
+    """Add a harmonic term; two of the same atoms are one, of the sum of their constants."""
     old_centre, old_k = terms.get(key, (centre, 0.0))
     total = old_k + k
     terms[key] = ((old_k * old_centre + k * centre) / total if total > 0 else centre, total)
@@ -263,7 +263,7 @@ def unbound_parts(structure: Structure, system: Any) -> list[str]:
 
 
 def _tied(force: Any) -> list[tuple[int, ...]]:
-    """Atoms of the terms of forces that hold few atoms together."""
+    """Return the atoms of the terms of forces that hold few atoms together."""
     import openmm
 
     if isinstance(force, openmm.HarmonicBondForce | openmm.CustomBondForce):

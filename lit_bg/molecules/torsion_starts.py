@@ -10,7 +10,7 @@ from lit_bg.molecules.structure import Structure
 
 
 def draw_torsions(structure: Structure, walkers: int, rng: torch.Generator) -> Tensor:
-    """Return (walkers, N, 3) float64 [nm]: the topology file's configuration with its backbone torsions drawn uniformly.
+    """Draw backbone torsions uniformly in the topology file's configuration: (walkers, N, 3) float64 [nm].
 
     A torsion turns what lies on one side of its bond; bonds in rings (proline) are left as they are.
     """

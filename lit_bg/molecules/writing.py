@@ -20,7 +20,7 @@ FORMATS = (".pdb", ".xtc", ".dcd")
 
 
 def mdtraj_topology(structure: Structure) -> Topology:
-    """The topology as mdtraj knows it."""
+    """Convert the topology of a molecule to that of mdtraj."""
     import mdtraj
 
     topology = mdtraj.Topology()
@@ -36,7 +36,7 @@ def mdtraj_topology(structure: Structure) -> Topology:
 
 
 def _element(symbol: str) -> Any:
-    """What mdtraj calls an element; a bead without one is a virtual site to it."""
+    """Return what mdtraj calls an element; a bead without one is a virtual site to it."""
     import mdtraj
 
     return mdtraj.element.virtual if symbol == NO_ELEMENT else mdtraj.element.get_by_symbol(symbol)
@@ -83,7 +83,7 @@ def save_structures(energy: Energy, x: Tensor, path: str | Path) -> None:
 
 
 def _save_binary(frames: Trajectory, temporary: Path, path: Path) -> None:
-    """Write what C code writes, and look whether it is there.
+    """Write a file by C code, and check that it is there.
 
     mdtraj says RuntimeError or TypeError where a write fails, and nothing where the end of a file does.
 
@@ -110,7 +110,7 @@ def save_topology(energy: Energy, path: str | Path) -> None:
 
 
 def pdb_text(energy: Energy, x: Tensor) -> str:
-    """One configuration (N, 3) [nm] as the text of a PDB file, with bonds."""
+    """Return one configuration (N, 3) [nm] as the text of a PDB file, with bonds."""
     s = _structure_of(energy)
     lines = []
     for i, (a, b, c) in enumerate((10 * x.detach().double().cpu()).tolist()):

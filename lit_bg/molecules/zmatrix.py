@@ -1,4 +1,4 @@
-"""Which atom is placed from which: a Z-matrix from the bond graph alone."""
+"""Z-matrices from the bond graph alone: which atom is placed from which."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STRAIGHT = 170.0  # [degrees] from here on an angle of the topology file is a li
 
 
 class Dihedral(Enum):
-    """What a dihedral i-j-k-l measures, and whether it may turn."""
+    """Says what a dihedral i-j-k-l measures, and whether it may turn."""
 
     TORSION = "turns about j-k freely"
     RING = "turns about j-k, which belongs to a small ring"
@@ -26,7 +26,7 @@ class Dihedral(Enum):
 
 @dataclass(frozen=True)
 class ZMatrix:
-    """The atoms whose positions come first, and for every other atom the three atoms that it is placed from.
+    """Lists the atoms whose positions come first, and for every other atom the three atoms that it is placed from.
 
     A row (i, j, k, l) places i: bonded to j, its parent; k bonded to j, l to k or j, all placed before. The
     dihedral i-j-k-l is of one of three kinds:
@@ -55,7 +55,7 @@ class ZMatrix:
 
     @classmethod
     def of(cls, structure: Structure, anchors: Sequence[int] | None = None) -> ZMatrix:
-        """The Z-matrix of a molecule.
+        """Find the Z-matrix of a molecule.
 
         Args:
             structure: atoms and bonds; of the positions only angles near 180 degrees matter.
@@ -115,7 +115,7 @@ class ZMatrix:
 def _references(
     structure: Structure, j: int, start: tuple[int, ...], neighbours: Neighbours, parent: list[int]
 ) -> tuple[int, int, bool]:
-    """k and l for the atoms placed on j; True if l is bonded to j, so that there is nothing to turn about j-k."""
+    """Return k and l for the atoms placed on j; True if l is bonded to j, so that there is nothing to turn about j-k."""
     beside = [m for m in start if m in neighbours[j]] if j in start else [parent[j]]
     if len(beside) > 1:
         return beside[0], beside[1], True
@@ -131,7 +131,7 @@ def _references(
 
 
 def _branches(structure: Structure, heavy: list[bool], parent: list[int], order: list[int]) -> list[list[int]]:
-    """Children of every atom: backbone first, then heavy atoms with the largest branch."""
+    """Return the children of every atom: backbone first, then heavy atoms with the largest branch."""
     size = [1] * len(parent)
     for i in reversed(order):
         if parent[i] >= 0:
@@ -147,7 +147,7 @@ def _branches(structure: Structure, heavy: list[bool], parent: list[int], order:
 
 
 def _breadth_first(neighbours: Neighbours, roots: list[int]) -> tuple[list[int], list[int]]:
-    """Parents (-1: none) and the order of visit."""
+    """Return parents (-1: none) and the order of visit."""
     parent = [-1] * len(neighbours)
     order, seen = list(roots), set(roots)
     for j in order:
@@ -160,7 +160,7 @@ def _breadth_first(neighbours: Neighbours, roots: list[int]) -> tuple[list[int],
 
 
 def _centre(neighbours: Neighbours, heavy: list[bool]) -> int:
-    """The heavy atom from which the farthest atom is nearest; among those the one with most bonds."""
+    """Return the heavy atom from which the farthest atom is nearest; among those the one with most bonds."""
     pairs = np.array([(i, j) for i, around in enumerate(neighbours) for j in around])
     n = len(neighbours)
     graph = csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
@@ -170,7 +170,7 @@ def _centre(neighbours: Neighbours, heavy: list[bool]) -> int:
 
 
 def _bonds_of_small_rings(neighbours: Neighbours) -> set[frozenset[int]]:
-    """Bonds whose ends are also joined by at most SMALL_RING - 1 other bonds."""
+    """Return the bonds whose ends are also joined by at most SMALL_RING - 1 other bonds."""
     found = set()
     for i, around in enumerate(neighbours):
         for j in (j for j in around if j > i):

@@ -1,4 +1,4 @@
-"""A network that takes noise away, and the velocity that follows from it."""
+"""A network that removes noise, and the velocity that follows from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Level(NamedTuple):
-    """A diffusion at times (B,), shaped to multiply (B, *event_shape)."""
+    """Holds noise and signal of a diffusion at times (B,), shaped to multiply (B, *event_shape)."""
 
     noise: Tensor  # sigma
     signal: Tensor  # alpha
@@ -24,7 +24,7 @@ class Level(NamedTuple):
 
 
 class Denoiser(VectorField):
-    r"""The velocity of a diffusion's probability flow, by a network F that knows what normal data would need.
+    r"""Gives the velocity of a diffusion's probability flow, by a network F that knows what normal data would need.
 
     With $x = \alpha x_1 + \sigma \epsilon$, $V^2 = \alpha^2 + \sigma^2$ and data of width one,
 
@@ -74,7 +74,7 @@ class Denoiser(VectorField):
         return self.network.compiles
 
     def level(self, t: Tensor) -> Level:
-        """Noise and signal at times (B,)."""
+        """Return noise and signal at times (B,)."""
         sigma, alpha, _ = self.schedule.coefficients(t)
         dsigma, dalpha, _ = self.schedule.rates(t)
         shape = (-1, *(1 for _ in self.event_shape))
@@ -82,7 +82,7 @@ class Denoiser(VectorField):
         return Level(*(a.reshape(shape) for a in values))
 
     def target(self, at: Level, data: Tensor, noise: Tensor) -> Tensor:
-        """What F should be on average: $(\\sigma x_1 - \\alpha \\epsilon) / V$."""
+        r"""Return what F should be on average: $(\sigma x_1 - \alpha \epsilon) / V$."""
         return (at.noise * data - at.signal * noise) / at.width
 
     def correction(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -93,12 +93,12 @@ class Denoiser(VectorField):
         return self.network(self.schedule.clock(t), x / at.width, context)
 
     def denoised(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """E[x_1 | x], (B, *event_shape)."""
+        """Return E[x_1 | x], (B, *event_shape)."""
         at = self.level(t)
         return at.signal / at.width**2 * self._own(x) + at.noise / at.width * self._correction(at, t, x, context)
 
     def score(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The gradient of the log density of noised data, (B, *event_shape); infinite where there is no noise."""
+        """Return the gradient of the log density of noised data, (B, *event_shape); infinite where there is no noise."""
         at = self.level(t)
         return at.signal / (at.width * at.noise) * self._correction(at, t, x, context) - self._own(x) / at.width**2
 
@@ -106,7 +106,7 @@ class Denoiser(VectorField):
         return centre(x) if "translation" in self.symmetries else x
 
     def _factors(self, at: Level) -> tuple[Tensor, Tensor]:
-        """Of x and of F in the velocity."""
+        """Return the factors of x and of F in the velocity."""
         own = (at.signal * at.signal_rate + at.noise * at.noise_rate) / at.width**2
         return own, (at.signal_rate * at.noise - at.noise_rate * at.signal) / at.width
 

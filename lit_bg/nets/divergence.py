@@ -1,4 +1,4 @@
-"""How the divergence of a velocity field is computed along a trajectory."""
+"""Divergences of velocity fields along a trajectory, exact or estimated."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _trusted: WeakKeyDictionary[VectorField, Trust] = WeakKeyDictionary()
 
 
 class Divergence(ABC):
-    """The rate at which log q changes along a trajectory, or an estimate of it."""
+    """Computes the rate at which log q changes along a trajectory, or estimates it."""
 
     exact: bool
 
     def check(self, field: VectorField) -> None:
-        """Refuse a built field that does not fit; by default none.
+        """Refuse a built field that does not fit; by default refuse none.
 
         Raises:
             ValueError: what does not fit, with the way out.
         """
 
     def draw(self, x: Tensor, rng: torch.Generator) -> Tensor | None:
-        """Random numbers that stay the same along a trajectory; None where there are none."""
+        """Draw random numbers that stay the same along a trajectory; None where there are none."""
         return None
 
     @abstractmethod
     def __call__(
         self, field: VectorField, t: Tensor, x: Tensor, noise: Tensor | None, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """v (B, *event_shape) and its divergence (B,), with the noise of `draw` and the conditions of the field, (B, C)."""
+        """Return v (B, *event_shape) and its divergence (B,), with the noise of `draw` and conditions of the field, (B, C)."""
 
 
 class ExactDivergence(Divergence):
-    """The trace of the Jacobian itself, by the field's own method.
+    """Computes the trace of the Jacobian itself, by the field's own method.
 
     Samples are treated a few at a time where the field says that this is faster (`VectorField.at_once`).
 
@@ -105,7 +105,7 @@ def _compiled() -> Divergent:
 
 
 class Hutchinson(Divergence):
-    r"""$\frac1k \sum_k \epsilon_k^T \frac{\partial v}{\partial x} \epsilon_k$, one backward pass each.
+    r"""Estimates $\frac1k \sum_k \epsilon_k^T \frac{\partial v}{\partial x} \epsilon_k$, one backward pass each.
 
     The noise has unit variance. Unbiased for the divergence and so for log q, but weights $e^{-\log q}$ of
     it are biased (Jensen), and their ESS says as much about the noise as about the flow: train with it, and weigh with

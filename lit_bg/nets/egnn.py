@@ -19,7 +19,7 @@ DIRECTIONS = 2**20, 2**27  # numbers in a tensor of pairs and directions on a CP
 
 
 class EGNN(ParticleField):
-    """Velocities of particles from messages between all pairs; it starts as v = 0.
+    """Computes velocities of particles from messages between all pairs; it starts as v = 0.
 
     It follows rotations, reflections and exchanges of particles of one type, does not see translations and does not move the
     centre of mass; in a trap the origin is one more node, which stays where it is, and then it sees translations. The density
@@ -117,7 +117,7 @@ class EGNN(ParticleField):
 
 
 def _unit(atoms: Tensor, n: int, d: int, like: Tensor) -> Tensor:
-    """Unit displacements of the coordinates of some particles, (A, d, N, d)."""
+    """Return unit displacements of the coordinates of some particles, (A, d, N, d)."""
     rows = torch.eye(n, device=like.device, dtype=like.dtype)[atoms]
     axes = torch.eye(d, device=like.device, dtype=like.dtype)
     return torch.einsum("ai,kl->akil", rows, axes)

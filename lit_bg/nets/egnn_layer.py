@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class Displacements(NamedTuple):
-    """What depends on the positions of two particles, (B, N, N, ...)."""
+    """Holds what depends on the positions of two particles, (B, N, N, ...)."""
 
     away: Tensor  # x_i - x_j, (B, N, N, d)
     r2: Tensor  # its square, (B, N, N)
@@ -22,7 +22,7 @@ class Displacements(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """What a pass through the layer leaves behind for its derivative; H features.
+    """Holds what a pass through the layer leaves for its derivative; H features.
 
     Slopes of SiLUs take more time than the SiLUs themselves, and a velocity alone, as in training, needs none.
     """
@@ -38,22 +38,22 @@ class Passed(NamedTuple):
 
 
 class Tangent(NamedTuple):
-    """Derivatives of features and positions along the d coordinates of A particles."""
+    """Holds derivatives of features and positions along the d coordinates of A particles."""
 
     h: Tensor  # (B, A, d, N, H)
     x: Tensor  # (B, A, d, N, d)
 
     def own(self, atoms: Tensor) -> Tensor:
-        """Of the features of the particles that are moved, (B, A, d, H)."""
+        """Return the derivatives of the features of the particles that are moved, (B, A, d, H)."""
         return self.h[:, torch.arange(len(atoms), device=atoms.device), :, atoms].movedim(0, 1)
 
     def along(self, rows: Tensor, atoms: Tensor) -> Tensor:
-        """Products of the features with rows of the particles that are moved, (B, A, N, H) -> (B, A, d, N)."""
+        """Return products of the features with rows of the particles that are moved, (B, A, N, H) -> (B, A, d, N)."""
         return torch.einsum("bajh,bakjh->bakj", rows, self.h)
 
 
 class RadialTangent(NamedTuple):
-    r"""The derivative of a layer whose features knew no positions.
+    r"""Holds the derivative of a layer whose features do not depend on positions.
 
     They depend on positions through $r_{ij}^2$ alone then. With $y_{ij} = \partial h_i / \partial r_{ij}^2$ the derivative
     along coordinate k of particle a is $-2 y_{ia} (x_i - x_a)_k$ for all others and $2 \sum_j y_{aj} (x_a - x_j)_k$ for a
@@ -68,26 +68,26 @@ class RadialTangent(NamedTuple):
         return torch.einsum("bajh,bajk->bakh", self.y[:, atoms], self.twice[:, atoms])
 
     def along(self, rows: Tensor, atoms: Tensor) -> Tensor:
-        """As of `Tangent`, but without what the moved particle itself gets: no force is between it and itself."""
+        """Return products as `Tangent` does, without those of the moved particle with itself, on which it exerts no force."""
         products = torch.einsum("bajh,bjah->baj", rows, self.y[:, :, atoms])
         return -torch.einsum("baj,bjak->bakj", products, self.twice[:, :, atoms])
 
     def moved(self, atoms: Tensor) -> Tensor:
-        """Of the positions, (B, A, d, N, d)."""
+        """Return the derivatives of the positions, (B, A, d, N, d)."""
         n, d = self.twice.shape[2:]
         rows, axes = (torch.eye(k, device=self.pull.device, dtype=self.pull.dtype) for k in (n, d))
         own = axes + self.pull[:, atoms].sum(2)  # (B, A, d, d)
         return torch.einsum("bakl,ai->bakil", own, rows[atoms]) - torch.einsum("biakl->bakil", self.pull[:, :, atoms])
 
     def tangent(self, atoms: Tensor) -> Tangent:
-        """With features of all particles along all coordinates written out."""
+        """Return the tangent with features of all particles along all coordinates written out."""
         h = torch.einsum("biah,biak->bakih", -self.y[:, :, atoms], self.twice[:, :, atoms])
         here = torch.eye(self.y.shape[1], device=h.device, dtype=h.dtype)[atoms]
         return Tangent(h + torch.einsum("bakh,ai->bakih", self.own(atoms), here), self.moved(atoms))
 
 
 class Slopes(NamedTuple):
-    """The derivative of the messages, their gates and the weights of the coordinates by a, what enters the first SiLU."""
+    """Holds derivatives of messages, gates and weights of the coordinates by a, the argument of the first SiLU."""
 
     first: Tensor  # slope of the first SiLU, (B, N, N, H)
     gated: Tensor  # g times the slope of the second, (B, N, N, H)
@@ -98,13 +98,13 @@ class Slopes(NamedTuple):
 
 
 def slope(a: Tensor) -> Tensor:
-    """Derivative of the SiLU."""
+    """Return the derivative of the SiLU."""
     s = torch.sigmoid(a)
     return s * (1 + a * (1 - s))
 
 
 class EGNNLayer(nn.Module):
-    r"""Messages between all pairs, then a step of features and positions.
+    r"""Sends messages between all pairs, then steps features and positions.
 
     $$m_{ij} = \phi_e(h_i, h_j, s_{ij}, s^0_{ij}), \quad s = \ln(1 + r^2), \qquad
       h_i' = h_i + \phi_h(h_i, \textstyle\sum_j g_{ij} m_{ij}), \qquad
@@ -139,14 +139,14 @@ class EGNNLayer(nn.Module):
         self.node2 = nn.Linear(width, width)
 
     def _step(self, like: Tensor) -> Tensor:
-        """1 / (N - 1) of particles that move, 0 of those that stay, (N, 1); as (..., N, N)."""
+        """Return 1 / (N - 1) of particles that move, 0 of those that stay, (N, 1); as (..., N, N)."""
         n = like.shape[-1]
         step = like.new_full((n, 1), 1 / (n - 1))
         step[n - self.fixed :] = 0
         return step
 
     def forward(self, h: Tensor, x: Tensor, start: Displacements) -> tuple[Tensor, Tensor, Passed]:
-        """h (B, N, H) and x (B, N, d) one layer later, and what the derivative needs."""
+        """Return h (B, N, H) and x (B, N, d) one layer later, and what the derivative needs."""
         pairs = Displacements.of(x)
         n = x.shape[1]
         s = torch.stack([pairs.r2, start.r2], -1).log1p()
@@ -163,16 +163,16 @@ class EGNNLayer(nn.Module):
         return h + self.node2(F.silu(inner_node)), moved, passed
 
     def _backwards(self, by_message: Tensor, p: Passed) -> Tensor:
-        """The derivative by a of what has the derivative (B, N, N, H) by m."""
+        """Return the derivative by a of what has the derivative (B, N, N, H) by m."""
         return slope(p.inner1) * ((slope(p.inner2) * by_message) @ self.message.weight)
 
     def weight_slope(self, p: Passed) -> Tensor:
-        """dc / da, (B, N, N, H)."""
+        """Return dc / da, (B, N, N, H)."""
         by_message = (slope(p.inner_weight) * self.weight2.weight[0]) @ self.weight1.weight
         return self._backwards(by_message * self._step(p.gate)[..., None], p)
 
     def slopes(self, p: Passed) -> Slopes:
-        """All that derivatives along any direction share."""
+        """Return all that derivatives along any direction share."""
         gate = p.gate[..., None]
         by_gate = self._backwards(gate * (1 - gate) * self.gate.weight[0], p)
         return Slopes(slope(p.inner1), gate * slope(p.inner2), p.message, by_gate, self.weight_slope(p), slope(p.inner_node))
@@ -182,7 +182,7 @@ class EGNNLayer(nn.Module):
         return dh + F.linear(node * inner, self.node2.weight)
 
     def radial_tangent(self, p: Passed) -> RadialTangent:
-        """The derivative of a layer whose h does not depend on x."""
+        """Return the derivative of a layer whose h does not depend on x."""
         v, away, r2 = self.slopes(p), p.pairs.away, p.pairs.r2
         inner = self.distance.weight.sum(1)  # of s = s0
         along = 1 / (1 + r2)  # of s by r^2
@@ -197,7 +197,7 @@ class EGNNLayer(nn.Module):
         return RadialTangent(y, pull, 2 * away)
 
     def tangent(self, d: Tangent, ds0: Tensor, p: Passed, v: Slopes) -> Tangent:
-        """The derivative one layer later.
+        """Return the derivative one layer later.
 
         Args:
             d: before the layer.
@@ -211,7 +211,7 @@ class EGNNLayer(nn.Module):
         received, sent = F.linear(d.h, self.receiver.weight), F.linear(d.h, self.sender.weight)
 
         def along(by: Tensor) -> Tensor:
-            """Of what has the derivative (B, N, N, H) by a, (B, A, d, N, N)."""
+            """Return the derivative of what has the derivative (B, N, N, H) by a, (B, A, d, N, N)."""
             ours = torch.einsum("bijh,bakih->bakij", by, received) + torch.einsum("bijh,bakjh->bakij", by, sent)
             return ours + (ds * (by @ self.distance.weight)[:, None, None]).sum(-1)
 
@@ -224,7 +224,7 @@ class EGNNLayer(nn.Module):
         return Tangent(self._node_tangent(d.h, dsum, v.node[:, None, None]), dx)
 
     def last_trace(self, d: Tangent | RadialTangent, dx: Tensor, ds0: Tensor, atoms: Tensor, p: Passed, by: Tensor) -> Tensor:
-        r"""$\sum_{a, k} \partial x'_{ak} / \partial x_{ak}$ over some particles a and all d coordinates, (B,).
+        r"""Return $\sum_{a, k} \partial x'_{ak} / \partial x_{ak}$ over some particles a and all d coordinates, (B,).
 
         Only the row of the particle itself is needed of each direction, and only numbers of it: no matrix product is left.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class VectorField(nn.Module, ABC):
-    r"""A velocity $v(x, t)$, or any other vector at every configuration, such as a score.
+    r"""Defines a velocity $v(x, t)$, or any other vector at every configuration, such as a score.
 
     It is described by its constructor and gets its shapes from `build(energy)`. What it declares is tested: `symmetries` are
     moves of all particles that it follows, $v(R x) = R v(x)$ (a translation leaves it as it is, and then it does not move the
@@ -38,7 +38,7 @@ class VectorField(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """v: times (B,), configurations (B, *event_shape), conditions (B, C) in [-1, 1] or None -> (B, *event_shape)."""
+        """Return v: times (B,), configurations (B, *event_shape), conditions (B, C) in [-1, 1] or None -> (B, *event_shape)."""
 
     def check_symmetries(self, energy: Energy) -> None:
         """Refuse a system of particles that lacks a symmetry which this field would impose.
@@ -58,16 +58,16 @@ class VectorField(nn.Module, ABC):
             )
 
     def at_once(self, x: Tensor) -> int:
-        """How many samples `with_divergence` should get at a time: by default all."""
+        """Return how many samples `with_divergence` should get at a time; by default all."""
         return len(x)
 
     @property
     def compiles(self) -> bool:
-        """Whether `with_divergence` is written out, so that torch.compile can take it: autograd inside would be lost."""
+        """Return whether `with_divergence` is written out, so that torch.compile can take it: autograd inside would be lost."""
         return type(self).with_divergence is not VectorField.with_divergence
 
     def with_divergence(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        r"""v and its exact divergence $\sum_i \partial v_i / \partial x_i$, (B,), differentiable where gradients are on.
+        r"""Return v and its exact divergence $\sum_i \partial v_i / \partial x_i$, (B,), differentiable where gradients are on.
 
         By default one backward pass per coordinate through one forward pass. A field that knows better says so. For one that
         does not move the centre of mass this is also the divergence on the centre-of-mass-free subspace.
@@ -78,7 +78,7 @@ class VectorField(nn.Module, ABC):
         return v, forms.sum(0)
 
     def with_forms(self, t: Tensor, x: Tensor, e: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        r"""v and $e_k^T \frac{\partial v}{\partial x} e_k$ of directions (K, B or 1, *event_shape): (K, B); likewise."""
+        r"""Return v and $e_k^T \frac{\partial v}{\partial x} e_k$ of directions (K, B or 1, *event_shape): (K, B); likewise."""
         keep = torch.is_grad_enabled()
         with torch.enable_grad():
             x = x if x.requires_grad else x.detach().requires_grad_()
@@ -89,5 +89,5 @@ class VectorField(nn.Module, ABC):
 
 
 def centre(x: Tensor) -> Tensor:
-    """Vectors of particles minus their mean, (B, N, d)."""
+    """Subtract the mean from vectors of particles, (B, N, d)."""
     return x - x.mean(1, keepdim=True)

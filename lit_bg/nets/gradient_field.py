@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class GradientField(VectorField):
-    r"""The gradient of a scalar made of another field, for scores that are those of a density:
+    r"""Takes the gradient of a scalar made of another field, for scores that are those of a density.
 
     $$v = \nabla_x \phi(x, t), \qquad \phi(x, t) = \langle x, f(x, t) \rangle.$$
 
@@ -45,7 +45,7 @@ class GradientField(VectorField):
         return self
 
     def potential(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        r"""$\phi$: times (B,), configurations (B, *event_shape), conditions (B, C) or None -> (B,)."""
+        r"""Return $\phi$: times (B,), configurations (B, *event_shape), conditions (B, C) or None -> (B,)."""
         return (x * self.field(t, x, context)).flatten(1).sum(-1)
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class KernelField(ParticleField):
-    r"""The dynamics of a pair potential that changes in time; it starts as v = 0.
+    r"""Moves particles by a pair potential that changes in time; it starts as v = 0.
 
     $$v_i = \frac{1}{N-1} \sum_j (x_i - x_j)\, w(r_{ij}, t), \qquad w = a_0(t) + \sum_k a_k(t)\, \phi_k(r_{ij}),$$
 
@@ -69,7 +69,7 @@ class KernelField(ParticleField):
         return self
 
     def _coefficients(self, t: Tensor, context: Tensor | None) -> Tensor:
-        """a of every pair, (B, P or 1, 1 + K)."""
+        """Return a of every pair, (B, P or 1, 1 + K)."""
         known = [] if context is None else [context]
         a = self.coefficients(torch.cat([time_features(t), *known], -1)).reshape(len(t), self.n_kinds, -1)
         return a[:, self.kinds] if self.n_kinds > 1 else a
@@ -84,7 +84,7 @@ class KernelField(ParticleField):
         return self._velocity(away, a[..., 0] + (a[..., 1:] * self.basis(r2)).sum(-1))
 
     def _distances(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x_i - x_j of all nodes, (B, M, M, d), and its square for i < j, (B, P)."""
+        """Return x_i - x_j of all nodes, (B, M, M, d), and its square for i < j, (B, P)."""
         nodes = self.nodes(x)
         away = nodes[:, :, None] - nodes[:, None]
         i, j = self.pairs

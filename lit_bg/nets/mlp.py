@@ -1,4 +1,4 @@
-"""The network that tells a coupling layer what to do."""
+"""The fully connected network that sets the parameters of a coupling layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 class MLP(nn.Module):
-    """A fully connected network with SiLU activations; the last layer starts at zero.
+    """Chains fully connected layers with SiLU activations; the last layer starts at zero.
 
     Zero output makes every map of `lit_bg.transforms` the identity, so a flow starts as its prior.
 
@@ -39,7 +39,7 @@ class MLP(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n_in) -> (B, n_out); in memory the batch is the fast axis, as elementwise maps like it."""
+        """Map (B, n_in) -> (B, n_out); in memory the batch is the fast axis, as elementwise maps like it."""
         x = x.T
         for layer in self.layers:
             x = F.silu(torch.addmm(layer.bias[:, None], layer.weight, x))

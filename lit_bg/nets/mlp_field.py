@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MLPField(VectorField):
-    """A fully connected network of configuration, time and conditions, for systems of shape (D,); it starts as v = 0.
+    """Gives v by a fully connected network of configuration, time and conditions, for shape (D,); it starts as v = 0.
 
     The divergence is propagated forward with the values: D tangents at the cost of D passes, without a graph of its own.
 

@@ -1,4 +1,4 @@
-"""What fields of particles share: types of particles, and an origin where there is a trap."""
+"""The common part of fields of particles: types of particles, and an origin where there is a trap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRANSLATION: frozenset[Symmetry] = frozenset({"translation"})
 
 
 class ParticleField(VectorField):
-    """A field of particles whose nodes are the particles, and one that stays at the origin if the system is in a trap.
+    """Has the particles as nodes, and one node that stays at the origin if the system is in a trap.
 
     Where the energy sees translations, distances between particles do not say where the trap is. Then the origin is the last
     node, of a type of its own: it takes part in all that the particles do, but does not move, and the field neither declares
@@ -45,13 +45,13 @@ class ParticleField(VectorField):
 
     @property
     def trapped(self) -> bool:
-        """Whether the last node is the origin."""
+        """Return whether the last node is the origin."""
         return "translation" not in self.symmetries
 
     def nodes(self, x: Tensor) -> Tensor:
-        """Positions of the nodes, (B, N, d) -> (B, M, d)."""
+        """Return the positions of the nodes, (B, N, d) -> (B, M, d)."""
         return torch.cat([x, torch.zeros_like(x[:, :1])], 1) if self.trapped else x
 
     def of_particles(self, v: Tensor) -> Tensor:
-        """Velocities of the particles from those of the nodes, (B, M, d) -> (B, N, d)."""
+        """Return the velocities of the particles from those of the nodes, (B, M, d) -> (B, N, d)."""
         return v[:, :-1] if self.trapped else centre(v)

@@ -1,4 +1,4 @@
-"""Distances as a network likes to see them."""
+"""Radial basis functions: distances as features of a network."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class RadialBasis(nn.Module):
-    r"""Gaussians of the logarithm of a distance,
+    r"""Expands a distance in Gaussians of its logarithm.
 
     $$\phi_k(r) = \exp\left[-\frac{(s - s_k)^2}{2 \sigma^2}\right], \qquad s = \tfrac12 \ln(r^2 + r_0^2),$$
 
-    K centres at equal steps $\sigma$ from $s_1 = \ln r_0$ to $\ln r_1$: fine at contact, coarse far away. They are smooth
+    with K centres at equal steps $\sigma$ from $s_1 = \ln r_0$ to $\ln r_1$: fine at contact, coarse far away. They are smooth
     functions of $r^2$, also where particles meet, and vanish far beyond $r_1$.
 
     Args:
@@ -40,11 +40,11 @@ class RadialBasis(nn.Module):
         self.register_buffer("centres", torch.arange(n), persistent=False)  # in steps: whole numbers in any precision
 
     def forward(self, r2: Tensor) -> Tensor:
-        r"""$\phi_k$ of squared distances, (...) -> (..., K)."""
+        r"""Return $\phi_k$ of squared distances, (...) -> (..., K)."""
         return self.with_slope(r2)[0]
 
     def with_slope(self, r2: Tensor) -> tuple[Tensor, Tensor]:
-        r"""$\phi_k$ and $r\, d\phi_k / dr$, (...) -> (..., K) each."""
+        r"""Return $\phi_k$ and $r\, d\phi_k / dr$, (...) -> (..., K) each."""
         scaled = r2 / self.nearest**2
         z = (0.5 * scaled.log1p() / self.step)[..., None] - self.centres
         phi = (-0.5 * z.square()).exp()

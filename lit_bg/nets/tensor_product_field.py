@@ -1,4 +1,4 @@
-"""An equivariant network that tells mirror images apart."""
+"""An equivariant network that distinguishes mirror images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TensorProductField(ParticleField):
-    r"""Velocities of particles in space from tensor products of features and edges; it starts as v = 0.
+    r"""Computes velocities of particles in space from tensor products of features and edges; it starts as v = 0.
 
     Features are scalars and vectors. Vectors grow from directions of edges, meet in cross products $v \times y$, and those in
     turn in scalars $u \cdot (v \times y)$, which change sign in the mirror: the field follows rotations but not reflections.

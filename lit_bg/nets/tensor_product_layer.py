@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class Edges(NamedTuple):
-    """What the positions say, for all pairs of M nodes."""
+    """Holds what the positions say, for all pairs of M nodes."""
 
     y: Tensor  # direction from j to i, shorter than 1 and 0 for i = j, (B, M, M, 3)
     y2: Tensor  # its square, (B, M, M, 1)
@@ -18,7 +18,9 @@ class Edges(NamedTuple):
 
 
 class TensorProductLayer(nn.Module):
-    r"""Messages are the tensor products of scalars s and vectors v of the sender with harmonics of the edge up to l = 2,
+    r"""Sends as messages the tensor products of features of the sender with harmonics of the edge up to l = 2.
+
+    Of scalars s and vectors v of the sender these are
 
     $$R_1 s_j, \quad R_2\, v_j \cdot y_{ij}; \qquad
       R_3 s_j y_{ij}, \quad R_4 v_j, \quad R_5\, v_j \times y_{ij}, \quad
@@ -50,7 +52,7 @@ class TensorProductLayer(nn.Module):
         self.vectors = nn.Linear(vectors + sum(self.sizes[2:]), vectors, bias=False)
 
     def forward(self, s: Tensor, v: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        """s (B, M, S) and v (B, M, 3, V) one layer later."""
+        """Return s (B, M, S) and v (B, M, 3, V) one layer later."""
         y, y2, radial = edges
         m = s.shape[1]
         others = (1 - torch.eye(m, device=s.device, dtype=s.dtype))[..., None] / (m - 1) ** 0.5

@@ -1,4 +1,4 @@
-"""Time as a network likes to see it."""
+"""Features of time for a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TIMES = 9  # features, odd
 
 
 def time_features(t: Tensor, n: int = TIMES) -> Tensor:
-    r"""$t$ and $\sin, \cos$ of $\pi k t / 2$ for k = 1 .. (n - 1) / 2: (B,) -> (B, n), n odd; smooth on [0, 1].
+    r"""Return $t$ and $\sin, \cos$ of $\pi k t / 2$ for k = 1 .. (n - 1) / 2: (B,) -> (B, n), n odd; smooth on [0, 1].
 
     >>> time_features(torch.tensor([0.0]), 5)
     tensor([[0., 0., 0., 1., 1.]])

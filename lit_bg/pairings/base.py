@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Pairing(ABC):
-    """Every pairing keeps the distribution of both ends; it shortens the paths between them."""
+    """Pairs samples so that both ends keep their distributions and the paths between them are short."""
 
     def build(self, energy: Energy) -> Self:
-        """Learn what is needed of the system; by default nothing.
+        """Read what is needed of the system; by default nothing is.
 
         Raises:
             ValueError: pairing and energy do not fit, with the way out.
@@ -33,11 +33,11 @@ class Pairing(ABC):
 
     @abstractmethod
     def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples of the base and of the data, (B, *event_shape) each, so that row goes to row."""
+        """Return samples of the base and of the data, (B, *event_shape) each, so that row goes to row."""
 
 
 class Independent(Pairing):
-    """As they were drawn."""
+    """Pairs samples as they were drawn."""
 
     def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
         return x0, x1

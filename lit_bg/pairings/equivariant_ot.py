@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EquivariantOT(Pairing):
-    r"""The assignment of least $\sum_b \min_{R, s} |x_0^b - R\, s\, x_1^{\sigma(b)}|^2$ over a batch, with x1 so moved.
+    r"""Finds the assignment of least $\sum_b \min_{R, s} |x_0^b - R\, s\, x_1^{\sigma(b)}|^2$ over a batch, with x1 so moved.
 
     Exchanges s are within types of particles; rotations R are those that the energy does not see, with reflections where it
     does not see them either. The minimum is approximated: the best exchange as the particles lie (Hungarian), then the best
@@ -78,7 +78,7 @@ class EquivariantOT(Pairing):
         return x0, torch.cat([self._partners(a, b, self.moves) for a, b in parts])
 
     def _partners(self, x0: Tensor, x1: Tensor, moves: Moves) -> Tensor:
-        """For every x0 its x1, aligned, (B, N, d)."""
+        """Return the partner x1 of every x0, aligned, (B, N, d)."""
         from scipy.optimize import linear_sum_assignment
 
         n = len(x0)

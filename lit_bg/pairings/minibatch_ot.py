@@ -9,7 +9,7 @@ from lit_bg.pairings.base import Pairing
 
 
 class MinibatchOT(Pairing):
-    r"""The assignment of least $\sum_b |x_0^b - x_1^{\sigma(b)}|^2$ over a batch (or blocks of it): straighter, shorter paths.
+    r"""Assigns by least $\sum_b |x_0^b - x_1^{\sigma(b)}|^2$ over a batch (or blocks of it): straighter, shorter paths.
 
     Args:
         block: samples per assignment, whose cost grows with its third power.
@@ -32,7 +32,7 @@ class MinibatchOT(Pairing):
 
 
 def assigned(x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows in the order of least total squared distance."""
+    """Return rows in the order of least total squared distance."""
     from scipy.optimize import linear_sum_assignment
 
     cost = torch.cdist(x0.flatten(1), x1.flatten(1)).square()

@@ -1,1 +1,1 @@
-"""What a reader gets of a run: the verdict, the summary, the table on the terminal."""
+"""Reports of runs: the verdict, the summary, the table on the terminal."""

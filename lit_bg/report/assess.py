@@ -1,4 +1,4 @@
-"""A generator, or samples of any kind, judged outside of any training."""
+"""Judgement of a generator, or of samples of any kind, outside of any training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ F = TypeVar("F", bound=Findings)
 
 @dataclass(frozen=True)
 class Judgement(Generic[F]):
-    """What was found in samples and what it is worth.
+    """Holds what was found in samples and what it is worth.
 
     Attributes:
         knowledge: what they were held against.
@@ -60,7 +60,7 @@ def assess(
     data: Dataset | None = None,
     log_Z: Value | None = None,
 ) -> Judgement[ProposalFindings]:
-    """Draw `n` proposals, hold them against what is known of the system, and judge every number.
+    """Draw `n` proposals, compare them with what is known of the system, and judge every number.
 
     Args:
         generator: built for the energy.
@@ -84,7 +84,7 @@ def assess(
 def judge_evaluation(
     energy: Energy, evaluation: Evaluation, knowledge: Knowledge, defect: DensityDefect | None = None
 ) -> Judgement[ProposalFindings]:
-    """Judge what an evaluation of a generator holds.
+    """Judge the evaluation of a generator.
 
     Args:
         energy: the system.
@@ -105,7 +105,7 @@ def assess_samples(
     density: Density | None = None,
     problems: Sequence[str] = (),
 ) -> Judgement[Findings]:
-    """Hold samples against what is known of the system, and judge every number.
+    """Compare samples with what is known of the system, and judge every number.
 
     Args:
         energy: the system, under the conditions of the samples.
@@ -131,7 +131,7 @@ def assess_samples(
 
 @singledispatch
 def _find(samples: Any, energy: Energy, knowledge: Knowledge, data: Dataset | None, density: Density | None) -> Findings:
-    """What samples say, by what they are."""
+    """Diagnose samples by their kind."""
     raise TypeError(f"samples are Samples, Chains or Populations, got a {type(samples).__name__}.")
 
 

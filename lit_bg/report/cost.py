@@ -1,4 +1,4 @@
-"""What reference data cost, beside which a sampler stands."""
+"""The cost of reference data, with which that of a sampler is compared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ReferenceCost:
-    """What a simulation paid for its effective frames."""
+    """Holds what a simulation paid for its effective frames."""
 
     simulator: str
     energies: float

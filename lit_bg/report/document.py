@@ -1,4 +1,4 @@
-"""What is written for others to read: a typed value as a JSON file that says the version of its schema."""
+"""Documents: typed values as JSON files that say the version of their schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lit_bg.report.json_form import from_plain, put_not_finite, take_not_finite,
 
 
 class Document:
-    """A dataclass that is a JSON file.
+    """Stores a dataclass as a JSON file.
 
     In JSON `schema` says the version, and what is not finite is null and stands in `not_finite`, by JSON pointer.
     """
@@ -26,7 +26,7 @@ class Document:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Return the value that `to_json` wrote; of files without a schema what is not finite is NaN.
+        """Return the value that `to_json` wrote; in files without a schema, values that are not finite are NaN.
 
         Raises:
             ValueError: JSON of something else, or of a later schema.

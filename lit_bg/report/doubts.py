@@ -1,4 +1,4 @@
-"""What keeps a number from being trusted without speaking against it: too few walkers, populations or crossings."""
+"""Doubts that keep a number from being trusted without contradicting it: too few walkers, populations or crossings."""
 
 from __future__ import annotations
 

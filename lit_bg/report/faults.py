@@ -1,4 +1,4 @@
-"""What speaks against samples as a whole."""
+"""Faults that speak against samples as a whole."""
 
 from __future__ import annotations
 

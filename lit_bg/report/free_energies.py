@@ -20,7 +20,7 @@ WORDS = ("trust", "unchecked", "do not trust")
 
 
 class FreeEnergyVerdict(NamedTuple):
-    """A word for free energies, with all that speaks against and for it in sentences."""
+    """Holds the verdict on free energies in a word, with all that speaks against and for it in sentences."""
 
     word: str  # trust; unchecked, where nothing could have contradicted them; do not trust
     sentences: tuple[str, ...]
@@ -140,7 +140,7 @@ def judge_states(m: Multistate, ordered: bool, round_trips: int | None = None) -
 
 
 def tell_run(a: Absolute, unit: str, kT: float | None) -> list[str]:
-    """Return the table of one run, errors by each way in columns of their own."""
+    """Return the table of one run, with a column for each kind of error."""
     size = size_of_kT(unit, kT)
     rows = [_head(unit)]
     named = (
@@ -157,7 +157,7 @@ def tell_run(a: Absolute, unit: str, kT: float | None) -> list[str]:
 
 
 def tell_modes(shares: dict[str, ModeShare], size: float, unit: str) -> list[str]:
-    """Return free energies of modes relative to the first."""
+    """Return the free energies of modes relative to the first in words."""
     names = list(shares)
     rows = []
     for name in names[1:]:
@@ -168,7 +168,7 @@ def tell_modes(shares: dict[str, ModeShare], size: float, unit: str) -> list[str
 
 
 def tell_difference(name: str, e: FreeEnergy, unit: str, kT: float | None) -> list[str]:
-    """Return a difference of two runs."""
+    """Return the free-energy difference of two runs in words."""
     return [_head(unit), _row(name, e, size_of_kT(unit, kT))]
 
 

@@ -1,4 +1,4 @@
-"""free_energy.json: what was found of free energies, as rows of numbers."""
+"""The file free_energy.json: free energies as rows of numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Matrix = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class PartsRow:
-    """The estimates from independent parts: how many, their mean, their scatter, and the error of all together."""
+    """Holds the estimates from independent parts: their number, mean and scatter, and the error of all together."""
 
     n: int
     mean: float
@@ -31,7 +31,7 @@ class PartsRow:
 
 @dataclass(frozen=True)
 class EstimateRow:
-    """A free energy with its errors by three ways; `error` is the largest."""
+    """Holds a free energy with its errors by three methods; `error` is the largest."""
 
     value: float
     error: float
@@ -50,7 +50,7 @@ class EstimateRow:
 
 @dataclass(frozen=True)
 class BoundsRow:
-    """Mean works of both directions, and how far they are apart [kT]."""
+    """Holds the mean works of both directions, and how far they are apart [kT]."""
 
     lower: float
     lower_error: float
@@ -66,7 +66,7 @@ class BoundsRow:
 
 @dataclass(frozen=True)
 class ModeFreeEnergy:
-    """The free energy of a mode relative to the first [kT]."""
+    """Holds the free energy of a mode relative to the first [kT]."""
 
     free_energy: float
     error: float
@@ -79,7 +79,7 @@ class ModeFreeEnergy:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRow:
-    """The free energy of one run: by every estimator, in every unit, with how far it is to be trusted and what it cost."""
+    """Holds the free energy of one run by every estimator, in every unit, with its verdict and what it cost."""
 
     proposals: int
     proposals_without_weight: int
@@ -105,7 +105,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """A free energy relative to that of the first state, with two errors."""
+    """Holds a free energy relative to that of the first state, with two errors."""
 
     value: float
     analytic: float
@@ -114,7 +114,7 @@ class DifferenceRow:
 
 @dataclass(frozen=True)
 class StateRow:
-    """A state of MBAR: its name, its samples, and its free energy by unit."""
+    """Describes a state of MBAR: its name, its samples, and its free energy by unit."""
 
     state: str
     samples: int
@@ -123,7 +123,7 @@ class StateRow:
 
 @dataclass(frozen=True)
 class StatesRow:
-    """What MBAR says, and how far it is to be trusted."""
+    """Holds what MBAR says, and how far it is to be trusted."""
 
     states: tuple[StateRow, ...]
     overlap: Matrix
@@ -137,7 +137,7 @@ class StatesRow:
 
 @dataclass(frozen=True)
 class MixingRow:
-    """How replicas pass through states."""
+    """Says how replicas pass through states."""
 
     transitions: Matrix
     relaxation: float = field(metadata={KEY: "relaxation [records]"})
@@ -147,7 +147,7 @@ class MixingRow:
 
 @dataclass(frozen=True)
 class FreeEnergies(Document):
-    """Free energies of runs, as far as they are found: free_energy.json.
+    """Holds the free energies of runs, as far as they are found, as in free_energy.json.
 
     Attributes:
         unit: of what is printed.
@@ -169,7 +169,7 @@ class FreeEnergies(Document):
 
 @dataclass(frozen=True)
 class ExchangeFreeEnergies(Document):
-    """Free energies between the states of a replica exchange: its free_energy.json."""
+    """Holds the free energies between the states of a replica exchange, as in its free_energy.json."""
 
     what = "free energies of a replica exchange"
     schema = 1
@@ -183,7 +183,7 @@ class ExchangeFreeEnergies(Document):
 
 
 def number_estimate(e: FreeEnergy, kT: float | None) -> dict[str, EstimateRow]:
-    """Return an estimate in every unit that there is.
+    """Return an estimate in every unit that applies.
 
     Args:
         e: the estimate [kT].

@@ -1,4 +1,4 @@
-"""Samples of anybody, held against a system: what speaks against their file, the verdict, and what nobody can know of them."""
+"""Judgement of samples from files: what speaks against their file, the verdict, and what remains unknown of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROBED = 256  # configurations that are moved, to see what rounding does
 
 
 class Judged(NamedTuple):
-    """A judgement of given samples.
+    """Holds a judgement of given samples.
 
     Attributes:
         judgement: with the findings and the verdict.
@@ -108,7 +108,7 @@ def judge_given(
 
 
 def _unrounded(given: GivenSamples, energy: Energy, u: Tensor, remarks: list[str]) -> Tensor:
-    """The energies of the file, where rounded coordinates alone explain that they differ; else those of the coordinates."""
+    """Return the energies of the file, if rounded coordinates alone explain that they differ; else the evaluated ones."""
     x = given.flat[: min(len(u), PROBED)]
     noise = given.rounding * (torch.rand(x.shape, generator=stream(0, "rounding")) - 0.5)
     moved = (evaluate_configurations(energy, x + noise)[0] - u[: len(x)]).abs().nanmedian().item()
@@ -124,7 +124,7 @@ def _unrounded(given: GivenSamples, energy: Energy, u: Tensor, remarks: list[str
 
 
 def _log_w(given: GivenSamples, u: Tensor, inside: Tensor) -> Tensor:
-    """(n,) log weights by which averages are taken."""
+    """Return the log weights by which averages are taken, (n,)."""
     if given.log_q is not None:
         return Samples(given.flat, given.log_q.flatten(), torch.where(inside, u, torch.inf)).log_w.double()
     assert given.log_w is not None
@@ -132,7 +132,7 @@ def _log_w(given: GivenSamples, u: Tensor, inside: Tensor) -> Tensor:
 
 
 def _complaints(given: GivenSamples, energy: Energy, u: Tensor, inside: Tensor, remarks: list[str]) -> Iterator[str]:
-    """What the file says that is not so; what moves no number is remarked."""
+    """Return what the file says that is not so; only remark what changes no number."""
     wrong = None
     if given.u is not None:
         file_u = torch.where(inside, given.u.flatten(), torch.nan)
@@ -182,13 +182,13 @@ def _judge_proposals(
 
 
 def _spread(held: Dataset, n: int) -> Frames:
-    """Held-out frames spread evenly, at most n: what a test of a run looks at."""
+    """Return held-out frames, evenly spread and at most n, as a test of a run uses them."""
     pick = torch.linspace(0, len(held) - 1, min(n, len(held))).long()
     return Frames(held.x[pick], held.u[pick], pick, held.walker[pick])
 
 
 def _complaints_of_weighted(samples: Samples, energy: Energy, data: Dataset | None, known: Knowledge) -> Iterator[str]:
-    """Energies beside those of the reference."""
+    """Compare energies with those of the reference."""
     log_w = samples.log_w.double()
     if data is None or not torch.isfinite(log_w).any():
         return
@@ -201,7 +201,7 @@ def _weighted(log_w: Tensor) -> Any:
 
 
 def _unknown(given: GivenSamples, found: Findings, known: Knowledge) -> Iterator[str]:
-    """What the samples and all that is known of the system leave open."""
+    """Return what the samples and all that is known of the system leave open."""
     if found.log_Z is None:
         yield "log Z: samples without log q say nothing of it."
     witnessed = known.log_Z is not None and found.log_Z is not None

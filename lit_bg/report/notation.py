@@ -36,7 +36,7 @@ def with_error(value: float | None, err: float | None = None, places: int = 4) -
 
 
 def count(n: float | None) -> str:
-    """A large count.
+    """Write a large count in short.
 
     >>> count(950), count(3_100_000)
     ('950', '3.1e6')

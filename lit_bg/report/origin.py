@@ -1,4 +1,4 @@
-"""Where samples come from: a trained run, a sampler, or anybody's file."""
+"""Origins of samples: a trained run, a sampler, or a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lit_bg.report.json_form import KEY, OMIT
 
 @dataclass(frozen=True)
 class FromReference:
-    """How far proposals are from the reference data: the same numbers as of `callbacks.ParticleDistances`."""
+    """Says how far proposals are from the reference data: the same numbers as of `callbacks.ParticleDistances`."""
 
     n: int  # proposals compared
     distances: Distance  # between particles [unit of length]
@@ -23,7 +23,7 @@ class FromReference:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A training, with what it paid.
+    """Describes a training, with what it cost.
 
     Attributes:
         energy, generator: names of their classes.
@@ -48,7 +48,7 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class Named:
-    """A class with the arguments that it was built with, as they stand in YAML."""
+    """Names a class with the arguments that it was built with, as they stand in YAML."""
 
     name: str = field(metadata={KEY: "class"})
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Named:
 
 @dataclass(frozen=True)
 class SamplerRun:
-    """A sampler, with what it says of itself and what the reference cost."""
+    """Describes a sampler, with what it reports and what the reference cost."""
 
     sampler: Named
     sampler_info: dict[str, Any]

@@ -1,4 +1,4 @@
-"""One evaluation of a training, and everything that was found in it."""
+"""The record of one evaluation of a training, with everything that was found in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lit_bg.samples import Evaluation
 
 @dataclass
 class Record:
-    """A pooled evaluation with what observers have found in it: each takes from it and puts its own findings there.
+    """Holds a pooled evaluation with what observers have found in it: each reads from it and adds its own findings.
 
     Attributes:
         evaluation: all batches of all ranks.

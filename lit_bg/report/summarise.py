@@ -1,4 +1,4 @@
-"""From findings and verdict to the summary."""
+"""The step from findings and verdict to the summary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lit_bg.report.verdict import Verdict
 
 
 def summarise(found: Findings, known: Knowledge, verdict: Verdict, cost: Cost | None = None) -> Summary:
-    """Return findings and verdict as a summary, of which nobody has said yet where the samples are from."""
+    """Return findings and verdict as a summary, which does not say yet where the samples are from."""
     z, own = known.log_Z, found.log_Z
     return Summary(
         verdict=verdict.word,
@@ -51,13 +51,13 @@ def summarise(found: Findings, known: Knowledge, verdict: Verdict, cost: Cost | 
 
 @singledispatch
 def number(found: Findings) -> OfProposals | OfChains | OfPopulations:
-    """Return the numbers that only one kind of samples has."""
+    """Return the numbers that only samples of this kind have."""
     raise NotImplementedError(f"nothing is known of how {type(found).__name__} are summarised.")
 
 
 @number.register
 def number_proposals(found: ProposalFindings) -> OfProposals:
-    """Return what only proposals have."""
+    """Return the numbers that only proposals have."""
     w, d, f = found.weights, found.density, found.forward
     return OfProposals(
         n_drawn=found.independence.drawn,

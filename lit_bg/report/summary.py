@@ -1,4 +1,4 @@
-"""The summary of samples: what was found in them, what it is worth and what it cost; summary.json is it, written down."""
+"""The summary of samples, as in summary.json: what was found in them, what it is worth and what it cost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lit_bg.report.verdict import Claim, Word
 
 @dataclass(frozen=True)
 class AverageRow:
-    """An average: of the samples as they are and reweighted, beside what is known of it."""
+    """Holds an average, of the samples as they are and reweighted, beside what is known of it."""
 
     raw: float
     raw_err: float
@@ -36,7 +36,7 @@ class AverageRow:
 
 @dataclass(frozen=True)
 class ModeRow:
-    """A mode: its share of the samples as they are and reweighted, and its free energy relative to the first mode [kT]."""
+    """Holds a mode's share of the samples, as they are and reweighted, and its free energy relative to the first mode [kT]."""
 
     raw: float
     reweighted: float
@@ -54,7 +54,7 @@ class ModeRow:
 
 @dataclass(frozen=True)
 class OfProposals:
-    """Numbers that only independent draws have.
+    """Holds the numbers that only independent draws have.
 
     `n_samples` counts those that are left when repeated and correlated ones are taken out of `n_drawn`. `ess` is an upper limit
     where `ess_is_limit` says so, likewise `ess_forward`.
@@ -85,7 +85,7 @@ class OfProposals:
 
 @dataclass(frozen=True)
 class OfChains:
-    """Numbers that only frames of walkers have."""
+    """Holds the numbers that only frames of walkers have."""
 
     kind: Literal["chains"]
     frames: int
@@ -102,7 +102,7 @@ class OfChains:
 
 @dataclass(frozen=True)
 class OfPopulations:
-    """Numbers that only populations have."""
+    """Holds the numbers that only populations have."""
 
     kind: Literal["populations"]
     populations: int
@@ -120,7 +120,7 @@ class OfPopulations:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary(Document):
-    """What samples say, as numbers, strings and rows; errors are infinite where no honest error bar exists.
+    """Holds what samples say, as numbers, strings and rows; errors are infinite where no honest error bar exists.
 
     In JSON the fields of `origin` and `samples` and the items of `more` stand among the others.
 

@@ -66,7 +66,7 @@ def print_summary(summary: Summary, folder: str | None = None) -> None:
 
 @singledispatch
 def _remarks(origin: Any, reasons: tuple[str, ...]) -> Iterator[str]:
-    """What is said below the verdict, by where the samples come from."""
+    """Return what is said below the verdict, by where the samples come from."""
     yield from ()
 
 
@@ -83,7 +83,7 @@ def _remarks_of_file(origin: GivenFile, reasons: tuple[str, ...]) -> Iterator[st
 
 
 def _rows(s: Summary) -> Iterator[tuple[list[str], bool]]:
-    """Cells of every average and mode, and whether it is a lost mode; the first cell begins with the name of the claim."""
+    """Return the cells of all averages and modes, and whether it is a lost mode; the first cell begins with the claim."""
     for name, row in s.observables.items():
         yield (
             [
@@ -127,12 +127,12 @@ def _rows(s: Summary) -> Iterator[tuple[list[str], bool]]:
 
 
 def _difference(p: float | None, first: float | None) -> float | None:
-    """Free energy of a population relative to the first [kT]."""
+    """Return the free energy of a population relative to the first [kT]."""
     return -math.log(p / first) if p and first else None
 
 
 def _notes(s: Summary) -> Iterator[str]:
-    """What the table leaves out, and why a high k-hat counts for nothing."""
+    """Return what the table leaves out, and why a high k-hat counts for nothing."""
     modes = s.modes or {}
     if len(_shown(modes)) < len(modes):
         yield f"... and {len(modes) - len(_shown(modes))} modes more, in summary.json"
@@ -152,7 +152,7 @@ def _numbers(s: Summary) -> Lines:
 
 @singledispatch
 def _before(origin: Any) -> Lines:
-    """What is said of where the samples come from, above all numbers."""
+    """Return what is said of where the samples come from, above all numbers."""
     return []
 
 
@@ -168,7 +168,7 @@ def _before_sampler(origin: SamplerRun) -> Lines:
 
 @singledispatch
 def _after(origin: Any, s: Summary) -> Lines:
-    """What is said of where the samples come from, below their numbers: above all what they cost."""
+    """Return what is said of the origin of samples below their numbers: above all what they cost."""
     return _paid(s.cost, s.cost_per_effective_sample)
 
 
@@ -192,7 +192,7 @@ def _after_sampler(origin: SamplerRun, s: Summary) -> Lines:
 
 
 def _of_sampler(name: str, info: dict[str, Any]) -> str:
-    """What a sampler says of itself: of several numbers, at its levels say, the least and the largest.
+    """Return what a sampler reports: of several numbers, such as those of its levels, the least and the largest.
 
     >>> _of_sampler("SMC", {"levels": 3, "acceptance": [0.41, 0.7, 0.52], "densities": 10})
     'SMC, levels 3, acceptance 0.41 to 0.7'
@@ -210,7 +210,7 @@ def _of_sampler(name: str, info: dict[str, Any]) -> str:
 
 @singledispatch
 def _of_kind(samples: Any, s: Summary) -> Lines:
-    """What only one kind of samples has."""
+    """Return what only one kind of samples has."""
     raise NotImplementedError(f"nothing is known of how {type(samples).__name__} are printed.")
 
 
@@ -275,7 +275,7 @@ def _known(value: float) -> float:
 
 
 def _paid(paid: Cost | None, each: Cost | None) -> Lines:
-    """What samples cost, and each effective one of them."""
+    """Return what samples cost, and each effective one of them."""
     if paid is None or each is None:
         return []
     whole = {"energies": paid.energies, "gradients": paid.gradients, "densities": paid.densities}
@@ -287,7 +287,7 @@ def _paid(paid: Cost | None, each: Cost | None) -> Lines:
 
 
 def _fraction(value: float, error: float | None, is_limit: bool) -> str:
-    """An effective sample size: a value with its error, or an upper limit where it is estimated from too few samples."""
+    """Write an effective sample size: a value with its error, or an upper limit where it is estimated from too few samples."""
     return f"< {value:.2g}" if is_limit else with_error(value, error)
 
 
@@ -304,7 +304,7 @@ def _log_z(s: Summary) -> str:
 
 @singledispatch
 def _forward(samples: Any) -> str | None:
-    """Log Z from the frames of the reference, which only proposals are held against."""
+    """Return log Z from the frames of the reference, with which only proposals are compared."""
     return None
 
 
@@ -315,14 +315,14 @@ def _forward_of_proposals(samples: OfProposals) -> str | None:
 
 
 def _at_conditions(row: AtConditions) -> str:
-    """What a run is worth under further conditions."""
+    """Return what a run is worth under further conditions."""
     exact = "" if row.log_Z_exact is None else f" (exact {row.log_Z_exact:.5f})"
     ess = _fraction(row.ess, row.ess_err, not ess_is_known(row.ess, row.n))
     return f"log Z {with_error(row.log_Z, row.log_Z_err)}{exact}, ESS {ess} of {count(row.n)}, k-hat {row.pareto_k:.2f}"
 
 
 def _distances(found: FromReference | None) -> Lines:
-    """From the reference data, and what two halves of these are apart."""
+    """Return the distances from the reference data, and those between two halves of these."""
     if found is None:
         return []
     rows = [
@@ -335,7 +335,7 @@ def _distances(found: FromReference | None) -> Lines:
 
 
 def _shown(modes: dict[str, ModeRow]) -> list[str]:
-    """Names of the modes worth a row, in their own order."""
+    """Return the names of the modes worth a row, in their own order."""
 
     def weight(name: str) -> float:
         row = modes[name]

@@ -1,4 +1,4 @@
-"""What a k-hat means for the number that it stands beside."""
+"""The meaning of a k-hat for the number that it stands beside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGE_SHARE = 0.1  # of the sum in the tail, below which a k-hat above the limit
 
 
 def accuse_tail(t: Tail, what: str) -> str | None:
-    """Say what is wrong with a tail that is certainly heavy and large enough to matter, else None."""
+    """Say what is wrong with a tail that is certainly heavy and large enough to matter; return None for others."""
     slack = 2 * max(0.0, t.error - SHARP) if t.share >= LARGE_SHARE else 2 * t.error
     if t.k > PARETO_K + slack and t.share > TAIL_SHARE:
         return f"k-hat of {what} is {t.k:.2f} (below {PARETO_K} is needed) in a tail that holds {t.share:.1%} of the sum."

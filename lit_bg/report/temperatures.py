@@ -1,4 +1,4 @@
-"""How far samples at one temperature can be trusted at others."""
+"""Judgement of how far samples at one temperature can be trusted at others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CERTAIN = 2  # errors that k-hat must be below its limit: samples that lack the 
 
 
 class Interval(NamedTuple):
-    """The temperatures around that of the samples that they reach, every one on the way included."""
+    """Holds the temperatures around that of the samples that they reach, every one on the way included."""
 
     lowest: float
     highest: float

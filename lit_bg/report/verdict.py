@@ -1,4 +1,4 @@
-"""Which numbers of a run can be trusted, and why not the others."""
+"""The verdict: which numbers of a run can be trusted, and why not the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BLIND = "nothing that is known of this system could have shown a lost mode: give
 
 
 class Claim(NamedTuple):
-    """One number of a run and whether it can be trusted, with the reason in one sentence."""
+    """Says of one number of a run whether it can be trusted, with the reason in one sentence."""
 
     name: str
     word: Word
@@ -32,7 +32,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement of a run: the worst word among the claims that something can check, its reasons, and every claim.
+    """Holds the judgement of a run: the worst word among the claims that something can check, its reasons, and every claim.
 
     `do not trust`: something speaks against it. `trust`: nothing does, and something could have. `unchecked`: nothing
     could have; an unchecked claim does not lower the word of the run.
@@ -70,13 +70,13 @@ def reach_verdict(found: Findings, known: Knowledge) -> Verdict:
 
 
 def _doubted(found: Findings, claim: Claim) -> Claim:
-    """A claim that nothing contradicts, and that the samples cannot carry, is unchecked."""
+    """Mark a claim as unchecked that nothing contradicts and that the samples cannot support."""
     doubted = doubt(found, claim.name) if claim.word == "trust" else None
     return claim if doubted is None else Claim(claim.name, "unchecked", doubted)
 
 
 def _claims(found: Findings, known: Knowledge) -> Iterator[Claim]:
-    """Every claim on its own merits, in the order of the table."""
+    """Return every claim on its own merits, in the order of the table."""
     guards = Witnesses(found, known)
     if found.log_Z is not None:
         yield _log_z(found.log_Z, found, known, guards)
@@ -217,7 +217,7 @@ def _why_unchecked(found: Findings, known: Knowledge, claims: tuple[Claim, ...])
 
 
 def _scarce(found: Findings, known: Knowledge) -> str | None:
-    """The sentence on a mode that so few proposals cannot be expected to hold enough of, which moves every number."""
+    """Return the sentence on a mode of which so few proposals cannot hold enough, which moves every number."""
     for name, share in (found.modes or {}).items():
         p = known.populations.get(name)
         if p is not None and share.effective < FEWEST and not share.lost and p.value * found.effective >= 0.05:

@@ -1,4 +1,4 @@
-"""What could have contradicted a number."""
+"""Witnesses: what could have contradicted a number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLINDNESS = 0.2  # a loss of this share of the weight must show in log Z, or log
 
 
 class Witnesses:
-    """What could have shown that a mode is lost, for every mode.
+    """Holds what could have shown that a mode is lost, for every mode.
 
     A witness sees a mode when losing it would have moved the number that is known by more than four standard errors. Log Z and
     populations say that nothing is lost; they do not say that proposals are drawn from the log q that they come with. So a
@@ -48,14 +48,14 @@ class Witnesses:
         return min(p, 1 - p) * self.found.effective >= EXPECTED
 
     def negligible(self, name: str) -> bool:
-        """Whether a mode is too rare for this many proposals to tell of it at all."""
+        """Say whether a mode is too rare for this many proposals to tell of it at all."""
         population = self.known.populations.get(name)
         p = self.found.modes[name].value if population is None else population.value  # type: ignore[index]
         return not p * self.found.effective >= EXPECTED
 
     @property
     def everywhere(self) -> str | None:
-        """What would have shown the loss of any mode worth telling, None if nothing."""
+        """Return what would have shown the loss of any mode that matters, None if nothing."""
         z, own = self.known.log_Z, self.found.log_Z
         if self.found.agreement is not None:
             return self.found.agreement
@@ -71,7 +71,7 @@ class Witnesses:
 
 
 def best_value(name: str, known: Knowledge) -> Value | None:
-    """Return what an average is held against: its exact value, else that of data that passed their card."""
+    """Return what an average is compared with: its exact value, else that of data that passed their card."""
     value = known.exact.get(name)
     if value is None and known.data_pass:
         value = known.reference.get(name)

@@ -13,7 +13,7 @@ from lit_bg.simulators.recorder import Recorder
 
 
 class AIS(Annealing):
-    r"""Annealed importance sampling: independent paths from proposals to target, each with the weight of its path.
+    r"""Anneals independent paths from proposals to target, each with the weight of its path (annealed importance sampling).
 
     $\log W = \sum_k u_{s_{k-1}}(x_{k-1}) - u_{s_k}(x_{k-1})$, and for steps without a test the logarithm of their ratio of path
     probabilities. E[W] = Z, and averages over the ends of paths, weighted by W, are those of the target. Paths never meet, so

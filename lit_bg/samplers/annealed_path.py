@@ -1,4 +1,4 @@
-"""States between proposals and target."""
+"""The path of states between proposals and target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lit_bg.samplers.base import Proposer
 
 
 class AnnealedPath:
-    r"""Energies $u_s = -a(s) \log q + b(s)\, u$ from the proposals, s = 0, to the target, s = 1.
+    r"""Defines energies $u_s = -a(s) \log q + b(s)\, u$ from the proposals, s = 0, to the target, s = 1.
 
     Along the geometric path a = 1 - s and b = s. With `through`, a temperature above that of the target, the first half of the
     way leads to the target at that temperature, $b = kT / kT_{hot}$, and the second half cools it down, with a = 0: there log q
@@ -66,7 +66,7 @@ class AnnealedPath:
 
 
 class Bridge(Energy):
-    """One state of an `AnnealedPath`: $-a \\log q + b\\, u$, everything else as the target has it.
+    r"""Evaluates one state of an `AnnealedPath`: $-a \log q + b\, u$, everything else as the target has it.
 
     Outside the region of the target its energy is +inf.
     """

@@ -1,4 +1,4 @@
-"""What annealed importance sampling and sequential Monte Carlo share: a ladder found in a pilot, and paths along it."""
+"""The common part of annealed importance sampling and sequential Monte Carlo: a ladder found in a pilot, and paths along it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Pause = Callable[[float], None]  # since when a level lasts: raises where it mus
 
 
 class Stage(NamedTuple):
-    """How far annealing is: everything that the rest of it depends on."""
+    """Holds how far annealing has come: everything that the rest of it depends on."""
 
     s: list[float]  # of the levels known so far, without the first, 0
     tuning: list[dict[str, Tensor]]  # of the kernel, at each
@@ -43,7 +43,7 @@ class Stage(NamedTuple):
 
 
 class Annealing(Sampler):
-    """Particles drawn by a generator and carried along an `AnnealedPath`, with the weight of their path.
+    """Carries particles drawn by a generator along an `AnnealedPath`, with the weight of their path.
 
     A pilot population finds the levels: the next s is the largest that keeps a share `keep` of the effective particles, by
     bisection. There the kernel is tuned to its acceptance. Levels and tuning are then frozen, because a ladder that is found on
@@ -265,7 +265,7 @@ def unpack_stage(energy: Energy, path: AnnealedPath, kept: dict[str, Tensor]) ->
 
 
 def _how_far(stage: Stage) -> tuple[int, int, str]:
-    """Done and total in thousandths of the path, and a word; the pilot counts as the first third."""
+    """Return what is done and the total in thousandths of the path, and a word; the pilot counts as the first third."""
     s = stage.s[stage.level - 1] if stage.level else 0.0
     if stage.pilot:
         return round(300 * s), 1000, f"pilot, level {stage.level}, s = {s:.3g}"

@@ -20,14 +20,14 @@ BATCH = 10_000  # proposals drawn at a time
 
 
 class Proposer(NamedTuple):
-    """A generator and the system that its proposals are for, under fixed conditions."""
+    """Joins a generator and the system that its proposals are for, under fixed conditions."""
 
     generator: Generator
     energy: Energy  # under the conditions, so that it has none itself
     context: Tensor | None = None  # (C,) of the generator
 
     def draw(self, n: int, seed: int, purpose: str, step: int = 0) -> Samples:
-        """Draw proposals, in batches; the same address gives the same."""
+        """Draw proposals, in batches; the same address gives the same proposals."""
         device = next((p.device for p in self.generator.parameters()), self.energy.device)
         parts = []
         with torch.no_grad():
@@ -45,7 +45,7 @@ class Proposer(NamedTuple):
 
 @dataclass
 class Result:
-    """What a sampler has found.
+    """Holds what a sampler has found.
 
     Attributes:
         samples: independent weighted draws, chains or populations.

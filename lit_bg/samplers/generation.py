@@ -1,4 +1,4 @@
-"""Particles of one level of annealing: drawn, weighed, resampled."""
+"""Generations of particles in annealing, which are drawn, weighed and resampled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HALVINGS = 60  # of the interval of s
 
 
 class Generation(NamedTuple):
-    """Particles at one state of the path, (P, N) of them, and what is known of each."""
+    """Holds (P, N) particles at one state of the path, and what is known of each."""
 
     x: Tensor  # (P, N, *event_shape)
     log_q: Tensor  # (P, N) of the generator, where the path needs it

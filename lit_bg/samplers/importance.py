@@ -9,7 +9,7 @@ from lit_bg.simulators.recorder import Recorder
 
 
 class Importance(Sampler):
-    r"""Importance sampling: n independent proposals with weights $w = e^{-u} / q$.
+    r"""Draws n independent proposals with weights $w = e^{-u} / q$ (importance sampling).
 
     It needs no more than proposals whose log q is proper, so it works with every generator. Where the effective sample size is
     small, `SMC` and `MarkovChains` spend energies better.

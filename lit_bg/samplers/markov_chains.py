@@ -1,4 +1,4 @@
-"""Markov chains that a generator starts, and moves."""
+"""Markov chains that start from proposals of a generator, which may also move them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROPOSALS = "proposals"
 
 
 class MarkovChains(Sampler):
-    """Walkers side by side that move by a kernel, from proposals of a generator in every mode.
+    """Moves walkers side by side by a kernel, from proposals of a generator in every mode.
 
     The kernel may propose from the generator (`ISIR`, `Independence`, `LatentWalk`), move locally (`HMC`, `TorsionMoves`), or
     do both by turns (`Cycle`, `Mixture`): what the generator proposes carries walkers between modes, and local moves reach what
@@ -78,7 +78,7 @@ class MarkovChains(Sampler):
 
 
 class Walk(Simulation):
-    """The simulation behind `MarkovChains`."""
+    """Runs the simulation behind `MarkovChains`."""
 
     clashing = (*Simulation.clashing, PROPOSALS)
 

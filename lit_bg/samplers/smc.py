@@ -15,7 +15,7 @@ STUCK = 0.01  # acceptance, below which particles do not move
 
 
 class SMC(Annealing):
-    r"""Sequential Monte Carlo: populations of weighted particles, carried from proposals to target and resampled on the way.
+    r"""Carries populations of weighted particles from proposals to target and resamples them on the way.
 
     At every level particles are weighed by $e^{u_s - u_{s'}}$ and moved by a kernel that leaves $e^{-u_{s'}}$ as it is; a
     population whose effective particles are fewer than half of it is resampled (systematic). The mean weight of a population is

@@ -1,4 +1,4 @@
-"""Where chains begin that a generator starts."""
+"""Starts of chains, taken from the proposals of a generator."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def is_doubt(problem: str) -> bool:
 
 @dataclass
 class States:
-    """What the replicas of all states say together: frames of all of them, and their energies in all states.
+    """Holds what the replicas of all states say together: frames of all of them, and their energies in all states.
 
     Replica r was simulated in state r; the first state is that of the trajectory.
     """
@@ -38,7 +38,7 @@ class States:
 
 @dataclass
 class Trajectory:
-    """Frames of independent walkers side by side."""
+    """Holds frames of independent walkers side by side."""
 
     x: Tensor  # (T, W, *shape)
     interval: float = 1.0  # time between frames, in `time_unit`

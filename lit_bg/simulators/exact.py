@@ -1,4 +1,4 @@
-"""Independent samples, where a system can give them."""
+"""Independent samples, for systems that can draw them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lit_bg.simulators.recorder import Recorder
 
 
 class Exact(Simulator):
-    """Independent samples of the energy's own exact sampler, as one walker whose frames are uncorrelated.
+    """Draws independent samples by the energy's own exact sampler, as one walker whose frames are uncorrelated.
 
     Args:
         frames: how many.

@@ -9,7 +9,7 @@ MOST_RUNGS = 256
 
 
 def expected_acceptance(beta_1: float, mean_1: float, beta_2: float, mean_2: float) -> float:
-    r"""Mean acceptance of swaps between two temperatures, $\mathrm{erfc}\, \frac12 \sqrt{(\beta_1 - \beta_2)(U_2 - U_1)}$.
+    r"""Return the mean acceptance between temperatures, $\mathrm{erfc}\, \frac12 \sqrt{(\beta_1 - \beta_2)(U_2 - U_1)}$.
 
     Exact when $(\beta_1 - \beta_2)(U_1 - U_2)$ is normal: detailed balance then ties its variance to its mean.
 
@@ -31,7 +31,7 @@ def equal_acceptance(
     rungs: int | None = None,
     target: float = 0.35,
 ) -> list[float]:
-    """Temperatures from the lowest to the highest between neighbours of which swaps are accepted equally often.
+    """Return temperatures from the lowest to the highest between whose neighbours swaps are accepted equally often.
 
     Args:
         lowest, highest: kT.
@@ -53,7 +53,7 @@ def equal_acceptance(
         return expected_acceptance(1 / low, mean_energy(low), 1 / high, mean_energy(high))
 
     def climb(acceptance: float, most: int) -> tuple[list[float], float]:
-        """Rungs as far apart as the acceptance allows, `most` of them, and the number of steps to the highest."""
+        """Return rungs as far apart as the acceptance allows, `most` of them, and the number of steps to the highest."""
         ladder = [lowest]
         while acceptance_of(ladder[-1], highest) < acceptance:
             if len(ladder) == most:
@@ -85,7 +85,7 @@ def equal_acceptance(
 
 
 def with_rungs_at(ladder: list[float], wanted: list[float]) -> list[float]:
-    """The ladder with its nearest inner rung moved to every wanted temperature within it; the ends stay.
+    """Return the ladder with its nearest inner rung moved to every wanted temperature within it; the ends stay.
 
     Raises:
         ValueError: a temperature outside the ladder, or more of them than inner rungs.

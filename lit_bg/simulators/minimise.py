@@ -1,4 +1,4 @@
-"""Clashes out of starting configurations, all at once."""
+"""Minimisation that removes clashes from starting configurations, all at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENOUGH = 0.1  # [kT per degree of freedom]: when no walker gained more in the la
 
 
 def minimise(energy: Energy, x: Tensor, steps: int = 500) -> Tensor:
-    r"""Steepest descent, $x' = x - h \nabla u / \max_i |\nabla_i u|$, with a step h of every walker's own.
+    r"""Minimise by steepest descent, $x' = x - h \nabla u / \max_i |\nabla_i u|$, with a step h of every walker's own.
 
     A step that lowers the energy is taken and h grows by a fifth; one that does not is not, and h halves. So the energy
     never rises, and no coordinate moves further than h, however hard the clash. The first h is a hundredth of the spread

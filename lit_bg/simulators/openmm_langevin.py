@@ -27,7 +27,7 @@ from lit_bg.simulators.recorder import Recorder
 
 @dataclass(frozen=True)
 class Walk:
-    """One walker's work: plain data, to be sent to a process."""
+    """Holds one walker's work as plain data, to be sent to a process."""
 
     index: int
     system: str  # XML
@@ -44,7 +44,7 @@ class Walk:
 
 
 class OpenMMLangevin(Simulator):
-    r"""Langevin dynamics of a `Molecule`, $dv = -\nabla U / m \, dt - \gamma v \, dt + \sqrt{2 \gamma kT / m} \, dW$.
+    r"""Runs Langevin dynamics of a `Molecule`, $dv = -\nabla U / m \, dt - \gamma v \, dt + \sqrt{2 \gamma kT / m} \, dW$.
 
     Integrated by the middle scheme, whose error in configurational averages is smallest. Every walker is
     minimised, thermalised (`burn_in`), then saved. Barriers of many kT are not crossed: populations of
@@ -156,7 +156,7 @@ class OpenMMLangevin(Simulator):
         return Trajectory(saved, interval=self.interval, time_unit="ps", info=info)
 
     def _system(self, energy: Molecule) -> str:
-        """The System as text, with heavier hydrogens if asked for."""
+        """Return the System as text, with heavier hydrogens if asked for."""
         import openmm
 
         if self.hydrogen_mass is None:
@@ -168,7 +168,7 @@ class OpenMMLangevin(Simulator):
         return str(openmm.XmlSerializer.serialize(system))
 
     def _starts(self, energy: Molecule, seed: int) -> Tensor:
-        """(W, N, 3) float64."""
+        """Return the starts, (W, N, 3) float64."""
         if self.start == "initial":
             return torch.from_numpy(energy.structure.positions).expand(self.walkers, -1, -1).contiguous()
         return energy.start_from_torsions(self.walkers, stream(seed, "start"))
@@ -237,7 +237,7 @@ def walk(task: Walk, advance: Callable[[int], None]) -> tuple[np.ndarray, float]
 
 
 def _run_all(walks: list[Walk], processes: int, advance: Callable[[int], None]) -> Any:
-    """(index, frames, kinetic temperature) of every walk as it ends; no process outlives the loop."""
+    """Yield (index, frames, kinetic temperature) of every walk as it ends; no process outlives the loop."""
     if processes == 1:
         for task in walks:
             try:
@@ -279,7 +279,7 @@ def _run_all(walks: list[Walk], processes: int, advance: Callable[[int], None]) 
 
 
 def _work(walks: list[Walk], results: Any) -> None:
-    """A process: its walks one after the other."""
+    """Run a process: its walks one after the other."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its processes
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()

@@ -1,4 +1,4 @@
-"""The state of a simulation as plain tensors by name, and back."""
+"""Packing of a simulation's state into plain tensors by name, and back."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def unpack(like: Any, values: Mapping[str, Tensor], name: str = "") -> Any:
 
 
 def pack_extra(energy: Energy) -> Tensor:
-    """Return what the energy wants to have kept, as bytes."""
+    """Return the extra state of the energy as bytes."""
     buffer = io.BytesIO()
     torch.save(energy.get_extra_state(), buffer)
     return torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
 
 
 def unpack_extra(energy: Energy, kept: Tensor) -> None:
-    """Give the energy what it wanted to have kept."""
+    """Give the energy back its extra state."""
     energy.set_extra_state(torch.load(io.BytesIO(kept.numpy().tobytes()), weights_only=True))
 
 

@@ -1,4 +1,4 @@
-"""What simulators and samplers report to: a bar on a terminal, elsewhere a line now and then."""
+"""Progress of simulators and samplers: a bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 

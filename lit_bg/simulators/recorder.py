@@ -1,4 +1,4 @@
-"""Frames and state of a running simulation, kept so that it can end at any time and go on."""
+"""The recorder of a running simulation, which keeps frames and state so that it can end at any time and go on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lit_bg.files import atomic, lock, release
 
 
 class Interrupted(KeyboardInterrupt):
-    """A simulation that was interrupted and can go on; its text says how."""
+    """Says that a simulation was interrupted and how it can go on."""
 
 
 class Recorder:
@@ -96,12 +96,12 @@ class Recorder:
         self.written = t + 1
 
     def frames(self, name: str) -> Tensor:
-        """(T, W, ...) of what was written; in a folder it is a view of the file."""
+        """Return what was written, (T, W, ...); in a folder it is a view of the file."""
         return torch.from_numpy(self.arrays[name]).transpose(0, 1)
 
     @property
     def due(self) -> bool:
-        """Whether it is time to save the state."""
+        """Return whether it is time to save the state."""
         return self.folder is not None and time.monotonic() - self._saved_at > self.every
 
     def save(self, state: dict[str, Tensor]) -> None:
@@ -127,12 +127,12 @@ class Recorder:
 
     @property
     def interrupted(self) -> bool:
-        """Whether a signal has asked the simulation to end."""
+        """Return whether a signal has asked the simulation to end."""
         return self._noted or signals.caught() is not None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Signals set `interrupted`, so that the state can be saved first; a second one ends at once."""
+        """Let signals set `interrupted`, so that the state can be saved first; a second one ends at once."""
         if self.folder is None or threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -191,7 +191,7 @@ class Recorder:
 
     @property
     def way_on(self) -> str:
-        """How a simulation that has ended early goes on, in words."""
+        """Return in words how a simulation that has ended early goes on."""
         if self.folder is None or not (self.folder / "state.pt").is_file():
             return "nothing was written."
         return f"the same command goes on from the last state in {self.folder}."
@@ -205,7 +205,7 @@ class Recorder:
                 temporary.write_text(json.dumps(self.identity, indent=1))
 
     def _difference_from(self, folder: Path) -> str | None:
-        """The difference of what is simulated here from what the folder holds, in words; None where it may go on."""
+        """Return the difference of what is simulated here from what the folder holds, in words; None where it may go on."""
         if not (folder / "state.pt").is_file() and not (folder / "identity.json").is_file():
             return None  # nothing was begun in it
         try:
@@ -258,11 +258,11 @@ class Recorder:
 
 
 class Damaged(ValueError):
-    """An unfinished simulation that is not as it was saved; the text says what is wrong."""
+    """Says that an unfinished simulation is not as it was saved, and what is wrong."""
 
 
 def _create(file: Path, shape: tuple[int, ...]) -> np.memmap:
-    """A new array in a file.
+    """Create a new array in a file.
 
     Its pages are reserved: a memory-mapped file has holes at first, and a process that fills one while the disk is full is
     killed by SIGBUS, where this raises OSError.
@@ -282,7 +282,7 @@ def _create(file: Path, shape: tuple[int, ...]) -> np.memmap:
 
 
 def _open(file: Path, shape: tuple[int, ...]) -> np.memmap:
-    """An array in a file that is there, whole and of this shape.
+    """Open an array in a file that is there, whole and of this shape.
 
     Raises:
         Damaged: it is not.
@@ -299,7 +299,7 @@ def _open(file: Path, shape: tuple[int, ...]) -> np.memmap:
 
 
 def _sum_of_frames(array: np.ndarray, frames: int) -> int:
-    """The checksum of the first frames of (W, T, ...), as it comes from one frame after the other."""
+    """Return the checksum of the first frames of (W, T, ...), as it comes from one frame after the other."""
     total, at_once = 0, max(1, 2**26 * array.shape[1] // max(1, array.nbytes))
     for start in range(0, frames, at_once):
         block = array[:, start : min(frames, start + at_once)]
@@ -308,7 +308,7 @@ def _sum_of_frames(array: np.ndarray, frames: int) -> int:
 
 
 def _sum_of(state: dict[str, Tensor], frames: int, arrays: dict[str, Any]) -> int:
-    """The checksum of a state, and of what goes with it."""
+    """Return the checksum of a state, and of what goes with it."""
     total = zlib.crc32(json.dumps([frames, arrays], sort_keys=True).encode())
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()
@@ -318,7 +318,7 @@ def _sum_of(state: dict[str, Tensor], frames: int, arrays: dict[str, Any]) -> in
 
 
 def _difference(mine: Any, theirs: Any, name: str = "") -> str | None:
-    """The first difference between two identities, in words."""
+    """Return the first difference between two identities, in words."""
     if isinstance(mine, dict) and isinstance(theirs, dict):
         parts = (_difference(mine.get(k), theirs.get(k), k if k != "parameters" else name) for k in {**mine, **theirs})
         return next((p for p in parts if p is not None), None)

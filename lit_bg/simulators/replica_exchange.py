@@ -24,7 +24,7 @@ from lit_bg.simulators.temperatures import Temperatures
 
 
 class ReplicaExchange(Simulation):
-    r"""Replica exchange between temperatures: a `Simulation` by `Exchange`, whose rungs a pilot simulation has placed.
+    r"""Exchanges replicas between temperatures: a `Simulation` by `Exchange`, whose rungs a pilot simulation has placed.
 
     `walkers` ladders of R temperatures move by the kernel, and neighbours swap after every move (see `Exchange`). Before it,
     some bonds of a molecule are turned by Monte Carlo (`TorsionMoves`), which crosses barriers of torsions at every
@@ -109,7 +109,10 @@ class ReplicaExchange(Simulation):
     def _pilot(
         self, energy: Energy, kernel: Kernel[Any], state: Ladders, seed: int, report: Callable[[str], None]
     ) -> tuple[list[float], Ladders]:
-        """Mean potential energy at every rung, from the second half of a short simulation; not falling with temperature."""
+        """Return the mean potential energies at all rungs, from the second half of a short simulation.
+
+        They do not fall with temperature.
+        """
         moves, seen = self.ladder.pilot, []
         block = max(1, min(moves // 20, LONGEST_BLOCK // kernel.evaluations))
         for move in range(moves):

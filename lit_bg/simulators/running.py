@@ -1,4 +1,4 @@
-"""A simulation as far as it is, and what is kept of it."""
+"""The running state of a simulation, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lit_bg.simulators.packing import pack, pack_extra, with_prefix
 
 
 class Running(NamedTuple):
-    """Everything that changes while a simulation runs."""
+    """Holds everything that changes while a simulation runs."""
 
     kernel: Kernel[Any]
     state: Any
@@ -24,7 +24,7 @@ class Running(NamedTuple):
 
 
 def record(energy: Energy, now: Running) -> dict[str, Tensor]:
-    """Everything that a simulation needs to go on."""
+    """Return everything that a simulation needs to go on."""
     return {
         **with_prefix("state", pack(now.state)),
         **with_prefix("memory", now.kernel.memory()),

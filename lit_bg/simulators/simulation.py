@@ -1,4 +1,4 @@
-"""Simulations by any kernel: they go move by move, save as they go, and can be continued."""
+"""Simulations by any kernel, which save their state on the way and can be continued."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Record = dict[str, Tensor]  # everything the future depends on: with it, and the
 
 
 class Simulation(Simulator):
-    """Walkers that move by a kernel, with frames taken at equal distances.
+    """Moves walkers by a kernel and records frames at equal distances.
 
     During burn-in the kernel is tuned, then it is frozen. Random numbers are addressed by (seed, move), so no generator has a
     state to keep, and an interrupted simulation goes on bit for bit. Walkers never meet, so R-hat between them in the data card
@@ -195,7 +195,7 @@ class Simulation(Simulator):
         return Running(kernel, state, of_prefix("measured", kept), int(kept["step"]), float(kept["seconds"]), paid)
 
     def _status(self, energy: Energy, now: Running) -> str:
-        """A short word on how it goes, for the progress bar, with the time of all replicas together."""
+        """Return a short word on how it goes, for the progress bar, with the time of all replicas together."""
         passed = now.kernel.duration(energy)
         words = ", ".join(filter(None, ["burn-in" if now.move < self.burn_in else "", now.kernel.status(now.measured)]))
         if passed is None:
@@ -226,7 +226,7 @@ class Simulation(Simulator):
         return trajectory
 
     def _speed(self, energy: Energy, now: Running) -> Numbers:
-        """Simulated time of all walkers together per second; nothing where moves take no time."""
+        """Return the simulated time of all walkers together per second; nothing where moves take no time."""
         passed = now.kernel.duration(energy)
         if passed is None:
             return {}

@@ -1,4 +1,4 @@
-"""Where walkers start."""
+"""Starting configurations of walkers."""
 
 from __future__ import annotations
 

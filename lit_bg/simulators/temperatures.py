@@ -1,4 +1,4 @@
-"""Temperatures between which replicas exchange."""
+"""The ladder of temperatures of replica exchange."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lit_bg.simulators.ladder import equal_acceptance, with_rungs_at
 
 @dataclass(frozen=True)
 class Temperatures:
-    """A ladder of temperatures whose lowest is that of the energy, spaced so that neighbours exchange equally often.
+    """Defines a ladder of temperatures from that of the energy up, spaced so that neighbours exchange equally often.
 
     Temperatures are in kelvin for energies in kJ/mol, kT for model energies.
 

@@ -1,4 +1,4 @@
-"""Adaptive steps, by torchdiffeq."""
+"""A solver with adaptive steps, by torchdiffeq."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lit_bg.solvers.base import OdeState, Rate, Solver
 
 
 class DormandPrince(Solver):
-    """Runge-Kutta of order 5(4) with steps chosen for the whole batch (torchdiffeq's dopri5).
+    """Integrates by Runge-Kutta of order 5(4) with steps chosen for the whole batch (torchdiffeq's dopri5).
 
     Gradients by the adjoint equation: memory does not grow with the number of steps. A step serves all samples of a batch,
     so the log q of each depends on its neighbours, by less than the tolerance.
@@ -54,7 +54,7 @@ class DormandPrince(Solver):
 
 
 class _RightSide(nn.Module):
-    """The rate as the module that the adjoint asks for."""
+    """Wraps the rate as the module that the adjoint asks for."""
 
     def __init__(self, rate: Rate, module: nn.Module) -> None:
         super().__init__()

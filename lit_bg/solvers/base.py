@@ -16,7 +16,7 @@ class Solver(ABC):
 
     @abstractmethod
     def integrate(self, rate: Rate, state: OdeState, start: float, end: float, module: nn.Module) -> OdeState:
-        """The state at `end`.
+        """Return the state at `end`.
 
         Args:
             rate: the right-hand side.

@@ -14,7 +14,7 @@ Symmetry = Literal["translation", "rotation", "reflection"]  # moves of all part
 
 
 class Space(ABC):
-    """Where the configurations of a system live, the reference measure, and the moves that belong to it.
+    """Says where the configurations of a system live, with the reference measure and the moves that belong to it.
 
     A space is an immutable value. Everything that depends on the kind of the coordinates asks it: the shape of a
     configuration, how many degrees of freedom there are, what is taken out of a displacement, what comes back to where it was.
@@ -65,7 +65,7 @@ class Space(ABC):
         return self == other
 
     def check(self, x: Tensor, name: str = "the system") -> None:
-        """Refuse what has not the shape of configurations (B, *shape).
+        """Refuse a tensor that does not have the shape of configurations, (B, *shape).
 
         Raises:
             ValueError: another shape, with both.
@@ -87,7 +87,7 @@ class Space(ABC):
         return self.project(torch.randn(n, *self.shape, generator=rng, device=rng.device, dtype=dtype))
 
     def project(self, v: Tensor, mass: Tensor | None = None) -> Tensor:
-        """Return displacements, (B, *shape), without what is none of the degrees of freedom.
+        """Return displacements, (B, *shape), without their part outside of the degrees of freedom.
 
         It is orthogonal in the metric of `mass`, where that is given, one value per particle, (N, 1). Configurations of a free
         cluster come out centred.

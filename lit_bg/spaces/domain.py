@@ -1,4 +1,4 @@
-"""Where each coordinate of a transform lives."""
+"""Domains: where each coordinate of a transform lives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Kind(IntEnum):
-    """The three one-dimensional spaces a coordinate can live in."""
+    """Names the three one-dimensional spaces a coordinate can live in."""
 
     LINEAR = 0  # the real line
     BOUNDED = 1  # an interval with two ends
@@ -18,7 +18,7 @@ class Kind(IntEnum):
 
 
 class Domain(NamedTuple):
-    """Kind and interval of every coordinate; the interval of a linear coordinate is not used.
+    """Holds kind and interval of every coordinate; the interval of a linear coordinate is not used.
 
     >>> Domain.linear(2).kinds
     tensor([0, 0])
@@ -34,10 +34,10 @@ class Domain(NamedTuple):
 
     @classmethod
     def linear(cls, dim: int) -> Domain:
-        """The real line in every coordinate."""
+        """Return the real line in every coordinate."""
         return cls(torch.full((dim,), int(Kind.LINEAR)), -torch.ones(dim), torch.ones(dim))
 
     @classmethod
     def canonical(cls, kinds: Tensor) -> Domain:
-        """The space coupling layers work in: linear coordinates of order one, all others on [-1, 1]."""
+        """Return the space coupling layers work in: linear coordinates of order one, all others on [-1, 1]."""
         return cls(kinds, -torch.ones(len(kinds)), torch.ones(len(kinds)))

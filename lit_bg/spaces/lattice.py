@@ -11,7 +11,7 @@ from lit_bg.spaces.base import Space
 
 @dataclass(frozen=True)
 class Lattice(Space):
-    """One real number on every site of a lattice, measured by Lebesgue: a field, whatever its rank, and no particles.
+    """Puts one real number on every site of a lattice, measured by Lebesgue: a field, whatever its rank, and no particles.
 
     Args:
         sizes: of the lattice, (L,), (L, L) and so on.

@@ -18,7 +18,7 @@ from lit_bg.spaces.domain import Domain, Kind
 
 @dataclass(frozen=True)
 class Particles(Space):
-    r"""N particles in d dimensions, free or in a periodic cell, with the centre of mass or without.
+    r"""Describes N particles in d dimensions, free or in a periodic cell, with the centre of mass or without.
 
     | | centred | not centred |
     |---|---|---|
@@ -86,7 +86,7 @@ class Particles(Space):
 
     @property
     def domain(self) -> Domain:
-        """Lines of a free system; in a cell, circles of the length of its vectors, along them."""
+        """Return lines for a free system; in a cell, circles of the length of its vectors, along them."""
         cell = self.cell
         if cell is None:
             return super().domain
@@ -144,14 +144,14 @@ class Particles(Space):
 
     @cached_property
     def _vectors(self) -> tuple[list[list[float]], list[list[float]]]:
-        """Vectors of the cell, and their inverse."""
+        """Return the vectors of the cell, and their inverse."""
         cell = self.cell
         assert cell is not None
         return cell.tolist(), torch.linalg.inv(cell).tolist()
 
     @cached_property
     def _short_vectors(self) -> tuple[list[list[float]], list[list[float]], bool]:
-        """Short vectors of the lattice, their inverse, and whether the cell is a rectangle along the axes."""
+        """Return short vectors of the lattice, their inverse, and whether the cell is a rectangle along the axes."""
         cell = self.cell
         assert cell is not None
         rectangular = torch.equal(cell, torch.diag(cell.diagonal()))

@@ -1,4 +1,4 @@
-"""Two spaces side by side."""
+"""The product of two spaces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lit_bg.spaces.domain import Domain
 
 @dataclass(frozen=True)
 class Product(Space):
-    """Configurations of two spaces packed into one vector, such as particles and the logarithm of a volume.
+    """Packs configurations of two spaces into one vector, such as particles and the logarithm of a volume.
 
     The measure is the product of both. `split` and `join` lead from the vector to the parts and back.
 
@@ -50,7 +50,7 @@ class Product(Space):
         return parts[0].reshape(-1, *self.a.shape), parts[1].reshape(-1, *self.b.shape)
 
     def join(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return one vector (B, D) of the parts."""
+        """Return the parts as one vector, (B, D)."""
         return torch.cat([a.flatten(1), b.flatten(1)], -1)
 
     def contains(self, x: Tensor) -> Tensor:

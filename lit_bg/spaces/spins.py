@@ -14,7 +14,7 @@ from lit_bg.spaces.lattice import check_sizes
 
 @dataclass(frozen=True)
 class Spins(Space):
-    """One of q states on every site of a lattice, measured by counting: log Z is the logarithm of a sum over states.
+    """Puts one of q states on every site of a lattice, measured by counting: log Z is the logarithm of a sum over states.
 
     Two states are -1 and +1, more are 0, 1 to q - 1; both are held as floating-point numbers, like all configurations. There
     are no gradients, so dynamics and flows do not apply, and `dof`, the dimension of the measure, is 0.

@@ -10,7 +10,7 @@ from lit_bg.spaces.domain import Domain, Kind
 
 
 class Vectors(Space):
-    """D coordinates, each on the line, on an interval or on a circle, measured by Lebesgue.
+    """Describes D coordinates, each on the line, on an interval or on a circle, measured by Lebesgue.
 
     Args:
         dim: D.

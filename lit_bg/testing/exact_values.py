@@ -23,7 +23,7 @@ OVERLAP, ERROR = 0.05, 0.1  # that log Z from samples can be compared with: of b
 
 
 def label_modes(case: EnergyCase) -> None:
-    """Labels are (B,) long numbers of modes or -1; names differ; exact probabilities sum to one, with a start in each mode."""
+    """Require labels (B,) long of modes or -1, different names, exact probabilities that sum to one, a start in each mode."""
     energy, modes = case.energy, case.energy.modes
     if modes is None:
         raise DoesNotApply(f"{case.name} has no modes")
@@ -49,7 +49,7 @@ def label_modes(case: EnergyCase) -> None:
 
 
 def start_inside(case: EnergyCase) -> None:
-    """`initial` is (K, *shape) of finite energy, in the space and in the region that the target covers."""
+    """Require that `initial` is (K, *shape) of finite energy, in the space and in the region that the target covers."""
     energy, x = case.energy, case.energy.initial
     if x is None:
         raise DoesNotApply(f"{case.name} names no initial configurations")
@@ -64,7 +64,7 @@ def start_inside(case: EnergyCase) -> None:
 
 
 def describe_particles(case: EnergyCase) -> None:
-    """Masses are positive, one per particle; bonds join two particles that exist."""
+    """Require positive masses, one per particle, and bonds that join two particles that exist."""
     energy = case.energy
     if energy.masses is None and not energy.bonds:
         raise DoesNotApply(f"{case.name} names neither masses nor bonds")
@@ -82,7 +82,7 @@ def describe_particles(case: EnergyCase) -> None:
 
 
 def observe_numbers(case: EnergyCase) -> None:
-    """An observable is (B,), the same alone as in a batch; a periodic one says its range, and lies in it."""
+    """Require that an observable is (B,), the same alone as in a batch; a periodic one says its range, and lies in it."""
     energy, x = case.energy, case.configurations(6)
     if not energy.observables:
         raise DoesNotApply(f"{case.name} has no observables")
@@ -103,7 +103,7 @@ def observe_numbers(case: EnergyCase) -> None:
 
 
 def sample_exactly(case: EnergyCase) -> None:
-    """Exact samples are (n, *shape) in the space, of finite energy, and depend on the given stream alone."""
+    """Require exact samples (n, *shape) in the space, of finite energy, that depend on the given stream alone."""
     energy = case.energy
     if not energy.has_exact_samples:
         require_refusal(f"exact_samples of {case.name}", lambda: energy.exact_samples(1, seeded()), NotImplementedError)
@@ -125,7 +125,7 @@ def sample_exactly(case: EnergyCase) -> None:
 
 
 def obey_the_virial(case: EnergyCase) -> None:
-    """The mean of x . du/dx over exact samples is the number of degrees of freedom."""
+    """Require that the mean of x . du/dx over exact samples is the number of degrees of freedom."""
     energy = require_samples(case)
     if not energy.space.unbounded:
         raise DoesNotApply(f"{case.name} does not live on lines alone, where the virial is known")
@@ -134,7 +134,7 @@ def obey_the_virial(case: EnergyCase) -> None:
 
 
 def have_the_exact_averages(case: EnergyCase) -> None:
-    """Means of observables over exact samples are `Observable.exact`."""
+    """Require that means of observables over exact samples are `Observable.exact`."""
     energy = require_samples(case)
     known = {name: o for name, o in energy.observables.items() if o.exact is not None}
     if not known:
@@ -146,7 +146,7 @@ def have_the_exact_averages(case: EnergyCase) -> None:
 
 
 def have_the_exact_populations(case: EnergyCase) -> None:
-    """Shares of modes among exact samples are `Modes.exact`."""
+    """Require that shares of modes among exact samples are `Modes.exact`."""
     energy, modes = require_samples(case), case.energy.modes
     if modes is None or modes.exact is None:
         raise DoesNotApply(f"{case.name} has no modes of known probability")
@@ -163,7 +163,7 @@ def have_the_exact_populations(case: EnergyCase) -> None:
 
 
 def fill_the_box(case: EnergyCase) -> None:
-    """`box` is (2, D) and holds 99 % of exact samples."""
+    """Require that `box` is (2, D) and holds 99 % of exact samples."""
     energy, box = case.energy, case.energy.box
     if box is None:
         raise DoesNotApply(f"{case.name} has no box")
@@ -177,7 +177,7 @@ def fill_the_box(case: EnergyCase) -> None:
 
 
 def know_log_z(case: EnergyCase) -> None:
-    r"""log Z is the integral of exp(-u), at two temperatures.
+    r"""Require that log Z is the integral of exp(-u), at two temperatures.
 
     By a sum over a grid in one or two coordinates, over all states of few spins, and else by BAR between exact samples and
     normal densities fitted to them, one per mode, where these overlap.

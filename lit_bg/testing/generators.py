@@ -27,7 +27,7 @@ ALONE = 1e-6  # [nats] by which log_prob may differ in another batch
 
 
 def have_the_density_they_say(case: GeneratorCase) -> None:
-    """`log_prob` of samples is the log q they came with, alone or in a batch."""
+    """Require that `log_prob` of samples is the log q they came with, alone or in a batch."""
     case.require_density()
     own, context = case.copy(), case.conditions(30)
     x, log_q = (part.detach() for part in own.sample(30, seeded(), context))
@@ -41,7 +41,7 @@ def have_the_density_they_say(case: GeneratorCase) -> None:
 
 
 def be_precise_enough(case: GeneratorCase) -> None:
-    """In single precision log q is as good as weights need."""
+    """Require that log q in single precision is as good as weights need."""
     case.require_density()
     context, own = case.conditions(), case.copy(torch.float32)
     with torch.no_grad():
@@ -59,7 +59,7 @@ def be_precise_enough(case: GeneratorCase) -> None:
 
 
 def weigh_to_log_z(case: GeneratorCase) -> None:
-    """Weights exp(-u - log q) of an untrained generator average to Z."""
+    """Require that weights exp(-u - log q) of an untrained generator average to Z."""
     energy, context = case.energy, case.conditions()
     if energy.log_Z is None:
         raise DoesNotApply(f"{type(energy).__name__} does not know its log Z")
@@ -77,7 +77,7 @@ def weigh_to_log_z(case: GeneratorCase) -> None:
 
 
 def integrate_to_one(case: GeneratorCase) -> None:
-    """In one or two coordinates exp(log_prob) sums to one over a grid."""
+    """Require that exp(log_prob) sums to one over a grid, in one or two coordinates."""
     case.require_density()
     space = case.energy.space
     if len(space.shape) != 1 or space.dim not in GRID or not space.continuous:
@@ -97,7 +97,7 @@ def integrate_to_one(case: GeneratorCase) -> None:
 
 
 def know_the_edges(case: GeneratorCase) -> None:
-    """The density is 0 beyond an interval, and the same a turn further on a circle, around the cell, and elsewhere in space."""
+    """Require a density of 0 beyond an interval, and the same one a turn of a circle, a cell or a translation away."""
     case.require_density()
     space, own, context = case.energy.space, case.copy(), case.conditions()
     x, log_q = (part.detach() for part in own.sample(6, seeded(), context))
@@ -125,7 +125,7 @@ def know_the_edges(case: GeneratorCase) -> None:
 
 
 def invert(case: GeneratorCase) -> None:
-    """`forward` after `inverse` is the identity, and their log determinants cancel."""
+    """Require that `forward` after `inverse` is the identity, and their log determinants cancel."""
     own, context = case.copy(), case.conditions()
     if not isinstance(own, Transport):
         raise DoesNotApply(f"{case.name} is not an invertible map of a base")
@@ -143,7 +143,7 @@ def invert(case: GeneratorCase) -> None:
 
 
 def have_the_jacobian(case: GeneratorCase) -> None:
-    """ladj, and log q with it, is log |det| of the map by autograd."""
+    """Require that ladj, and log q with it, is log |det| of the map by autograd."""
     own, context = case.copy(), case.conditions()
     if isinstance(own, Transport):
         z = own.prior.sample(3, seeded())[0].detach()

@@ -24,7 +24,7 @@ MARK = 7.0  # a density that no walker has
 
 
 def leave_the_given_state(case: KernelCase) -> None:
-    """A step changes nothing in the state it is given, and returns tensors without a graph."""
+    """Require that a step changes nothing in the state it is given, and returns tensors without a graph."""
     state = move(case, 1, FEW).state
     before = {name: value.clone() for name, value in pack(state).items()}
     new, _ = case.kernel.step(case.energy, state, seeded(4))
@@ -37,7 +37,7 @@ def leave_the_given_state(case: KernelCase) -> None:
 
 
 def obey_random_numbers(case: KernelCase) -> None:
-    """Equal states and streams give equal moves whatever the global state; other streams give others."""
+    """Require that equal states and streams give equal moves whatever the global state; other streams give others."""
     state = move(case, 1, FEW).state
     torch.manual_seed(1)
     once, info = case.kernel.step(case.energy, state, seeded(4))
@@ -57,7 +57,7 @@ def obey_random_numbers(case: KernelCase) -> None:
 
 
 def report_acceptance(case: KernelCase) -> None:
-    """`Info.acceptance` is one probability for every row."""
+    """Require that `Info.acceptance` is one probability for every row."""
     state = move(case, 1, FEW).state
     _, info = case.kernel.step(case.energy, state, seeded(4))
     wanted, found = (FEW * len(case.states),), tuple(info.acceptance.shape)
@@ -67,7 +67,7 @@ def report_acceptance(case: KernelCase) -> None:
 
 
 def pass_on_what_it_does_not_use(case: KernelCase) -> None:
-    """What generators know of walkers is passed on right or not at all: log q only where it is that of the new place."""
+    """Require that what generators know of walkers is passed on correctly or not at all: log q only of the new place."""
     state = move(case, 1, FEW).state
     if not isinstance(state, State):
         raise DoesNotApply(f"{case.name} has a state of its own, which no other kernel takes")
@@ -97,7 +97,7 @@ def generator_of(kernel: Any) -> Generator | None:
 
 
 def remember_and_forget_tuning(case: KernelCase) -> None:
-    """`restore(memory())` gives another kernel the same tuning, and `reset` forgets it."""
+    """Require that `restore(memory())` gives another kernel the same tuning, and `reset` forgets it."""
     kernel = copy.deepcopy(case.kernel)
     state = move(case, 0, FEW).state
     first = {name: value.clone() for name, value in kernel.memory().items()}
@@ -116,7 +116,7 @@ def remember_and_forget_tuning(case: KernelCase) -> None:
 
 
 def resume_bit_for_bit(case: KernelCase) -> None:
-    """A run goes on bit for bit in another copy of the kernel, from the state, `memory()` and the random numbers alone."""
+    """Require that a run goes on bit for bit in another copy of the kernel, from state, `memory()` and random numbers alone."""
     fresh, x = copy.deepcopy(case.kernel), move(case, 0, FEW).start
     kernel, rng = copy.deepcopy(case.kernel), seeded(6)
     kernel.reset()

@@ -1,4 +1,4 @@
-"""What a law is, how a breach is said, and how all laws of a kind are run on one object."""
+"""Laws: what a law is, how a breach is reported, and how all laws of a kind are run on one object."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Law = Callable[[Case], None]  # raises AssertionError where the case breaks it, 
 
 
 class DoesNotApply(SkipTest):
-    """A law says nothing about this object; test runners count the test as skipped, with the reason."""
+    """Says that a law does not apply to an object; test runners count the test as skipped, with the reason."""
 
 
 class Checked(NamedTuple):
-    """Which laws held, and which said nothing of the object, with the reason."""
+    """Says which laws held, and which do not apply to the object, with the reason."""
 
     held: tuple[str, ...]
     left_out: dict[str, str]
 
 
 def run_laws(laws: Mapping[str, Law[Case]], case: Case, name: str, skip: Collection[str] = ()) -> Checked:
-    """Run all laws on one case and say all breaches at once.
+    """Run all laws on one case and report all breaches at once.
 
     Args:
         laws: by name.
@@ -68,7 +68,7 @@ def require(holds: bool | Tensor, sentence: str) -> None:
 
 
 def require_close(what: str, found: Tensor, expected: Tensor, atol: float, rtol: float = 0.0, why: str = "") -> None:
-    """Require $|a - b| \\le$ atol + rtol |b| in every entry; equal infinities are close, NaN is close to nothing.
+    r"""Require $|a - b| \le$ atol + rtol |b| in every entry; equal infinities are close, NaN is close to nothing.
 
     Args:
         what: is compared, such as "u of Mine, computed alone,".

@@ -29,7 +29,7 @@ SLOPE = 1e-4  # relative error of the gradient
 
 @dataclass(frozen=True)
 class LossCase:
-    """A loss, what it trains, and on what.
+    """Holds a loss, what it trains, and on what.
 
     Args:
         loss: not built; copies are tried.
@@ -85,7 +85,7 @@ class LossCase:
 
 
 class Frames(Source):
-    """Frames drawn with replacement, with weights if there are any.
+    """Draws frames with replacement, with weights if there are any.
 
     Args:
         x: (n, *shape).
@@ -107,7 +107,7 @@ class Frames(Source):
 
 
 def be_a_finite_number(case: LossCase) -> None:
-    """The loss is a finite scalar, and its parts are scalars without a graph."""
+    """Require that the loss is a finite scalar, and its parts are scalars without a graph."""
     loss, generator = case.build()
     value = loss(case.batch(loss, generator))
     require(value.shape == (), f"{case.name} has shape {tuple(value.shape)} and must be a scalar: take the mean over the batch")
@@ -118,7 +118,7 @@ def be_a_finite_number(case: LossCase) -> None:
 
 
 def teach_every_parameter(case: LossCase) -> None:
-    """The gradient reaches the parameters of the generator and is finite."""
+    """Require that the gradient reaches the parameters of the generator and is finite."""
     loss, generator = case.build()
     value = loss(case.batch(loss, generator))
     require(value.requires_grad, f"{case.name} has no graph: nothing can learn from it")
@@ -127,7 +127,7 @@ def teach_every_parameter(case: LossCase) -> None:
 
 
 def have_the_gradient(case: LossCase) -> None:
-    """The gradient is the derivative along a random direction of all parameters, in float64."""
+    """Require that the gradient is the derivative along a random direction of all parameters, in float64."""
     if not (case.loss.follows_proposals or case.loss.needs_data):
         raise DoesNotApply(f"{case.name} holds its proposals fixed, so its gradient is not the derivative of its value")
     loss, generator = case.build(dtype=torch.float64)
@@ -153,7 +153,7 @@ def have_the_gradient(case: LossCase) -> None:
 
 
 def obey_random_numbers(case: LossCase) -> None:
-    """The same step gives the same loss, whatever the global state and other calls; another step gives another."""
+    """Require that the same step gives the same loss, whatever the global state and other calls, and another step another."""
     torch.manual_seed(1)
     first = float(case.value())
     torch.manual_seed(2)
@@ -164,7 +164,7 @@ def obey_random_numbers(case: LossCase) -> None:
 
 
 class Bystander(Loss):
-    """Another term of a sum, which draws proposals and noise of its own."""
+    """Stands for another term of a sum, which draws proposals and noise of its own."""
 
     def forward(self, batch: Batch) -> Tensor:
         noise = torch.randn(batch.size, generator=batch.rng("noise"))
@@ -172,7 +172,7 @@ class Bystander(Loss):
 
 
 def draw_for_themselves(case: LossCase) -> None:
-    """Beside another term the loss is what it is alone: every draw has an address of its own."""
+    """Require that the loss beside another term is what it is alone: every draw has an address of its own."""
     values, others = [], []
     for terms in ([case.loss], [case.loss, Bystander()], [Bystander(), case.loss]):
         total, generator = case.build(WeightedSum(copy.deepcopy(terms), [1.0] * len(terms)))
@@ -195,7 +195,7 @@ def draw_for_themselves(case: LossCase) -> None:
 
 
 def build_once(case: LossCase) -> None:
-    """`build` returns the loss itself, which knows generator and energy and owns nothing of them; `forward` does not build."""
+    """Require that `build` returns the loss, which knows generator and energy but owns neither; `forward` does not build."""
     fresh = copy.deepcopy(case.loss)
     require_refusal(f"generator of {case.name} before build", lambda: fresh.generator, RuntimeError)
     generator = copy.deepcopy(case.generator)
@@ -232,7 +232,7 @@ def count_builds(loss: Loss) -> Iterator[list[int]]:
 
 
 def weigh_frames(case: LossCase) -> None:
-    """A frame of weight zero teaches nothing; even weights are like none."""
+    """Require that a frame of weight zero teaches nothing, and that even weights are like none."""
     if not case.loss.needs_data:
         raise DoesNotApply(f"{case.name} needs no frames")
     x = case.data(torch.float32)[: case.size]

@@ -25,7 +25,7 @@ def draw_exactly(energy: Energy, n: int, rng: torch.Generator) -> Tensor:
 
 
 def describe_configurations(energy: Energy, x: Tensor) -> dict[str, Tensor]:
-    """Return numbers of every configuration, (n,) each, whose means tell distributions apart."""
+    """Return numbers of every configuration, (n,) each, whose means distinguish distributions."""
     flat, u = x.flatten(1).double(), energy(x).double()
     found = {"u": u, "u^2": u**2, "sum": flat.sum(1), "r^2": flat.square().sum(1)}
     if flat.shape[1] > 1:
@@ -39,7 +39,7 @@ def describe_configurations(energy: Energy, x: Tensor) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class KernelCase:
-    """A kernel, and a system of which independent samples are known.
+    """Holds a kernel, and a system of which independent samples are known.
 
     Args:
         kernel: the move.
@@ -78,7 +78,7 @@ class KernelCase:
 
 
 class Moved(NamedTuple):
-    """Walkers before and after some moves, and the log weights of their paths where the kernel gives some."""
+    """Holds walkers before and after some moves, and the log weights of their paths where the kernel gives some."""
 
     start: Tensor
     state: Any
@@ -133,7 +133,7 @@ def disagreements(case: KernelCase, x: Tensor, log_w: Tensor | None = None, seed
 
 
 def leave_exact_samples_exact(case: KernelCase) -> None:
-    """Exact samples are still exact after some moves, and most have moved; paths have weights if the kernel says so."""
+    """Require that exact samples stay exact after some moves, that most move, and that paths have weights if announced."""
     moved = move(case, case.moves, case.walkers)
     share = float((moved.rows.x != moved.start).flatten(1).any(1).double().mean())
     require(share > MOVED, f"{case.name} moved {share:.2g} of the walkers in {case.moves} moves and must move {MOVED}")
@@ -151,7 +151,7 @@ def leave_exact_samples_exact(case: KernelCase) -> None:
 
 
 def forget_wrong_starts(case: KernelCase) -> None:
-    """Walkers that all start in one place are exact samples after `forgets_after` moves."""
+    """Require that walkers that all start in one place are exact samples after `forgets_after` moves."""
     if not case.forgets_after:
         raise DoesNotApply(f"after how many moves {case.name} has forgotten its start is not given (forgets_after)")
     n = min(2000, case.walkers // 2)
@@ -163,7 +163,7 @@ def forget_wrong_starts(case: KernelCase) -> None:
 
 
 def know_the_energies(case: KernelCase) -> None:
-    """The state holds u of its walkers, and their gradient where it holds any, in every state."""
+    """Require that the state holds u of its walkers, and their gradient where it holds any, in every state."""
     rows = move(case, 3, 50).rows
     parts = list(zip(case.states, rows.x.chunk(len(case.states)), strict=True))
     u = torch.cat([energy(x) for energy, x in parts])
@@ -174,7 +174,7 @@ def know_the_energies(case: KernelCase) -> None:
 
 
 def work_inside_of_others(case: KernelCase) -> None:
-    """Turns with itself, a mixture and an exchange with another temperature leave exact samples exact, too."""
+    """Require that turns with itself, a mixture and an exchange with another temperature leave exact samples exact, too."""
     if case.kernel.replicas > 1:
         raise DoesNotApply(f"{case.name} moves several replicas, and no kernel takes it inside")
     outers: list[Kernel[Any]] = [Cycle([case.kernel, case.kernel]), Mixture([case.kernel])]

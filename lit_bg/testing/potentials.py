@@ -1,4 +1,4 @@
-"""Laws of energies: what `potential`, its gradient, temperatures and copies of every system obey."""
+"""Laws of energies on `potential`, its gradient, temperatures and copies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SLOPE = 1e-5  # relative error of a force
 
 @dataclass(frozen=True)
 class EnergyCase:
-    """An energy, and where its laws are tried.
+    """Holds an energy, and where its laws are tried.
 
     Args:
         energy: the system.
@@ -75,7 +75,7 @@ def configurations(energy: Energy, n: int, seed: int = 0) -> Tensor:
 
 
 def obey_contract(case: EnergyCase) -> None:
-    """It has a space and calls the constructor of Energy; translations and exact values do not contradict the measure."""
+    """Require a space, a call of the constructor of Energy, and translations and exact values that fit the measure."""
     try:
         try_energy(case.energy)
     except (TypeError, ValueError) as error:
@@ -83,7 +83,7 @@ def obey_contract(case: EnergyCase) -> None:
 
 
 def give_one_number(case: EnergyCase) -> None:
-    """u(x) is (B,), finite, of the precision of x, and x is left as it was."""
+    """Require that u(x) is (B,), finite, of the precision of x, and x is left as it was."""
     x = case.configurations(7)
     for dtype in (torch.float64, torch.float32):
         given = x.to(dtype)
@@ -99,7 +99,7 @@ def give_one_number(case: EnergyCase) -> None:
 
 
 def see_no_neighbours(case: EnergyCase) -> None:
-    """u of a configuration depends on no other one in the batch, and is the same every time."""
+    """Require that u of a configuration depends on no other one in the batch, and is the same every time."""
     x = case.configurations(7)
     u = case.energy(x)
     scale = 1e-7
@@ -109,13 +109,13 @@ def see_no_neighbours(case: EnergyCase) -> None:
 
 
 def agree_in_both_precisions(case: EnergyCase) -> None:
-    """Single precision gives what double precision does, within 1e-5 |u| + 1e-4 kT."""
+    """Require that single precision gives what double precision does, within 1e-5 |u| + 1e-4 kT."""
     x = case.configurations(5).float()
     require_close(f"u of {case.name} in float32", case.energy(x), case.energy(x.double()), 1e-4, 1e-5, " as in float64")
 
 
 def scale_with_temperature(case: EnergyCase) -> None:
-    """u = U / kT at the system's own kT and in the view `at(kT)`, which leaves the system as it is; kT <= 0 is refused."""
+    """Require u = U / kT at the system's kT and in the view `at(kT)`, which leaves the system as it is and refuses kT <= 0."""
     energy, x = case.energy, case.configurations(3)
     kT, u = energy.kT, energy(x)
     require_close(f"u of {case.name} times kT", u * kT, energy.potential(x), 1e-7, 1e-7, " like potential(x)")
@@ -137,7 +137,7 @@ def at_another_temperature(energy: Energy, factor: float) -> Energy:
 
 
 def have_the_gradient(case: EnergyCase) -> None:
-    r"""The gradient of autograd is that of finite differences.
+    r"""Require that the gradient of autograd is that of finite differences.
 
     Central differences of fourth order along coordinates (random directions where there are many), with their own error and
     that of rounding in the limit.
@@ -173,7 +173,7 @@ def have_the_gradient(case: EnergyCase) -> None:
 
 
 def return_value_and_gradient(case: EnergyCase) -> None:
-    """`value_and_gradient` and `potential_and_gradient` give what autograd gives, detached, in both precisions."""
+    """Require `value_and_gradient` and `potential_and_gradient` to give what autograd gives, detached, in both precisions."""
     require_continuous(case)
     for dtype in (torch.float32, torch.float64):
         x = case.configurations(6).to(dtype).requires_grad_()
@@ -190,7 +190,7 @@ def return_value_and_gradient(case: EnergyCase) -> None:
 
 
 def count_calls(case: EnergyCase) -> None:
-    """Every value and every gradient is counted once, on one bill for all views."""
+    """Require that every value and every gradient is counted once, in one count for all views."""
     energy, x = case.energy, case.configurations(4)
 
     def counted(values: int, gradients: int, of: str, before: tuple[int, int]) -> None:
@@ -217,7 +217,7 @@ def count_calls(case: EnergyCase) -> None:
 
 
 def refuse_wrong_shapes(case: EnergyCase) -> None:
-    """Configurations of another shape are refused with a ValueError."""
+    """Require that configurations of another shape are refused with a ValueError."""
     x = case.configurations(2)
     wrong = {"one coordinate more": torch.cat([x, x[..., :1]], -1), "an axis less": x[..., 0], "no batch": x[0]}
     for what, given in wrong.items():
@@ -226,7 +226,7 @@ def refuse_wrong_shapes(case: EnergyCase) -> None:
 
 
 def survive_copies(case: EnergyCase) -> None:
-    """`copy.deepcopy` and `pickle` give a system of the same energies."""
+    """Require that `copy.deepcopy` and `pickle` give a system of the same energies."""
     x = case.configurations(3)
     try:
         copies = {"a deep copy": copy.deepcopy(case.energy), "a pickled copy": pickle.loads(pickle.dumps(case.energy))}
@@ -240,7 +240,7 @@ def survive_copies(case: EnergyCase) -> None:
 
 
 def follow_conditions(case: EnergyCase) -> None:
-    """Every row has the energy of the system under its own conditions; without a word the usual ones hold."""
+    """Require that every row has the energy of the system under its own conditions, by default the usual ones."""
     energy = case.energy
     if not energy.conditions:
         raise DoesNotApply(f"{case.name} has no conditions")

@@ -20,7 +20,7 @@ EDGE = 1e-6  # of the length of an interval, that rounding may put beyond its en
 
 @dataclass(frozen=True)
 class GeneratorCase:
-    """A generator and the system it is built for.
+    """Holds a generator and the system it is built for.
 
     Args:
         generator: built; copies are tried, in double precision where nothing else is said.
@@ -70,7 +70,7 @@ class GeneratorCase:
 
 
 def propose_configurations(case: GeneratorCase) -> None:
-    """`sample` gives x (n, *shape) and log q (n,) in the precision of the parameters, finite but for few."""
+    """Require that `sample` gives x (n, *shape) and log q (n,) in the precision of the parameters, nearly all finite."""
     shape = case.energy.space.shape
     for dtype in (torch.float64, torch.float32):
         x, log_q = case.copy(dtype).sample(7, seeded(), case.conditions())
@@ -83,7 +83,7 @@ def propose_configurations(case: GeneratorCase) -> None:
 
 
 def obey_random_numbers(case: GeneratorCase) -> None:
-    """Equal streams give equal samples whatever the global state; other streams give others."""
+    """Require that equal streams give equal samples whatever the global state; other streams give others."""
     own, context = case.copy(), case.conditions()
     torch.manual_seed(1)
     first = own.sample(7, seeded(3), context)
@@ -95,7 +95,7 @@ def obey_random_numbers(case: GeneratorCase) -> None:
 
 
 def stay_in_the_domain(case: GeneratorCase) -> None:
-    """Samples lie on their intervals and circles, and without a centre of mass where it is no degree of freedom."""
+    """Require samples on their intervals and circles, and without a centre of mass where it is no degree of freedom."""
     space = case.energy.space
     x, log_q = (part.detach() for part in case.copy().sample(100, seeded(), case.conditions()))
     x = x[torch.isfinite(log_q)]
@@ -114,7 +114,7 @@ def stay_in_the_domain(case: GeneratorCase) -> None:
 
 
 def follow_gradients(case: GeneratorCase) -> None:
-    """A gradient through samples and log q, and one through `log_prob`, reach the parameters and are finite."""
+    """Require that gradients through samples and log q, and through `log_prob`, reach the parameters and are finite."""
     own, context = case.copy().train(), case.conditions(30)
     if not list(own.parameters()):
         raise DoesNotApply(f"{case.name} has no parameters")
@@ -145,7 +145,7 @@ def require_gradients(what: str, own: torch.nn.Module, reached: float) -> None:
 
 
 def survive_checkpoints(case: GeneratorCase) -> None:
-    """Another one with its state dict draws the same, also after `adapt`: what data have taught is in buffers."""
+    """Require that another one with its state dict draws the same, also after `adapt`: buffers hold what data have taught."""
     own = case.copy()
     torch.manual_seed(5)
     if case.unbuilt is None:
@@ -162,7 +162,7 @@ def survive_checkpoints(case: GeneratorCase) -> None:
 
 
 def survive_copies(case: GeneratorCase) -> None:
-    """Deep and pickled copies draw the same and share no parameters."""
+    """Require that deep and pickled copies draw the same and share no parameters."""
     own = case.copy()
     try:
         copies = {"a deep copy": copy.deepcopy(own), "a pickled copy": pickle.loads(pickle.dumps(own))}
@@ -188,7 +188,7 @@ def require_same(case: GeneratorCase, own: Generator, other: Generator, what: st
 
 
 def follow_conditions(case: GeneratorCase) -> None:
-    """Rows have conditions of their own and differ by them; wrong ones are refused."""
+    """Require that rows have conditions of their own and differ by them, and that wrong ones are refused."""
     own = case.copy()
     if not own.conditions:
         require_refusal(

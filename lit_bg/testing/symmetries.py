@@ -1,4 +1,4 @@
-"""Laws of energies: the moves that leave u as it is, those that a system declares and those its space promises."""
+"""Laws of energies on symmetries: the moves that leave u as it is, declared by a system or promised by its space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHANGES = 1e-3  # [kT] that an undeclared move must change u by somewhere
 
 
 def keep_declared_symmetries(case: EnergyCase) -> None:
-    """Declared translations, rotations and reflections leave u as it is."""
+    """Require that declared translations, rotations and reflections leave u as it is."""
     require_particles(case)
     energy, x = case.energy, case.configurations(5)
     u = energy(x)
@@ -25,7 +25,7 @@ def keep_declared_symmetries(case: EnergyCase) -> None:
 
 
 def declare_their_symmetries(case: EnergyCase) -> None:
-    """A move of all particles that is not declared changes u, or leads out of the region that the target covers."""
+    """Require that a move of all particles that is not declared changes u, or leaves the region that the target covers."""
     require_particles(case)
     energy, x = case.energy, case.configurations(5)
     u = energy(x)
@@ -41,7 +41,7 @@ def declare_their_symmetries(case: EnergyCase) -> None:
 
 
 def exchange_particles_of_one_type(case: EnergyCase) -> None:
-    """Particles of one type change places without a change of u, those of different types with one."""
+    """Require that exchanges of particles of one type leave u as it is, and those of different types change it."""
     types = torch.tensor(require_particles(case))
     energy, x, masses = case.energy, case.configurations(5), case.energy.masses
     u, n = energy(x), len(types)
@@ -65,7 +65,7 @@ def exchange_particles_of_one_type(case: EnergyCase) -> None:
 
 
 def repeat_around_cells_and_circles(case: EnergyCase) -> None:
-    """A particle moved by a vector of the cell, or a coordinate by the length of its circle, has the same u."""
+    """Require the same u after a particle moves by a vector of the cell, or a coordinate by the length of its circle."""
     space, x = case.energy.space, case.configurations(4)
     if not space.continuous:
         raise DoesNotApply(f"{case.name} lives on discrete states")

@@ -1,4 +1,4 @@
-"""The map of RealNVP."""
+"""The affine map of RealNVP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lit_bg.transforms.conditional import ConditionalMap, bounded_log_scale
 
 
 class Affine(ConditionalMap):
-    r"""$x = e^s z + t$ with $|s| < 3$, for coordinates on the real line.
+    r"""Maps $x = e^s z + t$ with $|s| < 3$, for coordinates on the real line.
 
     Raises:
         ValueError: a bounded or circular coordinate, which an affine map would carry out of its interval.

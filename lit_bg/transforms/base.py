@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Transform(nn.Module, ABC):
-    """A bijection with its log absolute Jacobian determinant.
+    """Maps by a bijection, with its log absolute Jacobian determinant.
 
     `forward(z) -> x, ladj` with ladj = log|det dx/dz|, and `inverse(x) -> z, ladj` with
     ladj = log|det dz/dx|; `(B, D)` in and out, `(B,)` for ladj.
@@ -23,27 +23,27 @@ class Transform(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """z -> x with log|det dx/dz|."""
+        """Map z -> x with log|det dx/dz|."""
 
     @abstractmethod
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x -> z with log|det dz/dx|."""
+        """Map x -> z with log|det dz/dx|."""
 
 
 class Layer(Transform):
-    """A transform of a flow, which may depend on conditions (B, C); without any it gets None."""
+    """Transforms as a part of a flow, which may depend on conditions (B, C); without any it gets None."""
 
     @abstractmethod
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """z -> x with log|det dx/dz|."""
+        """Map z -> x with log|det dx/dz|."""
 
     @abstractmethod
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x -> z with log|det dz/dx|."""
+        """Map x -> z with log|det dz/dx|."""
 
 
 class Chart(Transform):
-    """Coordinates of a system: maps the canonical space of a flow, `(B, D)`, to configurations `(B, *event_shape)`.
+    """Gives a system coordinates: maps the canonical space of a flow, `(B, D)`, to configurations `(B, *event_shape)`.
 
     In the canonical space (`domain`) linear coordinates have mean about 0 and scale about 1, bounded
     and circular ones live on [-1, 1]. ladj is taken with respect to the system's reference measure, so
@@ -63,7 +63,7 @@ class Chart(Transform):
     @property
     @abstractmethod
     def domain(self) -> Domain:
-        """Return what the D canonical coordinates live on."""
+        """Return the domain of the D canonical coordinates."""
 
     @property
     def space(self) -> Vectors:

@@ -1,4 +1,4 @@
-"""The bin of a spline that a point falls into: the part of a spline flow where the time goes."""
+"""The search for the bin of a spline that a point falls into, which takes most of the time of a spline flow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIN_BIN = 1e-3  # of the interval: bins keep a width that float32 resolves
 
 
 class Bin(NamedTuple):
-    """A bin of each spline, (d, B) each."""
+    """Holds a bin of each spline, (d, B) each."""
 
     left: Tensor
     width: Tensor
@@ -26,7 +26,7 @@ class Bin(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Unconstrained parameters of one sort, together and one by one."""
+    """Holds unconstrained parameters of one sort, together and one by one."""
 
     whole: Tensor  # (n, d, B)
     single: Sequence[Tensor]  # n of (d, B)
@@ -58,7 +58,7 @@ def find_bin(point: Tensor, widths: Rows, heights: Rows, slopes: Rows, by_height
 
 
 class _Find(torch.autograd.Function):
-    """Search and selection with a gradient written by hand.
+    """Searches and selects with a gradient written by hand.
 
     Autograd would keep every intermediate of size (K, d, B); here only the number of the bin is kept and the
     softmax is done again. Measured at K = 8, d = 30, B = 1024 on one core, gradient included: autograd 8-10 ms, this
@@ -91,7 +91,7 @@ class _Find(torch.autograd.Function):
 
 
 def lengths(raw: Tensor) -> Tensor:
-    """Unconstrained (K, ...) -> K lengths that sum to 2, none too short."""
+    """Map unconstrained (K, ...) -> K lengths that sum to 2, none too short."""
     return 2 * (MIN_BIN + (1 - MIN_BIN * len(raw)) * raw.softmax(0))
 
 

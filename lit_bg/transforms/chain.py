@@ -1,4 +1,4 @@
-"""One transform after another."""
+"""Chains of transforms, one after another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lit_bg.transforms.base import Layer
 
 
 class Chain(Layer):
-    """The composition of transforms, applied in the order given; ladj adds up."""
+    """Composes transforms, applied in the order given; ladj adds up."""
 
     transforms: list[Layer]
 

@@ -11,7 +11,7 @@ LOG_SCALE = 3.0  # |log scale| of one layer stays below: e^3 is ample, and exp n
 
 
 class ConditionalMap(nn.Module, ABC):
-    """An invertible map of each coordinate, whose shape is set by parameters from elsewhere.
+    """Maps each coordinate invertibly, with a shape that is set by parameters from elsewhere.
 
     All tensors have the batch as the last, fast axis: one coordinate of all samples is one run of
     memory, which on a CPU makes the maps about twice as fast. Unconstrained parameters equal to zero
@@ -30,13 +30,13 @@ class ConditionalMap(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        """z (d, B), params (n_params, d, B) -> x (d, B), log|dx/dz| (B,), summed over coordinates."""
+        """Map z (d, B), params (n_params, d, B) -> x (d, B), log|dx/dz| (B,), summed over coordinates."""
 
     @abstractmethod
     def inverse(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        """x (d, B), params (n_params, d, B) -> z (d, B), log|dz/dx| (B,), summed over coordinates."""
+        """Map x (d, B), params (n_params, d, B) -> z (d, B), log|dz/dx| (B,), summed over coordinates."""
 
 
 def bounded_log_scale(raw: Tensor) -> Tensor:
-    """An unconstrained parameter as a log scale in (-LOG_SCALE, LOG_SCALE), with unit slope at zero."""
+    """Map an unconstrained parameter to a log scale in (-LOG_SCALE, LOG_SCALE), with unit slope at zero."""
     return LOG_SCALE * torch.tanh(raw / LOG_SCALE)

@@ -1,4 +1,4 @@
-"""One part of the coordinates, moved as the rest says."""
+"""Coupling layers: one part of the coordinates is moved as the rest says."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Coupling(Layer):
         self.net = MLP(n_in, len(map.kinds) * map.n_params, hidden)
 
     def _params(self, frozen: Tensor, context: Tensor | None) -> Tensor:
-        """(a, B), (B, C) or None -> (n_params, b, B)."""
+        """Map (a, B), (B, C) or None -> (n_params, b, B)."""
         angle = math.pi * frozen[self.circular]
         known = [] if context is None else [context.T]
         features = torch.cat([frozen[self.other], torch.sin(angle), torch.cos(angle), *known])

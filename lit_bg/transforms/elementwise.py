@@ -1,4 +1,4 @@
-"""Every coordinate on its own."""
+"""Elementwise layers: every coordinate is mapped on its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lit_bg.transforms.conditional import ConditionalMap
 
 
 class Elementwise(Layer):
-    """An elementwise map with free parameters: what a coupling becomes when there is nothing to depend on but conditions.
+    """Maps elementwise with free parameters: a coupling becomes this when it depends on nothing but conditions.
 
     Args:
         map: the elementwise map of all coordinates.
@@ -28,7 +28,7 @@ class Elementwise(Layer):
         self.net = MLP(conditions, len(map.kinds) * map.n_params, hidden) if conditions else None
 
     def _params(self, n: int, context: Tensor | None) -> Tensor:
-        """(B, C) or None -> (n_params, d, B)."""
+        """Map (B, C) or None -> (n_params, d, B)."""
         params = self.params.expand(-1, -1, n)
         if self.net is None or context is None:
             return params

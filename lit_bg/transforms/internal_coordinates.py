@@ -11,7 +11,7 @@ from lit_bg.transforms.zmatrix_chart import ZMatrixChart
 
 
 class InternalCoordinates(ZMatrixChart):
-    r"""Bonds, angles and torsions along a Z-matrix made from the bonds of the molecule.
+    r"""Uses bonds, angles and torsions along a Z-matrix made from the bonds of the molecule.
 
     3N - 6 coordinates: bonds, angles, impropers and torsions of small rings are linear, all other torsions
     circular (see `ZMatrix` for which is which; it depends on the bond graph alone). Impropers are narrow

@@ -1,4 +1,4 @@
-"""Angles distributed as in data, made uniform."""
+"""Maps that make the distribution of angles in data uniform."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FLOOR = 0.02  # least share of the uniform density
 
 
 class CircularMarginals(Transform):
-    r"""The distribution function of each of d angles: what is uniform in z has the marginals of the data in x.
+    r"""Applies the distribution function of each of d angles: what is uniform in z has the marginals of the data in x.
 
     $z = 2 F(x) - 1$ on the circle [-1, 1), with a density $F'$ that is linear between equidistant knots and
     joins up where the circle closes. F is quadratic in each interval, so both directions are exact:
@@ -49,12 +49,12 @@ class CircularMarginals(Transform):
         self.slope.copy_((1 - uniform) * counts * (K / len(x)) + uniform)
 
     def _lower_ends(self) -> Tensor:
-        """z at the knots, (d, K)."""
+        """Return z at the knots, (d, K)."""
         rise = (self.slope + self.slope.roll(-1, 1)) / self.slope.shape[1]
         return torch.cat([torch.zeros_like(rise[:, :1]), rise[:, :-1].cumsum(1)], 1) - 1
 
     def _interval(self, ends: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """z_0, s_0 and (s_1 - s_0) / h of the k-th interval of each angle, (d, B)."""
+        """Return z_0, s_0 and (s_1 - s_0) / h of the k-th interval of each angle, (d, B)."""
         bend = (self.slope.roll(-1, 1) - self.slope) * (self.slope.shape[1] / 2)
         return ends.gather(1, k), self.slope.gather(1, k), bend.gather(1, k)
 

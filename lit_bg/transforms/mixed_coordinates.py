@@ -22,7 +22,7 @@ ANCHOR_WIDTH = 0.02  # [nm], until there are data
 
 
 class MixedCoordinates(ZMatrixChart):
-    r"""Whitened Cartesian coordinates of M anchors, bonds, angles and torsions of all other atoms.
+    r"""Combines whitened Cartesian coordinates of M anchors, bonds, angles and torsions of all other atoms.
 
     In a folded protein a torsion of the backbone moves half the molecule, so internal coordinates turn small
     errors into clashes far away. Here the backbone keeps its Cartesian coordinates, and only what hangs on it,
@@ -86,7 +86,7 @@ class MixedCoordinates(ZMatrixChart):
         return ZMatrix.of(structure, [*frame, *(i for i in chosen if i not in frame)])
 
     def _pinned(self, x: Tensor) -> Tensor:
-        """(r_ab, z_c, rho_c, y_4 ... y_M), (B, 3M - 6) [nm]."""
+        """Return (r_ab, z_c, rho_c, y_4 ... y_M), (B, 3M - 6) [nm]."""
         y = x[:, self.start[1:]] - x[:, self.start[:1]]
         r = torch.linalg.vector_norm(y[:, 0], dim=-1)
         e_z = normalize(y[:, 0], dim=-1)
@@ -112,12 +112,12 @@ class MixedCoordinates(ZMatrixChart):
 
 
 def _log_volume(c: Tensor) -> Tensor:
-    """log J_0."""
+    """Return log J_0."""
     return 2 * c[:, 0].abs().log() + c[:, 2].abs().log()
 
 
 def _backbone(structure: Structure) -> list[int]:
-    """N, CA and C of every peptide, and CB, SG of every disulfide bridge."""
+    """Return N, CA and C of every peptide, and CB, SG of every disulfide bridge."""
     atoms = {i for torsion in structure.backbone_torsions.values() for i in torsion}
     bridges = [(i, j) for i, j in structure.bonds if structure.elements[i] == structure.elements[j] == "S"]
     for sulfur in (i for bridge in bridges for i in bridge):
@@ -127,7 +127,7 @@ def _backbone(structure: Structure) -> list[int]:
 
 
 def _named(structure: Structure, selections: Sequence[str]) -> list[int]:
-    """Atoms of the given names; "RESIDUE:NAME" only in residues of that name."""
+    """Return the atoms of the given names; "RESIDUE:NAME" only in residues of that name."""
     atoms: set[int] = set()
     for selection in selections:
         residue, _, name = selection.rpartition(":")
@@ -145,7 +145,7 @@ def _named(structure: Structure, selections: Sequence[str]) -> list[int]:
 
 
 def _far_apart(positions: np.ndarray, anchors: list[int]) -> tuple[int, int, int]:
-    """Three anchors to pin the frame to, of the half that is nearest to the middle: chain ends move most."""
+    """Return three anchors to pin the frame to, of the half nearest to the middle: chain ends move most."""
     x = positions[anchors] - positions[anchors].mean(0)
     inner = np.argsort((x**2).sum(-1), kind="stable")[: max(3, len(anchors) // 2)]
     y = x[inner]

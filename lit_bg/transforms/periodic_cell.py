@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PeriodicCell(Chart):
-    r"""$x_i = x_0 + H^T (z_i + 1) / 2$ with circular z in [-1, 1), H the vectors of the cell: rectangular or triclinic.
+    r"""Maps $x_i = x_0 + H^T (z_i + 1) / 2$ with circular z in [-1, 1), H the vectors of the cell: rectangular or triclinic.
 
     With all coordinates measured $x_0 = 0$. Where translations do not count, the first particle is the origin, the others have
     $(N - 1) d$ circles, and the mean is taken out of x: $d\mu = N^{-d/2} \prod_{i>1} d(x_i - x_1)$ in an orthonormal basis of

@@ -1,4 +1,4 @@
-"""Coordinates in another order."""
+"""Permutations of coordinates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lit_bg.transforms.base import Layer
 
 
 class Permutation(Layer):
-    """$x_i = z_{order(i)}$, kept in a buffer so that a state dict restores it.
+    """Permutes $x_i = z_{order(i)}$, kept in a buffer so that a state dict restores it.
 
     Args:
         order: a permutation of 0 .. D-1, (D,) long.

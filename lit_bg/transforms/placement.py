@@ -1,4 +1,4 @@
-"""Where a molecule is and how it lies, where an external field sees it."""
+"""The position and orientation of a molecule, for systems in an external field."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NARROW, WIDE = 1e-3, 10.0  # [nm] of the width that is taken for it
 
 
 class Placement(nn.Module):
-    r"""Position and orientation of a body: the centre $\bar x = c + s\, z_{1..3}$ and Euler angles about z, y and z.
+    r"""Places a body: the centre $\bar x = c + s\, z_{1..3}$ and Euler angles about z, y and z.
 
     $R = R_z(\pi z_4)\, R_y(\arccos z_5)\, R_z(\pi z_6)$ turns the frame of three atoms b, a, c (z along b-a, c in the
     x-z plane), so a uniform z is a uniform orientation, $d\Omega = \pi^2 dz$. With the mean taken out of the body,

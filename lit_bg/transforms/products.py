@@ -1,4 +1,4 @@
-"""The matrix products of compiled code, by oneDNN."""
+"""Matrix products of compiled code, by oneDNN."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SLOPE_ONE = math.log(math.expm1(1 - MIN_SLOPE))  # softplus(SLOPE_ONE) + MIN_SLO
 
 
 class Spline(ConditionalMap):
-    r"""A monotone rational-quadratic spline of K bins per coordinate.
+    r"""Maps each coordinate by a monotone rational-quadratic spline of K bins.
 
     Within a bin of width w, height h and end slopes $s_0, s_1$, with $\xi = (z - z_0) / w$ and $\Delta = h / w$,
 
@@ -64,7 +64,7 @@ class Spline(ConditionalMap):
         self.register_buffer("scale", 1 + (LINEAR_BOUND - 1) * self.linear)
 
     def _split(self, params: Tensor) -> tuple[Any, ...]:
-        """Widths, heights, first slope, slopes between bins, last slope; shift and log scale, zero where unused."""
+        """Return widths, heights, first slope, slopes between bins, last slope; shift and log scale, zero where unused."""
         K = self.bins
         widths, heights, start, slopes, end = split(params, [K, K, 1, K - 1, 1])
         first, last = start.single[0], end.single[0]
@@ -74,11 +74,11 @@ class Spline(ConditionalMap):
         return widths, heights, (1 - self.linear) * first, slopes, last, shift, log_scale
 
     def _wrap(self, angle: Tensor) -> Tensor:
-        """Circular coordinates brought back to [-1, 1)."""
+        """Bring circular coordinates back to [-1, 1)."""
         return angle - 2 * self.circular * torch.floor((angle + 1) / 2)
 
     def _slopes(self, b: Bin, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """The slopes at the two ends of each bin."""
+        """Return the slopes at the two ends of each bin."""
         raw0 = torch.where(b.number == 0, first, b.raw0)
         raw1 = torch.where(b.number == self.bins - 1, last, b.raw1)
         return F.softplus(raw0 + SLOPE_ONE) + MIN_SLOPE, F.softplus(raw1 + SLOPE_ONE) + MIN_SLOPE
@@ -116,7 +116,7 @@ class Spline(ConditionalMap):
 
 
 def _log_slope(delta: Tensor, s0: Tensor, s1: Tensor, xi: Tensor) -> Tensor:
-    """log dx/dz at xi."""
+    """Return log dx/dz at xi."""
     mixed = xi * (1 - xi)
     numerator = s1 * xi * xi + 2 * delta * mixed + s0 * (1 - xi) * (1 - xi)
     slope = delta / (delta + (s0 + s1 - 2 * delta) * mixed)

@@ -1,4 +1,4 @@
-"""Coordinates of order one."""
+"""Standardisation of coordinates to order one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Standardize(Chart):
-    r"""$x_i = a_i + b_i z_i$ for every coordinate on its own: vectors, fields on a lattice, particles that are held in place.
+    r"""Maps $x_i = a_i + b_i z_i$ for each coordinate: vectors, fields on a lattice, particles that are held in place.
 
     On the line $a, b$ are `loc` and `scale`, then mean and standard deviation of the data where there
     are some. Bounded and circular coordinates have their interval mapped to [-1, 1].

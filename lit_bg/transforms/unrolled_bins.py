@@ -1,4 +1,4 @@
-"""The search for a bin, written for torch.compile."""
+"""The search for the bin of a spline, written for torch.compile."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class FindUnrolled(torch.autograd.Function):
 
 
 def _lengths(rows: Sequence[Tensor], smallest: float) -> list[Tensor]:
-    """As `bins.lengths`, row by row."""
+    """Map as `bins.lengths` does, row by row."""
     top = functools.reduce(torch.maximum, rows)
     e = [torch.exp(row - top) for row in rows]
     scale = 2 * (1 - smallest * len(rows)) / functools.reduce(torch.add, e)

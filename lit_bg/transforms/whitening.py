@@ -1,4 +1,4 @@
-"""Coordinates without correlations."""
+"""Whitening: coordinates without correlations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Whitening(Chart):
-    r"""$x = \mu + V \sigma z$ with the covariance of the data $V \sigma^2 V^T$: principal components of unit variance.
+    r"""Maps $x = \mu + V \sigma z$ with the covariance of the data $V \sigma^2 V^T$: principal components of unit variance.
 
     Without data it is the identity. Every component is kept; a covariance of lower rank is refused,
     because a flow on fewer coordinates has no density on the others.
@@ -42,7 +42,7 @@ class Whitening(Chart):
         return self
 
     def start(self, mean: Tensor, scale: Tensor) -> Self:
-        """Location and scale of each coordinate, (D,), for as long as there are no data."""
+        """Return location and scale of each coordinate, (D,), for as long as there are no data."""
         self.event_shape = tuple(mean.shape)
         self.register_buffer("mean", mean)
         self.register_buffer("axes", torch.eye(len(mean)))  # (D, D), one principal axis per column

@@ -1,4 +1,4 @@
-"""Atoms placed one from another: what the charts of molecules have in common."""
+"""The common part of charts of molecules, which place atoms one from another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FRAMES_AT_ONCE = 4096  # a trajectory is measured in pieces
 
 
 class ZMatrixChart(Chart):
-    r"""Coordinates of a few atoms to start from, then bond, angle and dihedral of each further atom (`ZMatrix`).
+    r"""Takes coordinates of a few atoms to start from, then bond, angle and dihedral of each further atom (`ZMatrix`).
 
     A subclass says which atoms start and what their coordinates are. The others are v = (bonds, angles,
     dihedrals): bonds, angles, impropers and torsions of small rings are linear, $z = (v - \bar v) / s$; torsions
@@ -73,15 +73,15 @@ class ZMatrixChart(Chart):
 
     @abstractmethod
     def _zmatrix(self, structure: Structure) -> ZMatrix:
-        """The atoms to start from, and how the others follow."""
+        """Return the atoms to start from, and how the others follow."""
 
     @abstractmethod
     def _shape(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Coordinates of the starting atoms that are not bonds and angles, with log|dz/dc| - log J_0."""
+        """Return coordinates of the starting atoms that are not bonds and angles, with log|dz/dc| - log J_0."""
 
     @abstractmethod
     def _starting(self, z: Tensor, r: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions of the starting atoms (3, M, B) in a frame of their own, log|dc/dz| + log J_0, whether they exist."""
+        """Return the starting atoms (3, M, B) in a frame of their own, log|dc/dz| + log J_0, whether they exist."""
 
     def build(self, energy: Energy) -> Self:
         structure = energy.structure
@@ -125,11 +125,11 @@ class ZMatrixChart(Chart):
         return self
 
     def _frame_terms(self, start: tuple[int, ...]) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-        """Bonds and angles among the starting atoms that are coordinates."""
+        """Return bonds and angles among the starting atoms that are coordinates."""
         return [], []
 
     def _from_force_field(self, structure: Structure, kT: float, kinds: tuple[Dihedral, ...]) -> tuple[Tensor, Tensor]:
-        """Equilibrium values and thermal widths; what the force field does not say is taken from the file."""
+        """Return equilibrium values and thermal widths; what the force field does not say is taken from the file."""
         mean = self._values(torch.from_numpy(structure.positions)[None])[0]
         neighbours = torch.bincount(torch.tensor(structure.bonds).flatten(), minlength=structure.n_atoms)
         rings = torch.tensor([kind is Dihedral.RING for kind in kinds], dtype=torch.bool)
@@ -174,11 +174,11 @@ class ZMatrixChart(Chart):
             self.marginals.adapt(wrap(turned - self.mean[self.circular]) / torch.pi)
 
     def _values(self, x: Tensor) -> Tensor:
-        """Bonds [nm], angles and dihedrals [rad]: (B, N, 3) -> (B, D)."""
+        """Return bonds [nm], angles and dihedrals [rad]: (B, N, 3) -> (B, D)."""
         return torch.cat([distance(x, self.bonds), angle(x, self.angles), dihedral(x, self.rows)], -1)
 
     def _log_measure(self, r: Tensor, theta: Tensor) -> Tensor:
-        """log|dx/dz| of the internal part in the centre-of-mass-free measure, (B,)."""
+        """Return log|dx/dz| of the internal part in the centre-of-mass-free measure, (B,)."""
         jacobian = 2 * r.abs().log().sum(-1) + theta.sin().abs().log().sum(-1)
         # of the rotations, and of pinning an atom instead of the centre of geometry
         return jacobian + math.log(8 * math.pi**2) - 1.5 * math.log(self.n_atoms) + self.scale.log().sum()
@@ -224,7 +224,7 @@ class ZMatrixChart(Chart):
         return x, ladj + more
 
     def _place(self, start: Tensor, r: Tensor, theta: Tensor, phi: Tensor) -> Tensor:
-        """All atoms in the order of the topology, (3, N, B), from those of the start and r, theta, phi (R, B)."""
+        """Return all atoms in the order of the topology, (3, N, B), from those of the start and r, theta, phi (R, B)."""
         arm = arms(r, theta, phi)
         blocks = [start]
         for first, end in pairwise(self.levels):
@@ -239,7 +239,7 @@ class ZMatrixChart(Chart):
 
 
 def _references(z: ZMatrix, sibling: list[int], levels: list[int]) -> list[list[int]]:
-    """j, k, l of every row, counted among the starting atoms and those of the last three levels.
+    """Return j, k, l of every row, counted among the starting atoms and those of the last three levels.
 
     A torsion reaches back three bonds and no further, so the work of a level does not grow with the molecule.
     """
@@ -254,7 +254,7 @@ def _references(z: ZMatrix, sibling: list[int], levels: list[int]) -> list[list[
 
 
 def _emptiest(phi: Tensor, bins: int = 36) -> Tensor:
-    """Middle of the bin with fewest angles (smoothed over neighbours), (B, M) -> (M,)."""
+    """Return the middle of the bin with fewest angles (smoothed over neighbours), (B, M) -> (M,)."""
     k = ((phi + torch.pi) / (2 * torch.pi) * bins).long().clamp(0, bins - 1)
     counts = torch.zeros(bins, phi.shape[1], dtype=phi.dtype, device=phi.device)
     counts.scatter_add_(0, k, torch.ones_like(phi))

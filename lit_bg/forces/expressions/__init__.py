@@ -1,4 +1,4 @@
-"""The language of OpenMM's custom forces: read, simplified, and evaluated on tensors."""
+"""The expression language of OpenMM's custom forces, which is parsed, simplified, and evaluated on tensors."""
 
 from lit_bg.forces.expressions.expression import Expression
 from lit_bg.forces.expressions.operations import Function

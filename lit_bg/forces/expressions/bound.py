@@ -17,7 +17,7 @@ ARITHMETIC = {"+", "-", "*", "/", "^"}  # take Python numbers beside tensors
 
 
 class Bound(nn.Module):
-    """An expression in which some variables are constants: what depends on them alone was evaluated once.
+    """Evaluates an expression in which some variables are constants: what depends on them alone was evaluated once.
 
     Constants are buffers in float64, left out of state dicts, and cast to the dtype of the variables in every call; after
     `.to(dtype)` the cast does nothing. Every distinct subexpression is evaluated once per call.
@@ -40,7 +40,7 @@ class Bound(nn.Module):
 
     @property
     def constants(self) -> list[Tensor]:
-        """The values of the constants that are tensors."""
+        """Return the values of the constants that are tensors."""
         return list(self.buffers(recurse=False))
 
     def with_constants(self, change: Callable[[Tensor], Tensor]) -> Bound:
@@ -51,7 +51,7 @@ class Bound(nn.Module):
         return other
 
     def forward(self, values: Mapping[str, Tensor]) -> Tensor:
-        """The value of the expression.
+        """Return the value of the expression.
 
         Args:
             values: the variables, tensors of one dtype; names that the expression does not use are welcome.

@@ -18,7 +18,7 @@ from lit_bg.forces.expressions.parser import ExpressionParser, closest
 
 @dataclass(frozen=True)
 class Expression:
-    """An energy expression such as `4*eps*((s/r)^12-(s/r)^6); s=0.5*(s1+s2); eps=sqrt(e1*e2)`.
+    """Evaluates an energy expression such as `4*eps*((s/r)^12-(s/r)^6); s=0.5*(s1+s2); eps=sqrt(e1*e2)`.
 
     The language is OpenMM's: numbers, `+ - * / ^`, parentheses, the functions sqrt exp log sin cos sec csc tan cot asin acos
     atan atan2 sinh cosh tanh erf erfc step delta square cube recip min max abs floor ceil select, functions of the caller,
@@ -83,7 +83,7 @@ class Expression:
 
     @property
     def variables(self) -> frozenset[str]:
-        """The free variables, symbolic calls among them."""
+        """Return the free variables, symbolic calls among them."""
         return frozenset(node.name for node in self.nodes if isinstance(node, Variable))
 
     def bind(self, constants: Mapping[str, Tensor | float], variables: Iterable[str]) -> Bound:
@@ -114,7 +114,7 @@ class Expression:
         return Bound(self.nodes, fixed, self.functions)
 
     def __call__(self, values: Mapping[str, Tensor | float]) -> Tensor:
-        """The value for given values of all variables, to be used once; bind what is evaluated often.
+        """Evaluate for given values of all variables, once; bind an expression that is evaluated often.
 
         Raises:
             ValueError: a variable has no value.

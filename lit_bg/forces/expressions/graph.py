@@ -8,28 +8,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Number:
-    """A literal, or what became of a subexpression of literals."""
+    """Holds a literal, or the value of a subexpression of literals."""
 
     value: float
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A free variable, or a symbolic call under its canonical name such as `distance(p1,p2)`."""
+    """Names a free variable, or a symbolic call by its canonical form such as `distance(p1,p2)`."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Constant:
-    """A tensor known when the expression was bound, by its place in a list."""
+    """Refers to a tensor known when the expression was bound, by its place in a list."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class Call:
-    """An operation on earlier nodes."""
+    """Applies an operation to earlier nodes."""
 
     operation: str
     arguments: tuple[int, ...]
@@ -39,7 +39,7 @@ Node = Number | Variable | Constant | Call
 
 
 class Graph:
-    """Nodes in an order in which arguments come first.
+    """Holds nodes in an order in which arguments come first.
 
     A graph instead of a tree: a definition used twice is stored, and later evaluated, once, while the tree of n nested
     definitions can have 2^n nodes.
@@ -53,18 +53,18 @@ class Graph:
         self._place = {node: i for i, node in enumerate(nodes)}
 
     def add(self, node: Node) -> int:
-        """The place of the node, new or known."""
+        """Return the place of a node, which is added if it is new."""
         if node not in self._place:
             self._place[node] = len(self.nodes)
             self.nodes.append(node)
         return self._place[node]
 
     def call(self, operation: str, *arguments: int) -> int:
-        """The place of the operation on these nodes."""
+        """Return the place of an operation on these nodes, which is added if it is new."""
         return self.add(Call(operation, arguments))
 
     def ending_in(self, root: int) -> tuple[Node, ...]:
-        """The nodes that the node `root` needs, itself the last."""
+        """Return the nodes that the node `root` needs, itself the last."""
         needed = {root}
         for i in range(root, -1, -1):
             node = self.nodes[i]

@@ -1,4 +1,4 @@
-"""Choices whose branch not taken leaves no trace in the gradient."""
+"""Gates that keep the branch not taken of a choice out of the gradient."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FLAT = {"x>=0", "x!=0", "step", "delta", "floor", "ceil"}  # no gradient passes
 
 
 def guarded(nodes: Sequence[Node], functions: Collection[str]) -> tuple[Node, ...]:
-    r"""The same expression, with gates where it enters the branches of its choices.
+    r"""Return the same expression, with gates where it enters the branches of its choices.
 
     `select(c, a, b)` has the gradient $0 \cdot \partial a$ where b is chosen, which is NaN where $\partial a$ is infinite, as
     of log(x) or sqrt(x) at 0. A branch that contains an operation with such a point therefore sees its input x as
@@ -64,7 +64,7 @@ def guarded(nodes: Sequence[Node], functions: Collection[str]) -> tuple[Node, ..
 
 
 def _differentiable(node: Call, functions: Collection[str]) -> list[tuple[int, int]]:
-    """(slot, argument) of the arguments that receive a gradient."""
+    """Return (slot, argument) of the arguments that receive a gradient."""
     if node.operation in FLAT and node.operation not in functions:
         return []
     return [(slot, a) for slot, a in enumerate(node.arguments) if not (node.operation == "?:" and slot == 0)]

@@ -1,4 +1,4 @@
-"""An expression of which some variables are known: constants evaluated once, powers as products, quotients by reciprocals."""
+"""Simplification of expressions with known variables: constants evaluated, powers as products, quotients by reciprocals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST_POWER = 64  # 10 products at most, less than one pow
 
 
 class Lowering:
-    """What is left of an expression when some variables are known.
+    """Builds what is left of an expression when some variables are known.
 
     Every largest subexpression of constants becomes one node, a number if it has no dimension, else a tensor. Powers with
     integer exponents become products, choices become masks, and quotients become products with reciprocals of single
@@ -49,20 +49,20 @@ class Lowering:
         self.nodes = self._graph.ending_in(self._new(len(expression) - 1))
 
     def _new(self, i: int) -> int:
-        """The remaining node that stands for node i of the expression."""
+        """Return the remaining node that stands for node i of the expression."""
         if i not in self._place:
             self._place[i] = self._constant(self._known[i])
         return self._place[i]
 
     def _constant(self, value: Tensor) -> int:
-        """A node for a known value."""
+        """Return a node for a known value."""
         if value.dim() == 0:
             return self._graph.add(Number(value.item()))
         self.tensors.append(value)
         return self._graph.add(Constant(len(self.tensors) - 1))
 
     def _number(self, i: int) -> float | None:
-        """The value of node i if it is a known number."""
+        """Return the value of node i if it is a known number."""
         return self._known[i].item() if i in self._known and self._known[i].dim() == 0 else None
 
     def _call(self, i: int, name: str, arguments: tuple[int, ...]) -> None:
@@ -135,7 +135,7 @@ class Lowering:
         return self._graph.call("recip", x)
 
     def _product(self, x: int, n: int) -> int:
-        """x^n = (x^(n/2))^2 or x x^(n-1): an x^12 costs one product more than the x^6 beside it."""
+        """Build x^n = (x^(n/2))^2 or x x^(n-1): an x^12 costs one product more than the x^6 beside it."""
         if n == 1:
             return x
         if n % 2:

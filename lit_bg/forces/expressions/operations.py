@@ -18,7 +18,7 @@ Function = Callable[..., Tensor]
 
 @dataclass(frozen=True)
 class Operation:
-    """How an operation is evaluated.
+    """Says how an operation is evaluated.
 
     Args:
         arity: the number of arguments.
@@ -93,11 +93,11 @@ SPELLED = tuple(name for name in OPERATIONS if name.isalnum())
 
 
 def arity(function: Function) -> int:
-    """The number of arguments of a caller's function: its attribute `arity`, else what its signature says."""
+    """Return the number of arguments of a caller's function: its attribute `arity`, else what its signature says."""
     declared = getattr(function, "arity", None)
     return declared if isinstance(declared, int) else len(signature(function).parameters)
 
 
 def evaluator(name: str, functions: Mapping[str, Function]) -> Function:
-    """The function of tensors behind a name; the caller's functions hide built-in ones."""
+    """Return the function of tensors behind a name; the caller's functions hide built-in ones."""
     return functions[name] if name in functions else OPERATIONS[name].evaluate

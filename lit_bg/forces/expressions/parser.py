@@ -1,4 +1,4 @@
-"""OpenMM's expression language, read into a graph of operations."""
+"""Parser of OpenMM's expression language, into a graph of operations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lit_bg.forces.expressions.operations import OPERATIONS, SPELLED, Function, 
 
 
 class Token(NamedTuple):
-    """A word of the language and where it starts."""
+    """Holds a word of the language and where it starts."""
 
     kind: str  # number, function, name, symbol or end
     text: str
@@ -31,14 +31,14 @@ _NEGATION = 2  # binds tighter than * and looser than ^
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """The way out of a misspelling: "did you mean ...?" or the list of what there is."""
+    """Return the way out of a misspelling: "did you mean ...?" or the list of what there is."""
     known = sorted(set(known))
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}."
 
 
 class ExpressionParser:
-    """Recursive descent over one expression with its definitions, `expression; name = expression; ...`.
+    """Parses one expression with its definitions by recursive descent, `expression; name = expression; ...`.
 
     The grammar is that of Lepton: `^` binds tightest and to the right, then unary minus, then `*` and `/`, then `+` and `-`,
     so that `-a^2 = -(a^2)` and `a^b^c = a^(b^c)`; there is no unary plus. A definition is visible to everything on its left
@@ -62,7 +62,7 @@ class ExpressionParser:
         self.defined: dict[str, int] = {}
 
     def parse(self) -> tuple[Node, ...]:
-        """The nodes of the expression, its value the last.
+        """Return the nodes of the expression, of which the last is its value.
 
         Raises:
             ValueError: the text is not an expression; the message names the token, its position and the way out.
@@ -112,7 +112,7 @@ class ExpressionParser:
         return token
 
     def _operators(self, precedence: int) -> int:
-        """A value and all operators after it that bind at least as tightly as `precedence`."""
+        """Parse a value and all operators after it that bind at least as tightly as `precedence`."""
         value = self._value()
         while (operator := self.tokens[self.at].text) in _PRECEDENCE and _PRECEDENCE[operator] >= precedence:
             self.at += 1

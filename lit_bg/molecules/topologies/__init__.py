@@ -1,4 +1,4 @@
-"""What a molecule is made of, one class for every source of atoms and forces."""
+"""Topologies of molecules: one class for every source of atoms and forces."""
 
 from lit_bg.molecules.topologies.amber import Amber
 from lit_bg.molecules.topologies.base import Read, Topology

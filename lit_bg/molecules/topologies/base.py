@@ -1,4 +1,4 @@
-"""The contract of what a molecule is made of."""
+"""Contract of topologies: what a molecule is made of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lit_bg.molecules.structure import NO_ELEMENT, Structure, bonds_of, harmonic
 
 
 class Read(NamedTuple):
-    """A molecule as OpenMM has it, and what makes its System."""
+    """Holds a molecule as OpenMM has it, and what makes its System."""
 
     atoms: Any  # openmm.app.Topology
     positions: np.ndarray  # (N, 3) float64 [nm]

@@ -1,4 +1,4 @@
-"""How the forces of a System are made: treatment of nonbonded pairs, box, implicit solvent."""
+"""Options of the forces of a System: treatment of nonbonded pairs, box, implicit solvent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ IMPLICIT = {name: f"implicit/{name.lower()}.xml" for name in ("HCT", "OBC1", "OB
 
 
 def check_nonbonded(nonbonded: str, cutoff: float) -> None:
-    """Refuse an unknown treatment of nonbonded pairs, or a cutoff [nm] that is none.
+    """Refuse an unknown treatment of nonbonded pairs, or a cutoff [nm] that is not a positive number.
 
     Raises:
         ValueError: either of them.

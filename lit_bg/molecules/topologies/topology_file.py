@@ -1,4 +1,4 @@
-"""What the topologies of all programs have in common: a file of atoms, one of coordinates, and a way to treat pairs."""
+"""The common part of topologies of all programs: a file of atoms, one of coordinates, and a way to treat pairs."""
 
 from __future__ import annotations
 
