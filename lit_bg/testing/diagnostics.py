@@ -35,7 +35,7 @@ STAGES = ("val", "test")
 
 @dataclass(frozen=True)
 class DiagnosticCase:
-    """A diagnostic, and what it looks at.
+    """Holds a diagnostic, and what it looks at.
 
     Args:
         observer: the diagnostic; copies are tried, each beside a `Diagnose`, whose findings it may take.
@@ -93,7 +93,7 @@ class DiagnosticCase:
 
 
 class Looked(NamedTuple):
-    """What came of one evaluation."""
+    """Holds what came of one evaluation."""
 
     record: Record
     logged: dict[str, float]
@@ -109,7 +109,7 @@ class Nothing(Loss):
 
 
 class Watched(BoltzmannGenerator):
-    """A module whose evaluations can be spoiled before anybody sees them."""
+    """Spoils evaluations before anybody sees them."""
 
     spoil = ""
 
@@ -143,7 +143,7 @@ SPOILS = {
 
 
 class Spy:
-    """Two callbacks around an observer, which keep what it may not touch."""
+    """Keeps what an observer may not touch, by a callback before it and one after it."""
 
     def __init__(self) -> None:
         self.states: list[Tensor] = []
@@ -193,7 +193,7 @@ def find_numbers(case: DiagnosticCase, stage: str = "test", observer: Observer |
 
 
 def leave_the_evaluation(case: DiagnosticCase) -> None:
-    """A diagnostic changes neither the proposals nor what others have found, and draws nothing from the global stream."""
+    """Require that a diagnostic changes neither proposals nor findings of others, and draws nothing from the global stream."""
     spy = case.look([copy.deepcopy(case.observer)]).spy
     for name, one, other in zip(("x", "log_q", "u"), *spy.tensors, strict=True):
         require(same(one, other), f"{case.name} changes '{name}' of the evaluation in place: others look at it after you")
@@ -207,7 +207,7 @@ def leave_the_evaluation(case: DiagnosticCase) -> None:
 
 
 def pay_nothing(case: DiagnosticCase) -> None:
-    """A diagnostic evaluates no energy: the evaluation has them, and its bill is what the summary says."""
+    """Require that a diagnostic evaluates no energy: the evaluation has them, and its bill is what the summary says."""
     with_it, without = case.look([copy.deepcopy(case.observer)]).energies, case.look([]).energies
     require(
         with_it == without,
@@ -216,7 +216,7 @@ def pay_nothing(case: DiagnosticCase) -> None:
 
 
 def be_the_same_again(case: DiagnosticCase) -> None:
-    """Equal evaluations give equal numbers, whatever was seen before; nothing is added up over evaluations."""
+    """Require equal numbers of equal evaluations, whatever was seen before: nothing is added up over evaluations."""
     first = find_numbers(case)
     seasoned = copy.deepcopy(case.observer)
     find_numbers(case, observer=seasoned, n=case.n + 2, seed=1)
@@ -226,7 +226,7 @@ def be_the_same_again(case: DiagnosticCase) -> None:
 
 
 def name_what_it_logs(case: DiagnosticCase) -> None:
-    """What is logged is named `<stage>/...`, and is a number wherever proposals are sound; what is not known is not logged."""
+    """Require that what is logged is named `<stage>/...` and is a number: what is not known is not logged."""
     for stage in STAGES:
         others = case.look([], stage).logged if not isinstance(case.observer, Diagnose) else {}
         logged = case.look([copy.deepcopy(case.observer)], stage).logged
@@ -243,7 +243,7 @@ def name_what_it_logs(case: DiagnosticCase) -> None:
 
 
 def fit_the_summary(case: DiagnosticCase) -> None:
-    """What it adds to `record.more` goes into summary.json, under keys of its own, and comes back."""
+    """Require that what is added to `record.more` goes into summary.json, under keys of its own, and comes back."""
     record = case.look([copy.deepcopy(case.observer)]).record
     try:
         summary = record.summarise("energy", "generator", 1, 1, 1.0)
@@ -257,7 +257,7 @@ def fit_the_summary(case: DiagnosticCase) -> None:
 
 
 def bear_poor_proposals(case: DiagnosticCase) -> None:
-    """Proposals without a finite energy, a few or all, are no reason to stop a training; their numbers can be written."""
+    """Require that proposals without a finite energy, a few or all, stop no training; their numbers can be written."""
     for spoil in SPOILS:
         try:
             record = case.look([copy.deepcopy(case.observer)], spoil=spoil).record
@@ -270,7 +270,7 @@ def bear_poor_proposals(case: DiagnosticCase) -> None:
 
 
 def live_in_checkpoints(case: DiagnosticCase) -> None:
-    """Its state goes through a checkpoint and a copy through pickle, and both go on alike."""
+    """Require that its state goes through a checkpoint and a copy through pickle, and that both go on alike."""
     seasoned = copy.deepcopy(case.observer)
     find_numbers(case, observer=seasoned, seed=1)
     with tempfile.TemporaryDirectory() as folder:
