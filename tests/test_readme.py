@@ -1,6 +1,7 @@
 """The README's examples run, each pasted alone into a file, and its commands are the ones CI runs."""
 
 import re
+import runpy
 
 import pytest
 import yaml
@@ -28,15 +29,17 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.parametrize("block", CLASSES, ids=lambda block: block.splitlines()[0])
-def test_a_class_alone_in_a_file(block, tmp_path):
+def test_a_class_alone_in_a_file(block, tmp_path, capsys):
     file = paste(block, tmp_path)
     assert re.fullmatch(r"[a-z_]+\.py", file.name)
-    assert run(file.name, cwd=tmp_path) == ""
+    runpy.run_path(str(file), run_name="__main__")
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("block", OTHERS, ids=lambda block: block.splitlines()[0])
-def test_another_example_alone_in_a_file(block, trained):
-    run(paste(block, trained, "example.py").name, cwd=trained)
+def test_another_example_alone_in_a_file(block, trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    runpy.run_path(str(paste(block, trained, "example.py")), run_name="__main__")
 
 
 def test_all_classes_train_together_by_the_yaml(tmp_path):

@@ -138,12 +138,15 @@ def test_an_interrupted_run_goes_on_bit_for_bit(method, k):
 
 ANOTHER_RHYTHM = {
     "accumulated gradients": (["--trainer.accumulate_grad_batches=2"], "training_step", 2),
-    "validation within an epoch": (["--trainer.val_check_interval=4"], "validation_step", 0),
+    "validation within an epoch": (["--trainer.val_check_interval=4"], "validation_step", 0),  # slow, the others are alike
     "validation every second epoch": (["--trainer.check_val_every_n_epoch=2", "--trainer.max_epochs=4"], "training_step", 5),
 }
 
 
-@pytest.mark.parametrize("rhythm", ANOTHER_RHYTHM)
+@pytest.mark.parametrize(
+    "rhythm",
+    [pytest.param(name, marks=pytest.mark.slow) if "within" in name else name for name in ANOTHER_RHYTHM],
+)
 def test_an_interrupted_run_of_another_rhythm_goes_on_bit_for_bit(rhythm):
     args, method, k = ANOTHER_RHYTHM[rhythm]
     whole, cut = (f"{method}_{k}_{part}" for part in ("whole", "cut"))

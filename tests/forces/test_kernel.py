@@ -213,7 +213,14 @@ class TestWithoutACompiler:
         assert library.__wrapped__() is not None
 
     @needs_compiler
-    @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:8192] + bytes(len(b) - 8192)])
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            pytest.param(lambda b: b[: len(b) // 2], id="half of it", marks=pytest.mark.slow),
+            pytest.param(lambda b: b"", id="empty", marks=pytest.mark.slow),
+            pytest.param(lambda b: b[:8192] + bytes(len(b) - 8192), id="zeros"),
+        ],
+    )
     def test_damaged_code_is_compiled_again(self, damage, monkeypatch, tmp_path):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         assert library.__wrapped__() is not None

@@ -20,8 +20,8 @@ CASES = {
     "affine flow": (lambda: CouplingFlow(blocks=2, hidden=(12,), transform="affine"), WELLS),
     "one coordinate": (lambda: CouplingFlow(blocks=1, hidden=(12,)), Tempered(Gaussian(1), 0.5, 2.0)),
     "continuous flow": (lambda: ContinuousFlow(MLPField((12,)), solver=RungeKutta4(30)), WELLS),
-    "particles": (lambda: ContinuousFlow(EGNN(2, 4), solver=RungeKutta4(20)), Tempered(DW4(), 0.5, 2.0)),
-    "diffusion": (lambda: Diffusion(MLPField((12,)), solver=RungeKutta4(60)), WELLS),
+    "particles": (lambda: ContinuousFlow(EGNN(2, 4), solver=RungeKutta4(8)), Tempered(DW4(), 0.5, 2.0)),
+    "diffusion": (lambda: Diffusion(MLPField((12,)), solver=RungeKutta4(45)), WELLS),
     "reverse diffusion": (lambda: ReverseDiffusion(MLPField((12,)), steps=20), WELLS),
 }
 

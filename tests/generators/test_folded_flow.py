@@ -37,7 +37,7 @@ def rng(seed=0):
 
 def wild(energy, **arguments):
     torch.manual_seed(3)
-    flow = FoldedFlow(EGNN(2, 4), solver=RungeKutta4(6), scale=1.1 * WIDTH, **arguments).build(energy)
+    flow = FoldedFlow(EGNN(2, 4), solver=RungeKutta4(3), scale=1.1 * WIDTH, **arguments).build(energy)
     for p in flow.field.parameters():
         torch.nn.init.normal_(p, std=0.2)
     return flow.double().requires_grad_(False)
@@ -55,7 +55,7 @@ def images(x, folding):
 
 def test_samples_lie_in_one_arrangement_and_have_the_density_they_come_with(cloud):
     flow = wild(cloud)
-    x, log_q = flow.sample(60, rng())
+    x, log_q = flow.sample(30, rng())
     assert log_q.isfinite().all()
     assert flow.folding.contains(x).all()
     torch.testing.assert_close(flow.log_prob(x), log_q, rtol=0, atol=1e-4)
@@ -66,7 +66,7 @@ def test_samples_lie_in_one_arrangement_and_have_the_density_they_come_with(clou
 @pytest.mark.parametrize("prior", [Normal(), Harmonic()], ids=["normal", "harmonic"])
 def test_it_is_the_flow_at_all_images(cloud, prior):
     flow = wild(cloud, prior=prior)
-    x, log_q = flow.sample(20, rng())
+    x, log_q = flow.sample(8, rng())
     every = images(x, flow.folding)
     assert len(every) == 2 * 2**3  # the mirror image, three methyls
     apart = torch.stack([ContinuousFlow.log_prob(flow, image) for image in every])
@@ -89,11 +89,11 @@ def test_proposals_whose_centres_contradict_each_other_have_no_weight():
         "experiments/capped_valine.pdb", forcefield=["amber96.xml"]
     )  # CA, and CB with two methyls that no exchange moves
     flow = FoldedFlow(EGNN(1, 2), solver=RungeKutta4(1), scale=WIDTH).build(valine).double().requires_grad_(False)
-    x, log_q = flow.sample(2_000, rng())
+    x, log_q = flow.sample(500, rng())
     inside = log_q.isfinite()
     assert torch.equal(flow.folding.contains(x), inside)
     assert torch.isposinf(log_q[~inside]).all()
-    assert abs(inside.double().mean().item() - 0.5) < 0.05  # 4.5 sigma
+    assert abs(inside.double().mean().item() - 0.5) < 0.1  # 4.5 sigma
 
 
 def test_pairings_use_what_is_folded(cloud):

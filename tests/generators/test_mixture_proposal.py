@@ -57,13 +57,13 @@ def test_the_density_is_the_balance_heuristic():
 def test_counts_are_fixed_but_for_rounding_and_rows_are_in_random_order():
     far = MixtureProposal.of([gaussian(-50.0), gaussian(50.0)], [0.7, 0.3])
     positions, counts = torch.zeros(7, dtype=torch.float64), []
-    for seed in range(1500):
+    for seed in range(600):
         right = far.sample(7, rng(seed))[0][:, 0] > 0
         positions += right
         counts.append(int(right.sum()))
     assert set(counts) == {2, 3}  # 2.1 on average
-    assert sum(counts) / 1500 == pytest.approx(2.1, abs=4.5 * math.sqrt(0.1 * 0.9 / 1500))
-    assert ((positions / 1500 - 0.3).abs() < 4.5 * math.sqrt(0.3 * 0.7 / 1500)).all()
+    assert sum(counts) / 600 == pytest.approx(2.1, abs=4.5 * math.sqrt(0.1 * 0.9 / 600))
+    assert ((positions / 600 - 0.3).abs() < 4.5 * math.sqrt(0.3 * 0.7 / 600)).all()
     assert int((far.sample(1000, rng())[0] > 0).sum()) == 300
 
 
@@ -128,7 +128,7 @@ def test_one_generator_is_itself_and_equal_shares_are_the_default():
 
 
 def test_a_generator_of_each_mode_is_enough_and_error_bars_cover():
-    """Two Gaussians, each blind to the other well: log Z and P(left) over 400 repeats, one and two errors wide."""
+    """Two Gaussians, each blind to the other well: log Z and P(left) over 200 repeats, one and two errors wide."""
     energy = DoubleWell()
 
     def well(at, s):
@@ -138,7 +138,7 @@ def test_a_generator_of_each_mode_is_enough_and_error_bars_cover():
         return flow
 
     both = MixtureProposal.of([well(-1.78, 0.3), well(1.67, 0.3)], [0.6, 0.4])
-    n, repeats = 1000, 400
+    n, repeats = 1000, 200
     with torch.no_grad():
         drawn = [draw(both, energy, n, rng(seed)) for seed in range(repeats)]
     covered = {"log Z": [], "P": []}
@@ -149,13 +149,13 @@ def test_a_generator_of_each_mode_is_enough_and_error_bars_cover():
         covered["P"].append(abs(value - energy.p_left) / error)
     for name, pulls in covered.items():
         pulls = torch.tensor(pulls)
-        # shares of 400 repeats have standard errors of 2.3 % and 1.1 %; conservative, so only too narrow is wrong
-        assert (pulls < 1).double().mean() > 0.68 - 3 * 0.023, name
-        assert (pulls < 2).double().mean() > 0.954 - 3 * 0.0105, name
+        # shares of 200 repeats have standard errors of 3.3 % and 1.5 %; conservative, so only too narrow is wrong
+        assert (pulls < 1).double().mean() > 0.68 - 3 * 0.033, name
+        assert (pulls < 2).double().mean() > 0.954 - 3 * 0.015, name
     weights = torch.cat([s.log_w for s in drawn])
     value, error = log_z(weights)
     assert abs(value - energy.log_Z) < 4 * error
-    assert error < 0.01
+    assert error < 0.015
     with torch.no_grad():
         alone = draw(both.generators[0], energy, 20_000, rng(7))
     assert log_z(alone.log_w)[0] < energy.log_Z - 0.02  # the left normal alone has lost the right well

@@ -138,7 +138,7 @@ def molecule_of(topology, **arguments):
     return Molecule.from_system(system, read, 300.0, **arguments)
 
 
-@pytest.mark.parametrize("tempered", [False, True])
+@pytest.mark.parametrize("tempered", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_run_holds_the_modes_that_it_has_found(tmp_path, monkeypatch, tempered):
     """Found in data, written into config.yaml, read by `load`, and no other run for `--resume`."""
     energy = Molecule(ALA2, modes="basins")

@@ -16,7 +16,7 @@ def check(good, n, runs):
 
 @pytest.mark.parametrize("good", [g for g in GOOD if not g.name.startswith("DW4")], ids=lambda g: g.name)
 def test_good_runs(good):
-    check(good, 2000, 25)
+    check(good, 2000, 8 if good.name.startswith("torus") else 25)  # a state of 0.2 % takes long to judge
 
 
 @pytest.mark.slow
