@@ -59,9 +59,9 @@ from lit_bg.losses import (
     ReweightedKL,
     WeightedSum,
 )
+from lit_bg.losses.pairings import EquivariantOT, MinibatchOT
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.nets import EGNN, GradientField, Hutchinson, KernelField, MLPField, TensorProductField
-from lit_bg.pairings import EquivariantOT, MinibatchOT
 from lit_bg.solvers import DormandPrince, Heun, Midpoint, RungeKutta4
 from lit_bg.spaces import Domain, Kind, Particles, Vectors
 from lit_bg.testing.energies import configurations

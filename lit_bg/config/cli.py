@@ -26,17 +26,17 @@ import lit_bg.generators
 import lit_bg.interpolants
 import lit_bg.kernels
 import lit_bg.losses
+import lit_bg.losses.pairings
 import lit_bg.molecules.topologies
 import lit_bg.nets
-import lit_bg.pairings
 import lit_bg.samplers
 import lit_bg.simulators
 import lit_bg.solvers
 import lit_bg.transforms
 from lit_bg.callbacks.observer import Observer
-from lit_bg.command_line import complain
-from lit_bg.config_errors import explain, reason_of
-from lit_bg.config_numbers import find_problems
+from lit_bg.config.command_line import complain
+from lit_bg.config.errors import explain, reason_of
+from lit_bg.config.numbers import find_problems
 from lit_bg.data.module import Data
 from lit_bg.energies.base import Energy
 from lit_bg.energies.trial import try_energy
@@ -91,9 +91,10 @@ class Parser(LightningArgumentParser):
 
 def _public_classes() -> list[type]:
     """Return the classes a YAML can name without their module."""
-    named = "bases callbacks data energies generators interpolants kernels losses nets pairings"
+    named = "bases callbacks data energies generators interpolants kernels losses nets"
     named += " samplers simulators solvers transforms"
-    packages = [getattr(lit_bg, name) for name in named.split()] + [lit_bg.molecules.topologies]
+    packages = [getattr(lit_bg, name) for name in named.split()]
+    packages += [lit_bg.losses.pairings, lit_bg.molecules.topologies]
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lit_bg.run_folder import RunFolder, find_checkpoint
+from lit_bg.runs.folder import RunFolder, find_checkpoint
 
 # What a run is told and does not consist of. Everything else is the run, and another one would be another run.
 CHANGEABLE = (
