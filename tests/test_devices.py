@@ -369,8 +369,8 @@ GUARD = {"callbacks/nonfinite_guard.py: on_before_optimizer_step"}  # whether th
 FINITE = {"losses/proposals.py: u"}  # how many proposals have a finite energy, and whether one is -inf
 OF_LOSSES = {
     # Assignments are solved by SciPy.
-    "FlowMatching, noisy and paired": {"pairings/minibatch_ot.py: assigned"},
-    "FlowMatching, aligned": {"pairings/equivariant_ot.py: _partners", "estimators/alignment.py: matched"},
+    "FlowMatching, noisy and paired": {"losses/pairings/minibatch_ot.py: assigned"},
+    "FlowMatching, aligned": {"losses/pairings/equivariant_ot.py: _partners", "estimators/alignment.py: matched"},
     "ReverseKL": FINITE,
     "ReverseKL, of a molecule": FINITE,
     "ReactionCoordinate": {"losses/reaction_coordinate.py: forward"},  # whether any value is finite
