@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lit_bg.run import Run, load
+    from lit_bg.runs.load import Run, load
     from lit_bg.samples import Samples
 
 __all__ = ["Run", "Samples", "load"]
@@ -15,7 +15,7 @@ def __getattr__(name: str) -> Any:  # importing lit_bg alone stays fast
 
         return Samples
     if name in ("load", "Run"):
-        from lit_bg import run
+        from lit_bg.runs import load as module
 
-        return getattr(run, name)
+        return getattr(module, name)
     raise AttributeError(f"module 'lit_bg' has no attribute '{name}'")

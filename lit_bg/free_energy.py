@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_bg import signals
-from lit_bg.command_line import add_options_of_runs, check_output, complaining
-from lit_bg.device import check_device
-from lit_bg.run_folder import RunFolder
+from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining
+from lit_bg.runs.folder import RunFolder
 
 RESULTS = ("free_energy.json", "u_nk.parquet", "u_kn.npz", "mbar_overlap_matrix.png", "forward_reverse_convergence.png")
 OF_EXCHANGE = ("replica_exchange_matrix.png", "replica_state_timeseries.png")
@@ -82,10 +81,10 @@ def free_energy(
     """
     folder = _check(runs, openmm, temperatures, n, repeats, out, units, data, seed, checkpoint, force)
     if openmm is not None:
-        from lit_bg.free_energy_of_exchange import of_exchange
+        from lit_bg.commands.free_energy_of_exchange import of_exchange
 
         return of_exchange(openmm, temperatures, units, folder, seed)
-    from lit_bg.free_energy_of_runs import of_runs
+    from lit_bg.commands.free_energy_of_runs import of_runs
 
     check_device(device)
     return of_runs(runs, n, repeats, units, data, folder, seed, checkpoint, device)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_bg import signals
-from lit_bg.command_line import check_output, complaining
+from lit_bg.config.command_line import check_output, complaining
 
 if TYPE_CHECKING:
     from lit_bg.report.summary import Summary
@@ -64,8 +64,8 @@ def judge(
     from lit_bg.report.given import judge_given
     from lit_bg.report.origin import GivenFile
     from lit_bg.report.table import print_summary
-    from lit_bg.run import load
-    from lit_bg.system import load_system
+    from lit_bg.runs.load import load
+    from lit_bg.runs.system import load_system
 
     system = load_system(energy)
     given = read_samples(Path(samples), system.energy, walkers)

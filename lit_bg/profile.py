@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_bg import signals
-from lit_bg.command_line import add_options_of_runs, check_output, complaining
+from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining
 from lit_bg.files import atomic
-from lit_bg.run_folder import RunFolder
+from lit_bg.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from lit_bg.profile_parts import Part
+    from lit_bg.commands.profile_parts import Part
     from lit_bg.samples import Chains, Populations, Samples
 
 BINS = (60, 30)  # along one observable, and along each of two
@@ -87,10 +87,16 @@ def profile(
     import numpy as np
 
     from lit_bg import load
+    from lit_bg.commands.profile_parts import (
+        Sampled,
+        describe_verdict,
+        find_along,
+        find_observables,
+        find_path,
+        find_temperatures,
+    )
     from lit_bg.data.given_samples import load_samples
-    from lit_bg.device import check_device
     from lit_bg.figures.style import png
-    from lit_bg.profile_parts import Sampled, describe_verdict, find_along, find_observables, find_path, find_temperatures
 
     check_device(device)
     trained = load(run, checkpoint, device)

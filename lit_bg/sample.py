@@ -10,10 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lit_bg import signals
-from lit_bg.command_line import add_options_of_runs, check_output, complaining
-from lit_bg.device import check_device
+from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining
 from lit_bg.files import atomic
-from lit_bg.run_folder import RunFolder
+from lit_bg.runs.folder import RunFolder
 
 STRUCTURES = (".pdb", ".xtc", ".dcd")
 WITHOUT_TOPOLOGY = (".xtc", ".dcd")  # formats that hold coordinates alone
@@ -90,8 +89,8 @@ def sample(
             RunFolder.find(Path(other)).checkpoint(checkpoint)
         check_device(device)
 
+        from lit_bg.commands.sample_with import read_sampler, sample_with
         from lit_bg.report.table import print_summary
-        from lit_bg.sample_with import read_sampler, sample_with
 
         named = ("Importance", [f"--sampler.n={n}"]) if sampler is None else (sampler, sampler_arguments)
         runs = [run, *blend]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,8 +13,7 @@ from lit_bg.cost import Cost
 Dependence = Literal["draws", "chains", "populations"]  # what samples know of each other, as estimators need to be told
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
-    from lit_bg.generators.base import Generator
+    from lit_bg.spaces import Target
 
 
 class Samples(NamedTuple):
@@ -98,7 +97,18 @@ class Populations(NamedTuple):
         return "populations"
 
 
-def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator, context: Tensor | None = None) -> Samples:
+class Proposing(Protocol):
+    """Proposes configurations with their log density, as every `Generator` does."""
+
+    @property
+    def context(self) -> int:
+        """Return the number of conditions that `sample` needs."""
+
+    def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return `n` configurations (n, *event_shape) and their log q, (n,) [nats]."""
+
+
+def draw(generator: Proposing, energy: Target, n: int, rng: torch.Generator, context: Tensor | None = None) -> Samples:
     """Draw `n` proposals with their log density and reduced energy, each generated once and evaluated once.
 
     Both are given the conditions `context`, (C,) or (n, C), by default the usual ones of the energy, where there are any.
@@ -112,7 +122,7 @@ def draw(generator: Generator, energy: Energy, n: int, rng: torch.Generator, con
     return with_energies(energy, *generator.sample(n, rng, context), context)
 
 
-def with_energies(energy: Energy, x: Tensor, log_q: Tensor, context: Tensor | None = None) -> Samples:
+def with_energies(energy: Target, x: Tensor, log_q: Tensor, context: Tensor | None = None) -> Samples:
     """Return proposals (n, *event_shape) with their reduced energies, +inf outside the region that the target covers.
 
     Raises:
@@ -127,7 +137,7 @@ def with_energies(energy: Energy, x: Tensor, log_q: Tensor, context: Tensor | No
     return samples
 
 
-def usual_context(generator: Generator, energy: Energy) -> Tensor | None:
+def usual_context(generator: Proposing, energy: Target) -> Tensor | None:
     """Return the conditions under which a generator is judged where none are given, (C,); None where it follows none."""
     return energy.default_context if generator.context else None
 

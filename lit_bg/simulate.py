@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from lit_bg import signals
-from lit_bg.config_file import refuse_early
+from lit_bg.config.command_line import complain, quiet
+from lit_bg.config.file import refuse_early
 
 HELP = """\
 python -m lit_bg.simulate -c experiments/x.yaml [--a.b=c ...]
@@ -32,13 +33,10 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _simulate(args: list[str]) -> None:
-    from lit_bg.fit import quiet
-
     quiet()
     import torch
 
-    from lit_bg.cli import CLI, build
-    from lit_bg.command_line import complain
+    from lit_bg.config.cli import CLI, build
     from lit_bg.data.simulation import simulate
     from lit_bg.energies.base import Energy
     from lit_bg.simulators.base import Simulator

@@ -3,7 +3,7 @@
 import torch
 import yaml
 
-from lit_bg.cli import build
+from lit_bg.config.cli import build
 from lit_bg.energies import Energy
 from lit_bg.generators import Generator
 

@@ -106,7 +106,7 @@ class Reader:
         _run(["bash", "-euo", "pipefail", "-c", snippet.text], self.folder)
 
     def _yaml(self, snippet: Snippet) -> None:
-        from lit_bg.cli import build
+        from lit_bg.config.cli import build
 
         content = yaml.safe_load(snippet.text)
         if "class_path" in content:
@@ -117,7 +117,7 @@ class Reader:
 
 def build_experiment(content: dict, folder: Path) -> None:
     """Build everything that an experiment names, as the command line does, and let its parts look at each other."""
-    from lit_bg.cli import CLI
+    from lit_bg.config.cli import CLI
 
     file = paste(yaml.safe_dump(content), folder, "experiment_of_a_snippet.yaml")
     cli = CLI(["-c", str(file)])

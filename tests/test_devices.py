@@ -59,9 +59,9 @@ from lit_bg.losses import (
     ReweightedKL,
     WeightedSum,
 )
+from lit_bg.losses.pairings import EquivariantOT, MinibatchOT
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.nets import EGNN, GradientField, Hutchinson, KernelField, MLPField, TensorProductField
-from lit_bg.pairings import EquivariantOT, MinibatchOT
 from lit_bg.solvers import DormandPrince, Heun, Midpoint, RungeKutta4
 from lit_bg.spaces import Domain, Kind, Particles, Vectors
 from lit_bg.testing.energies import configurations
@@ -369,8 +369,8 @@ GUARD = {"callbacks/nonfinite_guard.py: on_before_optimizer_step"}  # whether th
 FINITE = {"losses/proposals.py: u"}  # how many proposals have a finite energy, and whether one is -inf
 OF_LOSSES = {
     # Assignments are solved by SciPy.
-    "FlowMatching, noisy and paired": {"pairings/minibatch_ot.py: assigned"},
-    "FlowMatching, aligned": {"pairings/equivariant_ot.py: _partners", "estimators/alignment.py: matched"},
+    "FlowMatching, noisy and paired": {"losses/pairings/minibatch_ot.py: assigned"},
+    "FlowMatching, aligned": {"losses/pairings/equivariant_ot.py: _partners", "estimators/alignment.py: matched"},
     "ReverseKL": FINITE,
     "ReverseKL, of a molecule": FINITE,
     "ReactionCoordinate": {"losses/reaction_coordinate.py: forward"},  # whether any value is finite

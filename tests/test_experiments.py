@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_bg.cli import CLI, build
+from lit_bg.config.cli import CLI, build
 from lit_bg.energies import Energy
 from lit_bg.generators import Generator
 

@@ -15,17 +15,18 @@ import yaml
 from small_experiment import SMALL
 
 import lit_bg
-from lit_bg import fit, free_energy, free_energy_of_runs
-from lit_bg.cli import build
+from lit_bg import fit, free_energy
+from lit_bg.commands import free_energy_of_runs
+from lit_bg.config.cli import build
 from lit_bg.data.dataset import Dataset
 from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell, Energy, Gaussian
 from lit_bg.free_energy import RESULTS
 from lit_bg.generators import Generator
-from lit_bg.held_out import read_held_out
 from lit_bg.report.free_energy_numbers import FreeEnergies
 from lit_bg.rng import stream
-from lit_bg.run import Run
+from lit_bg.runs.held_out import read_held_out
+from lit_bg.runs.load import Run
 from lit_bg.simulators.base import Trajectory
 
 ALANINE = {
@@ -331,7 +332,7 @@ class TestWhatIsRefused:
         def drawn(*_):
             raise AssertionError("drew proposals")
 
-        monkeypatch.setattr(lit_bg.run.Run, "sample", drawn)
+        monkeypatch.setattr(lit_bg.runs.load.Run, "sample", drawn)
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

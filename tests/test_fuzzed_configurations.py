@@ -500,7 +500,7 @@ def _(rng, config):
 
 @valid("a class by its full path")
 def _(rng, config):
-    import lit_bg.cli as cli
+    import lit_bg.config.cli as cli
 
     full = {c.__name__: f"{c.__module__}.{c.__name__}" for c in cli._public_classes()}
     place = rng.choice([p for p in classes(config) if p.value["class_path"] in full])

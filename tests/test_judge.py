@@ -13,7 +13,7 @@ import yaml
 from small_experiment import SMALL
 
 from lit_bg import fit, judge, sample
-from lit_bg.cli import build
+from lit_bg.config.cli import build
 from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.given import compare_given_energies, find_clipped_weights
 from lit_bg.energies import DoubleWell, Energy, GaussianMixture

@@ -2,9 +2,9 @@
 
 import pytest
 
-from lit_bg.cli import build
-from lit_bg.config_file import refuse_early
-from lit_bg.config_simulate import find_old_spelling
+from lit_bg.config.cli import build
+from lit_bg.config.file import refuse_early
+from lit_bg.config.old_spelling import find_old_spelling
 from lit_bg.simulators import Simulator
 
 

@@ -60,7 +60,7 @@ def test_all_classes_train_together_by_the_yaml(tmp_path):
 
 
 def test_the_molecule_yaml_is_accepted(tmp_path, monkeypatch):
-    from lit_bg.cli import CLI
+    from lit_bg.config.cli import CLI
 
     monkeypatch.chdir(ROOT)
     molecule = next(b for b in blocks("yaml") if "Molecule" in b)

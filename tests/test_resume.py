@@ -223,7 +223,7 @@ def test_what_may_change_may_change(short):
 
 
 def test_other_hardware_is_said_not_to_be_exact(monkeypatch):
-    from lit_bg.resume import compare_configurations
+    from lit_bg.runs.resume import compare_configurations
 
     said = io.StringIO()
     then = {"trainer": {"devices": 1}, "data": {"eval_batch_size": 5}}

@@ -7,8 +7,8 @@ import torch
 
 import lit_bg
 from lit_bg import sample
-from lit_bg.run import read_checkpoint
-from lit_bg.run_folder import RunFolder
+from lit_bg.runs.folder import RunFolder
+from lit_bg.runs.load import read_checkpoint
 
 
 def whole():

@@ -12,7 +12,7 @@ import pytest
 from made_runs import make_run
 
 import lit_bg
-import lit_bg.run
+import lit_bg.runs.load
 from lit_bg import sample
 from lit_bg.molecules import save_structures
 
@@ -110,7 +110,7 @@ class TestWhatIsRefusedFirst:
         def loaded(*_):
             raise AssertionError("loaded a run")
 
-        monkeypatch.setattr(lit_bg.run, "load", loaded)
+        monkeypatch.setattr(lit_bg.runs.load, "load", loaded)
 
     @pytest.mark.parametrize("there", ["w.xtc", "w.xtc.weights.npz", "w.xtc.topology.pdb"])
     def test_a_file_that_is_there(self, runs, there, capsys):
@@ -185,7 +185,7 @@ def test_ctrl_c_writes_nothing(runs, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lit_bg.run.Run, "sample", interrupted)
+    monkeypatch.setattr(lit_bg.runs.load.Run, "sample", interrupted)
     with pytest.raises(SystemExit) as stop:
         sample.main([DOUBLE_WELL, "--out", "s.npz"])
     assert stop.value.code == 130

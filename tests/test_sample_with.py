@@ -11,12 +11,13 @@ import torch
 from made_runs import make_run
 from test_sample import SYSTEMS
 
-from lit_bg import judge, sample, sample_with
-from lit_bg.cli import build
+from lit_bg import judge, sample
+from lit_bg.commands import sample_with
+from lit_bg.commands.sample_with import read_sampler
+from lit_bg.config.cli import build
 from lit_bg.data.given_samples import read_samples
 from lit_bg.energies import Energy
 from lit_bg.report.summary import Summary
-from lit_bg.sample_with import read_sampler
 from lit_bg.simulators import Interrupted, Recorder
 
 STEP = ["kernel.class_path=Metropolis", "kernel.init_args.step_size=0.5"]

@@ -12,8 +12,8 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lit_bg.config_numbers import memory
 from lit_bg.data.dataset import Dataset
+from lit_bg.data.memory import memory
 from lit_bg.data.sources import ReferenceData, Source
 from lit_bg.energies.base import Energy
 from lit_bg.samples import Frames

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 
 class Moves(NamedTuple):
@@ -21,7 +21,7 @@ class Moves(NamedTuple):
     reflections: bool = False  # rotations may be improper
 
     @classmethod
-    def of(cls, energy: Energy) -> Moves:
+    def of(cls, energy: Target) -> Moves:
         """Return the moves that leave the energy of a system as it is.
 
         Raises:

@@ -10,10 +10,10 @@ from torch import Tensor
 from lit_bg.estimators.time_series import mean_with_error
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 
-def virial_terms(energy: Energy, x: Tensor, chunk: int = 4096) -> Tensor:
+def virial_terms(energy: Target, x: Tensor, chunk: int = 4096) -> Tensor:
     r"""Return $\sum_i x_i\, \partial u / \partial x_i$ of every configuration, float64.
 
     Args:
@@ -34,7 +34,7 @@ def virial_terms(energy: Energy, x: Tensor, chunk: int = 4096) -> Tensor:
     return torch.cat(terms)
 
 
-def virial(energy: Energy, x: Tensor) -> tuple[float, float]:
+def virial(energy: Target, x: Tensor) -> tuple[float, float]:
     r"""Return the mean of $\sum_i x_i\, \partial u / \partial x_i$ and its standard error.
 
     In equilibrium the mean is `energy.space.dof`, for every confined system on linear

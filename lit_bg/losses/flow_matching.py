@@ -14,8 +14,8 @@ from lit_bg.interpolants.base import Interpolant
 from lit_bg.interpolants.linear import Linear
 from lit_bg.losses.base import Loss
 from lit_bg.losses.batch import Batch
+from lit_bg.losses.pairings.base import Independent, Pairing
 from lit_bg.losses.times import even_times
-from lit_bg.pairings.base import Independent, Pairing
 
 NEAR = 0.05  # how far from its base an interpolant may start
 

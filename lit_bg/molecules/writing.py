@@ -13,8 +13,8 @@ from lit_bg.molecules.structure import NO_ELEMENT
 if TYPE_CHECKING:
     from mdtraj import Topology, Trajectory
 
-    from lit_bg.energies.base import Energy
     from lit_bg.molecules.structure import Structure
+    from lit_bg.molecules.target import MolecularTarget
 
 FORMATS = (".pdb", ".xtc", ".dcd")
 
@@ -42,7 +42,7 @@ def _element(symbol: str) -> Any:
     return mdtraj.element.virtual if symbol == NO_ELEMENT else mdtraj.element.get_by_symbol(symbol)
 
 
-def _structure_of(energy: Energy) -> Structure:
+def _structure_of(energy: MolecularTarget) -> Structure:
     """Return the atoms and bonds of a molecule.
 
     Raises:
@@ -53,7 +53,7 @@ def _structure_of(energy: Energy) -> Structure:
     return energy.structure
 
 
-def save_structures(energy: Energy, x: Tensor, path: str | Path) -> None:
+def save_structures(energy: MolecularTarget, x: Tensor, path: str | Path) -> None:
     """Write configurations (B, N, 3) [nm] as pdb, xtc or dcd, whole or not at all.
 
     xtc rounds to 1e-3 nm: good to look at, too coarse to evaluate energies from.
@@ -103,13 +103,13 @@ def _save_binary(frames: Trajectory, temporary: Path, path: Path) -> None:
         raise OSError(f"'{path}' could not be written whole: make room on the disk.") from cause
 
 
-def save_topology(energy: Energy, path: str | Path) -> None:
+def save_topology(energy: MolecularTarget, path: str | Path) -> None:
     """Write the names and bonds of a molecule as a PDB with which mdtraj opens its xtc and dcd files."""
     assert energy.initial is not None
     save_structures(energy, energy.initial[:1], path)
 
 
-def pdb_text(energy: Energy, x: Tensor) -> str:
+def pdb_text(energy: MolecularTarget, x: Tensor) -> str:
     """Return one configuration (N, 3) [nm] as the text of a PDB file, with bonds."""
     s = _structure_of(energy)
     lines = []

@@ -10,7 +10,7 @@ from lit_bg.interpolants.base import Interpolant
 from lit_bg.nets.field import VectorField, centre
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 
 class Level(NamedTuple):
@@ -59,7 +59,7 @@ class Denoiser(VectorField):
             )
         self.network, self.schedule = network, schedule
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         self.network.build(energy)
         self.event_shape, self.dof = energy.space.shape, energy.space.dof
         self.context = self.network.context

@@ -12,7 +12,7 @@ from lit_bg.nets.particle_field import ParticleField
 from lit_bg.nets.time_features import TIMES, time_features
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 PAIRS = 2**17  # on a CPU, numbers in a tensor of all pairs: with those of a few directions it stays in the cache
 DIRECTIONS = 2**20, 2**27  # numbers in a tensor of pairs and directions on a CPU and elsewhere
@@ -49,7 +49,7 @@ class EGNN(ParticleField):
             raise ValueError(f"EGNN needs layers, width >= 1, got {layers=}, {width=}.")
         self.depth, self.width = layers, width
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         super().build(energy)
         self.embedding = nn.Embedding(int(self.types.max()) + 1, self.width)
         self.conditions = nn.Linear(TIMES + self.context, self.width)

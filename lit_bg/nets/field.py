@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from lit_bg.spaces import Particles
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
-    from lit_bg.spaces import Symmetry
+    from lit_bg.spaces import Symmetry, Target
 
 
 class VectorField(nn.Module, ABC):
@@ -29,7 +28,7 @@ class VectorField(nn.Module, ABC):
     context: int = 0  # number of conditions C of the energy, set in `build` by fields that follow them
 
     @abstractmethod
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         """Create the parameters for this system.
 
         Raises:
@@ -40,7 +39,7 @@ class VectorField(nn.Module, ABC):
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return v: times (B,), configurations (B, *event_shape), conditions (B, C) in [-1, 1] or None -> (B, *event_shape)."""
 
-    def check_symmetries(self, energy: Energy) -> None:
+    def check_symmetries(self, energy: Target) -> None:
         """Refuse a system of particles that lacks a symmetry which this field would impose.
 
         Raises:

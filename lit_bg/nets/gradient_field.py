@@ -10,7 +10,7 @@ from torch import Tensor
 from lit_bg.nets.field import VectorField
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 
 class GradientField(VectorField):
@@ -38,7 +38,7 @@ class GradientField(VectorField):
         super().__init__()
         self.field = field
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         self.field.build(energy)
         self.event_shape, self.context = energy.space.shape, self.field.context
         self.symmetries, self.exchangeable = self.field.symmetries, self.field.exchangeable

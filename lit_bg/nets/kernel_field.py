@@ -13,7 +13,7 @@ from lit_bg.nets.radial_basis import RadialBasis
 from lit_bg.nets.time_features import TIMES, time_features
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 
 class KernelField(ParticleField):
@@ -52,7 +52,7 @@ class KernelField(ParticleField):
         self.basis, self.n_basis = RadialBasis(basis, nearest, farthest), basis
         self.width = width
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         super().build(energy)
         n, m = len(energy.space.types or ()), len(self.types)
         pairs = torch.triu_indices(m, m, 1)  # i < j, each once, (2, P)

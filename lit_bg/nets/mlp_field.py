@@ -14,7 +14,7 @@ from lit_bg.nets.field import VectorField
 from lit_bg.nets.time_features import TIMES, time_features
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 
 class MLPField(VectorField):
@@ -35,7 +35,7 @@ class MLPField(VectorField):
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"MLPField needs one hidden layer or more, of one unit or more, got {self.hidden}.")
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         if energy.space.shape != (energy.space.dim,):
             raise ValueError(
                 f"MLPField takes vectors, and {type(energy).__name__} has {energy.space}: use a field for particles (EGNN), or "

@@ -10,8 +10,7 @@ from torch import Tensor
 from lit_bg.nets.field import VectorField, centre
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
-    from lit_bg.spaces import Symmetry
+    from lit_bg.spaces import Symmetry, Target
 
 TRANSLATION: frozenset[Symmetry] = frozenset({"translation"})
 
@@ -28,7 +27,7 @@ class ParticleField(VectorField):
     exchangeable = True
     types: Tensor  # (M,) of the nodes
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         """Take the types, and an origin if one is needed.
 
         Raises:

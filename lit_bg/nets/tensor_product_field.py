@@ -14,7 +14,7 @@ from lit_bg.nets.time_features import TIMES, time_features
 from lit_bg.spaces import Particles
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 
 class TensorProductField(ParticleField):
@@ -61,7 +61,7 @@ class TensorProductField(ParticleField):
         if not reflection:
             self.symmetries = frozenset({"translation", "rotation"})
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         super().build(energy)
         if not (isinstance(energy.space, Particles) and energy.space.d == 3):
             raise ValueError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lit_bg.spaces import Domain, Vectors
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.molecules.target import MolecularTarget
 
 
 class Transform(nn.Module, ABC):
@@ -53,7 +53,7 @@ class Chart(Transform):
     event_shape: tuple[int, ...]
 
     @abstractmethod
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: MolecularTarget) -> Self:
         """Fix shapes (and buffers, of their final shape) for this system; everything that data may refine is a buffer.
 
         Raises:

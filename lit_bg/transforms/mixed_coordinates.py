@@ -16,7 +16,7 @@ from lit_bg.transforms.whitening import Whitening
 from lit_bg.transforms.zmatrix_chart import ZMatrixChart
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.molecules.target import MolecularTarget
 
 ANCHOR_WIDTH = 0.02  # [nm], until there are data
 
@@ -64,7 +64,7 @@ class MixedCoordinates(ZMatrixChart):
         super().__init__(torsions)
         self.anchors = anchors
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: MolecularTarget) -> Self:
         super().build(energy)
         positions = torch.from_numpy(energy.structure.positions)[None]  # type: ignore[union-attr]
         mean = self._pinned(positions)[0].to(torch.get_default_dtype())

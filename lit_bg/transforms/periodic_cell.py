@@ -12,7 +12,7 @@ from lit_bg.spaces import Domain, Kind, Particles
 from lit_bg.transforms.base import Chart
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 
 class PeriodicCell(Chart):
@@ -29,7 +29,7 @@ class PeriodicCell(Chart):
     vectors: Tensor
     inverse_vectors: Tensor
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         space = energy.space
         if not isinstance(space, Particles) or space.cell is None:
             raise ValueError(f"PeriodicCell holds particles in a cell, and {type(energy).__name__} has {space}: leave it out.")

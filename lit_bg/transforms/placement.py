@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from lit_bg.spaces import Kind
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.molecules.target import MolecularTarget
 
 KINDS = (Kind.LINEAR,) * 3 + (Kind.CIRCULAR, Kind.BOUNDED, Kind.CIRCULAR)
 STEP = 0.01  # [nm] by which the molecule is moved to find how a field bends
@@ -34,7 +34,7 @@ class Placement(nn.Module):
     centre: Tensor
     width: Tensor
 
-    def __init__(self, energy: Energy, atoms: tuple[int, ...]) -> None:
+    def __init__(self, energy: MolecularTarget, atoms: tuple[int, ...]) -> None:
         super().__init__()
         self.atoms = atoms[:3]
         assert energy.initial is not None

@@ -11,7 +11,7 @@ from lit_bg.spaces.domain import Domain, Kind
 from lit_bg.transforms.base import Chart
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 
 class Standardize(Chart):
@@ -39,7 +39,7 @@ class Standardize(Chart):
             raise ValueError(f"Standardize needs a positive scale, got {scale}.")
         self.start = (loc, scale)
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         refuse_particles(self, energy)
         domain = energy.space.domain
         linear = domain.kinds == Kind.LINEAR
@@ -76,7 +76,7 @@ class Standardize(Chart):
         return z, -self.scale.log().sum().expand(len(x))
 
 
-def refuse_particles(chart: Chart, energy: Energy) -> None:
+def refuse_particles(chart: Chart, energy: Target) -> None:
     """Refuse a system whose coordinates are not D independent numbers.
 
     Raises:

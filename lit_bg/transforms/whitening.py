@@ -12,7 +12,7 @@ from lit_bg.transforms.base import Chart
 from lit_bg.transforms.standardize import refuse_particles
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.spaces import Target
 
 
 class Whitening(Chart):
@@ -29,7 +29,7 @@ class Whitening(Chart):
     axes: Tensor
     scale: Tensor
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: Target) -> Self:
         refuse_particles(self, energy)
         others = int((energy.space.domain.kinds != Kind.LINEAR).sum())
         if others:

@@ -19,7 +19,7 @@ from lit_bg.transforms.marginals import CircularMarginals
 from lit_bg.transforms.placement import KINDS, Placement
 
 if TYPE_CHECKING:
-    from lit_bg.energies.base import Energy
+    from lit_bg.molecules.target import MolecularTarget
 
 BOND_WIDTH = 0.004  # [nm], where the force field has no harmonic term for it
 ANGLE_WIDTH = 0.08  # [rad]
@@ -83,7 +83,7 @@ class ZMatrixChart(Chart):
     def _starting(self, z: Tensor, r: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the starting atoms (3, M, B) in a frame of their own, log|dc/dz| + log J_0, whether they exist."""
 
-    def build(self, energy: Energy) -> Self:
+    def build(self, energy: MolecularTarget) -> Self:
         structure = energy.structure
         if structure is None:
             raise ValueError(

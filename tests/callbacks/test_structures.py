@@ -36,7 +36,7 @@ def test_a_molecule_leaves_pdb_files(tmp_path, monkeypatch):
     import mdtraj
 
     from lit_bg.energies import Molecule
-    from lit_bg.loggers import wandb_logger
+    from lit_bg.runs.loggers import wandb_logger
 
     class Rattled(GaussianProposal):
         """Gaussian noise on every atom of one structure."""

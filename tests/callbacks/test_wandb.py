@@ -25,7 +25,7 @@ from lit_bg.callbacks import (
 )
 from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell
-from lit_bg.loggers import wandb_logger
+from lit_bg.runs.loggers import wandb_logger
 
 
 def records(folder: Path):

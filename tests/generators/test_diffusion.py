@@ -12,9 +12,9 @@ from lit_bg.estimators import ess, log_z
 from lit_bg.generators import ContinuousFlow, Diffusion, ReverseDiffusion
 from lit_bg.interpolants import Linear, Trigonometric, VarianceExploding, VariancePreserving
 from lit_bg.losses import Batch, DenoisingScoreMatching, FlowMatching
+from lit_bg.losses.pairings import MinibatchOT
 from lit_bg.nets import EGNN, MLPField, VectorField
 from lit_bg.nets.denoiser import Denoiser
-from lit_bg.pairings import MinibatchOT
 from lit_bg.rng import Place
 from lit_bg.solvers import RungeKutta4
 from lit_bg.spaces import Vectors

@@ -12,8 +12,8 @@ from lit_bg.estimators import log_z
 from lit_bg.estimators.alignment import Moves
 from lit_bg.generators import ContinuousFlow, FoldedFlow
 from lit_bg.losses import FlowMatching
+from lit_bg.losses.pairings import EquivariantOT
 from lit_bg.nets import EGNN, TensorProductField
-from lit_bg.pairings import EquivariantOT
 from lit_bg.solvers import RungeKutta4
 
 WIDTH = 0.4

@@ -18,9 +18,9 @@ from lit_bg.losses import (
     ReweightedKL,
     WeightedSum,
 )
+from lit_bg.losses.pairings import MinibatchOT
 from lit_bg.losses.reweighted_kl import truncated
 from lit_bg.nets import MLPField
-from lit_bg.pairings import MinibatchOT
 
 ENERGY = Tempered(DoubleWell(), 0.5, 4.0)
 

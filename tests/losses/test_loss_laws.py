@@ -20,8 +20,8 @@ from lit_bg.losses import (
     ReweightedKL,
     WeightedSum,
 )
+from lit_bg.losses.pairings import MinibatchOT
 from lit_bg.nets import MLPField
-from lit_bg.pairings import MinibatchOT
 from lit_bg.solvers import RungeKutta4
 from lit_bg.testing import LOSS_LAWS, DoesNotApply, LossCase
 

@@ -18,7 +18,7 @@ from lit_bg.energies.molecular_observables import torsions_of
 from lit_bg.molecules.geometry import dihedral
 from lit_bg.molecules.rotatable import side_of_bond, turn
 from lit_bg.molecules.topologies import PDB
-from lit_bg.run import load
+from lit_bg.runs.load import load
 from lit_bg.simulators.base import Trajectory
 from lit_bg.simulators.start import starting_points
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 from openmm import app, unit
 
-from lit_bg.cli import CLI, build
+from lit_bg.config.cli import CLI, build
 from lit_bg.data.card import describe, mismatch
 from lit_bg.energies import Energy, Molecule
 from lit_bg.molecules import topologies

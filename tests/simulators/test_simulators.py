@@ -234,7 +234,7 @@ class Mirror(Kernel):
 
 def test_a_kernel_of_a_users_own(tmp_path, monkeypatch):
     """Named by its class path; alone, in Cycle, in Mixture and in Exchange; exact, and it goes on where it was interrupted."""
-    from lit_bg.cli import build
+    from lit_bg.config.cli import build
     from lit_bg.data.simulation import simulate
     from lit_bg.simulators import Simulator
 

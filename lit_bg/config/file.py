@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from lit_bg.command_line import complain
-from lit_bg.config_simulate import find_old_spelling
+from lit_bg.config.command_line import complain
+from lit_bg.config.old_spelling import find_old_spelling
 
 SECTIONS = ("seed_everything", "trainer", "model", "data", "simulate", "name", "version", "runs", "ckpt_path")
 OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lit_bg.pairings.base import Pairing
+from lit_bg.losses.pairings.base import Pairing
 
 
 class MinibatchOT(Pairing):

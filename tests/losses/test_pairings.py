@@ -7,13 +7,12 @@ import math
 import pytest
 import torch
 
-from lit_bg import pairings
 from lit_bg.bases import Crystal, Harmonic, Normal
 from lit_bg.energies import DW4, BistableDimer, CoulombGas, DoubleWell, PairEnergy
 from lit_bg.generators import ContinuousFlow
-from lit_bg.losses import FlowMatching
+from lit_bg.losses import FlowMatching, pairings
+from lit_bg.losses.pairings import EquivariantOT, Independent, MinibatchOT
 from lit_bg.nets import EGNN
-from lit_bg.pairings import EquivariantOT, Independent, MinibatchOT
 from lit_bg.spaces import Particles
 
 MAKE = {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from lit_bg.bases.base import BaseDensity
-    from lit_bg.energies.base import Energy
-    from lit_bg.nets.field import VectorField
+from lit_bg.bases.base import BaseDensity
+from lit_bg.energies.base import Energy
+from lit_bg.nets.field import VectorField
 
 
 class Pairing(ABC):

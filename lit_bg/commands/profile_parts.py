@@ -25,7 +25,7 @@ from lit_bg.report.notation import with_error
 from lit_bg.report.summary import Summary
 from lit_bg.report.tails import describe_tail
 from lit_bg.report.temperatures import GOOD, accuse_reach, describe_interval, find_interval, judge_temperature
-from lit_bg.run_folder import RunFolder
+from lit_bg.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,3 +64,31 @@ def check_output(files: Sequence[Path], force: bool) -> None:
     place = next(p for p in files[0].absolute().parents if p.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise PermissionError(f"cannot write into '{os.path.relpath(place)}': give another --out.")
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have or cannot use.
+
+    Raises:
+        ValueError: it is not known, or not here.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise ValueError(
+            f"--device {device} cannot be used here ({reason}): give cpu, or a device that this machine has."
+        ) from error
+
+
+def quiet() -> None:
+    """Silence advice of Lightning that does not apply: our loaders only count, our batches are drawn on the device."""
+    import logging
+
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    warnings.filterwarnings("ignore", module=r"lightning\.")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)

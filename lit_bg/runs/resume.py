@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lit_bg.run_folder import RunFolder, find_checkpoint
+from lit_bg.config.moved import name_as_now
+from lit_bg.runs.folder import RunFolder, find_checkpoint
 
 # What a run is told and does not consist of. Everything else is the run, and another one would be another run.
 CHANGEABLE = (
@@ -103,7 +104,7 @@ def compare_configurations(then: dict[str, Any], now: dict[str, Any], run: str) 
     Raises:
         ValueError: what may not change, by name.
     """
-    changed = [c for c in _differences(then, now) if c[0].split(".")[0] not in OF_A_CALL]
+    changed = [c for c in _differences(name_as_now(then), now) if c[0].split(".")[0] not in OF_A_CALL]
     for key, old, new in changed:
         if key not in CHANGEABLE:
             raise ValueError(

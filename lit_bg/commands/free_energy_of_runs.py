@@ -19,7 +19,6 @@ from lit_bg.energies.base import Modes
 from lit_bg.energies.molecule import R
 from lit_bg.estimators import group_frames
 from lit_bg.evaluate import Till
-from lit_bg.held_out import HeldOut, read_held_out
 from lit_bg.kernels.units import in_kelvin
 from lit_bg.report.energy_units import size_of_kT
 from lit_bg.report.free_energies import (
@@ -43,7 +42,8 @@ from lit_bg.report.free_energy_numbers import (
 )
 from lit_bg.report.notation import with_error
 from lit_bg.rng import stream
-from lit_bg.run import Run, load
+from lit_bg.runs.held_out import HeldOut, read_held_out
+from lit_bg.runs.load import Run, load
 from lit_bg.samples import Evaluation, Samples
 
 CHUNK = 10_000  # configurations in memory of a model at a time

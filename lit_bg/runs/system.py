@@ -9,8 +9,8 @@ from typing import Any, Self
 from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.knowledge import Value
 from lit_bg.energies.base import Energy
-from lit_bg.run import read_config, with_inputs
-from lit_bg.run_folder import RunFolder
+from lit_bg.runs.folder import RunFolder
+from lit_bg.runs.load import read_config, with_inputs
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def load_system(name: str) -> TargetSystem:
         FileNotFoundError: there is neither.
         ValueError: the file is damaged, or describes no energy.
     """
-    from lit_bg.cli import build
+    from lit_bg.config.cli import build
 
     path = Path(name)
     if path.is_file() and path.suffix not in (".yaml", ".yml"):

@@ -28,12 +28,12 @@ from lit_bg.report.cost import price_of_data
 from lit_bg.report.origin import Named, SamplerRun
 from lit_bg.report.summary import Summary
 from lit_bg.rng import stream
-from lit_bg.run import Run, load
-from lit_bg.run_folder import RunFolder
+from lit_bg.runs.folder import RunFolder
+from lit_bg.runs.load import Run, load
+from lit_bg.runs.system import DataSection
 from lit_bg.samplers.base import Proposer, Result, Sampler
 from lit_bg.simulators.progress_bar import show_progress
 from lit_bg.simulators.recorder import Recorder
-from lit_bg.system import DataSection
 
 
 def read_sampler(name: str, arguments: Sequence[str] = ()) -> Sampler:
@@ -42,7 +42,7 @@ def read_sampler(name: str, arguments: Sequence[str] = ()) -> Sampler:
     Raises:
         ValueError: there is no such class, or it cannot be built so; the message ends with the way out.
     """
-    from lit_bg.cli import Parser, sentences
+    from lit_bg.config.cli import Parser, sentences
 
     path = Path(name)
     if path.suffix in (".yaml", ".yml") and not path.is_file():

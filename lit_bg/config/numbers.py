@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from typing import Any
+
+from lit_bg.data.memory import memory
 
 SEEDS = 2**32  # what numpy takes
 YEAR = 365 * 24 * 3600.0
@@ -13,11 +14,6 @@ FASTEST = 1e-4  # [s], of a training step
 PROCESS = 2**20  # bytes, and that is nothing
 LEAST = {"accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "log_every_n_steps": 0, "gradient_clip_val": 0}
 HALF = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16")
-
-
-def memory() -> int:
-    """Return the memory of this machine in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def find_problems(config: dict[str, Any]) -> Iterator[str]:

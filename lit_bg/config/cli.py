@@ -26,17 +26,19 @@ import lit_bg.generators
 import lit_bg.interpolants
 import lit_bg.kernels
 import lit_bg.losses
+import lit_bg.losses.pairings
 import lit_bg.molecules.topologies
 import lit_bg.nets
-import lit_bg.pairings
 import lit_bg.samplers
 import lit_bg.simulators
 import lit_bg.solvers
 import lit_bg.transforms
 from lit_bg.callbacks.observer import Observer
-from lit_bg.command_line import complain
-from lit_bg.config_errors import explain, reason_of
-from lit_bg.config_numbers import find_problems
+from lit_bg.config.command_line import complain
+from lit_bg.config.errors import explain, reason_of
+from lit_bg.config.moved import find_moved, name_as_now
+from lit_bg.config.numbers import find_problems
+from lit_bg.config.portable import leave_out_unset, make_relative
 from lit_bg.data.module import Data
 from lit_bg.energies.base import Energy
 from lit_bg.energies.trial import try_energy
@@ -45,6 +47,7 @@ from lit_bg.simulators.base import Simulator
 
 # A configuration may be somebody else's, and a run folder holds every value of it: `${oc.env:TOKEN}` would publish a secret.
 OmegaConf.clear_resolver("oc.env")
+find_moved()
 
 
 class Parser(LightningArgumentParser):
@@ -91,9 +94,10 @@ class Parser(LightningArgumentParser):
 
 def _public_classes() -> list[type]:
     """Return the classes a YAML can name without their module."""
-    named = "bases callbacks data energies generators interpolants kernels losses nets pairings"
+    named = "bases callbacks data energies generators interpolants kernels losses nets"
     named += " samplers simulators solvers transforms"
-    packages = [getattr(lit_bg, name) for name in named.split()] + [lit_bg.molecules.topologies]
+    packages = [getattr(lit_bg, name) for name in named.split()]
+    packages += [lit_bg.losses.pairings, lit_bg.molecules.topologies]
     return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
 
 
@@ -191,7 +195,7 @@ class CLI(LightningCLI):
         for key in ("config", "ckpt_path", "version"):
             config.pop(key, None)
         config.name = self.experiment
-        plain = _relative(self.parser_dict(config))
+        plain = name_as_now(leave_out_unset(make_relative(self.parser_dict(config))))
         plain["model"].pop("seed", None)  # linked to seed_everything
         return plain
 
@@ -199,18 +203,6 @@ class CLI(LightningCLI):
         import yaml
 
         return yaml.safe_load(self.parser.dump(config, skip_validation=True, skip_none=False))
-
-
-def _relative(value: Any) -> Any:
-    """Make absolute paths relative to the working directory; keep the name of one outside it, which `inputs/` has a copy of."""
-    if isinstance(value, dict):
-        return {k: _relative(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_relative(v) for v in value]
-    if isinstance(value, str) and os.path.isabs(value):
-        path = os.path.relpath(value)
-        return os.path.basename(value) if path.startswith(os.pardir) else path
-    return value
 
 
 def build(type_: type, config: Any) -> Any:

@@ -12,9 +12,9 @@ from torch import Tensor
 from lit_bg.data.card import quality
 from lit_bg.data.dataset import Dataset
 from lit_bg.rng import stream
-from lit_bg.run import Run
-from lit_bg.run_folder import RunFolder
-from lit_bg.system import DataSection
+from lit_bg.runs.folder import RunFolder
+from lit_bg.runs.load import Run
+from lit_bg.runs.system import DataSection
 
 
 class HeldOut(NamedTuple):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from lit_bg.bases.base import BaseDensity
 from lit_bg.energies.base import Energy
 from lit_bg.estimators.alignment import Moves, aligned
-from lit_bg.pairings.base import Pairing
-
-if TYPE_CHECKING:
-    from lit_bg.bases.base import BaseDensity
-    from lit_bg.nets.field import VectorField
+from lit_bg.losses.pairings.base import Pairing
+from lit_bg.nets.field import VectorField
 
 
 class EquivariantOT(Pairing):

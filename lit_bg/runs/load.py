@@ -14,7 +14,7 @@ from torch import Tensor
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
 from lit_bg.rng import stream
-from lit_bg.run_folder import RunFolder
+from lit_bg.runs.folder import RunFolder
 from lit_bg.samples import Samples, draw, usual_context
 
 
@@ -79,7 +79,7 @@ def load(run: str | Path, checkpoint: str = "best", device: str = "cpu") -> Run:
         FileNotFoundError: the folder, its configuration or its checkpoint is missing.
         ValueError: the checkpoint is cut off or damaged, or of another configuration.
     """
-    from lit_bg.cli import build
+    from lit_bg.config.cli import build
 
     folder = RunFolder.find(Path(run))
     path = folder.checkpoint(checkpoint)
@@ -138,7 +138,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is damaged.
     """
-    from lit_bg.config_file import parse_yaml
+    from lit_bg.config.file import parse_yaml
 
     try:
         content, problem = parse_yaml(path.read_text(encoding="utf-8"), f"'{path}'")

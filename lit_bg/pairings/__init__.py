@@ -1,7 +1,0 @@
-"""Pairings of base samples and data, for flow matching."""
-
-from lit_bg.pairings.base import Independent, Pairing
-from lit_bg.pairings.equivariant_ot import EquivariantOT
-from lit_bg.pairings.minibatch_ot import MinibatchOT
-
-__all__ = ["EquivariantOT", "Independent", "MinibatchOT", "Pairing"]
