@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lit_bg import signals
 from lit_bg.config_file import refuse_early
 from lit_bg.files import lock, release, remove_temporaries
+from lit_bg.shipped import locate_configurations
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
@@ -28,6 +29,7 @@ def main(args: list[str] | None = None) -> None:
         print(HELP)
         return
     with signals.listening("nothing was trained: the same command starts it."):
+        args = locate_configurations(args)
         refuse_early(args)
         quiet()
         from lightning.fabric.utilities.exceptions import MisconfigurationException
