@@ -13,6 +13,7 @@ import pytest
 from snippets import ROOT
 
 from lit_bg import shipped
+from lit_bg.molecules.topologies import PDB
 from lit_bg.run_folder import RunFolder
 from lit_bg.system import load_system
 
@@ -80,10 +81,10 @@ def test_an_experiment_that_is_not_here_is_taken_from_the_package(tmp_path, monk
     """The YAML, the structure that it names, and the copy of it that a run keeps."""
     monkeypatch.chdir(tmp_path)
     shipped._say.cache_clear()
-    energy = load_system("experiments/alanine_dipeptide.yaml").energy
-    assert energy.space.shape == (22, 3)
+    assert load_system("experiments/double_well.yaml").energy.space.shape == (2,)
+    assert PDB("experiments/alanine_dipeptide.pdb", ["amber96.xml"]).read().positions.shape == (22, 3)
     said = capsys.readouterr().err.splitlines()
-    places = [f"experiments/alanine_dipeptide{end}" for end in (".yaml", ".pdb")]
+    places = ["experiments/double_well.yaml", "experiments/alanine_dipeptide.pdb"]
     assert said == [f"{p} is not here: taken from lit_bg, {ROOT / p}" for p in places]
     folder = RunFolder(tmp_path / "runs/a/version_0")
     folder.path.mkdir(parents=True)
