@@ -31,9 +31,9 @@ from lit_bg.rng import stream
 from lit_bg.run import Run, load
 from lit_bg.run_folder import RunFolder
 from lit_bg.samplers.base import Proposer, Result, Sampler
+from lit_bg.shipped import locate
 from lit_bg.simulators.progress_bar import show_progress
 from lit_bg.simulators.recorder import Recorder
-from lit_bg.shipped import locate
 from lit_bg.system import DataSection
 
 

@@ -24,8 +24,8 @@ HOPELESS = 3  # trials that fail, and none that does not, after which it is no u
 DESCRIPTION = """\
 Runs the YAML of a `wandb sweep` with Optuna: draws values of keys, trains with each in a process of its own, and shows what was
 best. It is kept in runs/<name>/sweep.db; the same command goes on with it, after an interruption or with more --trials.
-Runs are runs/<name>/version_<trial>, what they print is runs/<name>/trial_<number>.log. Options that are not listed are given to
-every run, such as --trainer.max_epochs=2."""
+Runs are runs/<name>/version_<trial>, what they print is runs/<name>/trial_<number>.log. Options that are not listed here are
+given to every run, such as --trainer.max_epochs=2."""
 
 
 def main(args: list[str] | None = None) -> None:
@@ -34,7 +34,7 @@ def main(args: list[str] | None = None) -> None:
         "python -m lit_bg.sweep", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("file", help="YAML of the sweep, such as experiments/sweeps/double_well.yaml")
-    parser.add_argument("--trials", type=int, help="how many there will be in the end; default: run_cap of the YAML, or its grid")
+    parser.add_argument("--trials", type=int, help="how many in the end; default: run_cap of the YAML, or all of a grid")
     parser.add_argument("--name", help="of the search; default: that in the YAML, or its file name")
     parser.add_argument("--runs", default="runs", help="folder of all runs (default runs)")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default 0)")
@@ -84,8 +84,10 @@ def run_sweep(
     if not sweep.name or set(sweep.name) & set("/\\\0") or sweep.name in (".", ".."):
         raise ValueError(f"the name of a sweep is that of a folder within '{runs}', got {sweep.name!r}: give another --name.")
     wanted = trials if trials is not None else sweep.trials or (len(sweep.grid()) if sweep.method == "grid" else None)
-    if wanted is None or wanted < 1:
-        raise ValueError(f"how many trials? Give --trials 8, or run_cap in '{file}'." if wanted is None else "--trials: at least 1.")
+    if wanted is None:
+        raise ValueError(f"how many trials? Give --trials 8, or run_cap in '{file}'.")
+    if wanted < 1:
+        raise ValueError(f"--trials must be at least 1, got {wanted}.")
     sweep.command_of({})
     root = Path(runs, sweep.name)
     root.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from lit_bg.molecules.topologies import PDB
 from lit_bg.run_folder import RunFolder
 from lit_bg.system import load_system
 
-NOT_SHIPPED = {"__pycache__", "experiments"}
+NOT_SOURCES = {".git", ".venv", "build", "dist", "runs", "data", "site"}
 EXPERIMENTS = {p.relative_to(ROOT).as_posix() for p in (ROOT / "experiments").rglob("*") if p.suffix in (".yaml", ".pdb")}
 
 
@@ -38,7 +38,7 @@ def sources(tmp_path_factory):
     work = folder / "checkout"  # a build leaves folders where it runs
     work.mkdir()
     for entry in ROOT.iterdir():
-        if entry.name not in (".git", ".venv", "build", "dist", "runs", "data", "site") and not entry.name.endswith(".egg-info"):
+        if entry.name not in NOT_SOURCES and entry.suffix != ".egg-info":
             (work / entry.name).symlink_to(entry)
     file = build("sdist", work, folder / "out")
     with tarfile.open(file) as archive:
@@ -51,9 +51,9 @@ def wheel(sources, tmp_path_factory):
     return build("wheel", sources, tmp_path_factory.mktemp("wheel") / "out")
 
 
-def package_files(root: Path) -> set[str]:
-    files = {p.relative_to(root) for p in (root / "lit_bg").rglob("*") if p.is_file()}
-    return {p.as_posix() for p in files if not NOT_SHIPPED & set(p.parts)}
+def files_of(root: Path, folder: str) -> set[str]:
+    files = (p.relative_to(root) for p in (root / folder).rglob("*") if p.is_file())
+    return {p.as_posix() for p in files if "__pycache__" not in p.parts}
 
 
 def test_a_wheel_holds_the_package_and_the_experiments_and_nothing_else(wheel):
@@ -61,7 +61,7 @@ def test_a_wheel_holds_the_package_and_the_experiments_and_nothing_else(wheel):
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         metadata = next(name for name in archive.namelist() if name.endswith("/METADATA"))
         text = archive.read(metadata).decode()
-    assert names == package_files(ROOT) | {f"lit_bg/{name}" for name in EXPERIMENTS}
+    assert names == files_of(ROOT, "lit_bg") | {f"lit_bg/{name}" for name in EXPERIMENTS}
     for ending in (".cpp", ".csv", "py.typed", "experiments/double_well.yaml", "experiments/penta_alanine.pdb"):
         assert any(name.endswith(ending) for name in names), ending
     for extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]:
@@ -69,10 +69,8 @@ def test_a_wheel_holds_the_package_and_the_experiments_and_nothing_else(wheel):
 
 
 def test_sources_hold_what_tests_and_documentation_need(sources):
-    assert package_files(sources) == package_files(ROOT)
-    for folder in ("tests", "docs", "experiments", "docker", ".ci", ".github"):
-        there = {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-        assert {p.relative_to(sources).as_posix() for p in (sources / folder).rglob("*") if p.is_file()} == there
+    for folder in ("lit_bg", "tests", "docs", "experiments", "docker", ".ci", ".github"):
+        assert files_of(sources, folder) == files_of(ROOT, folder)
     for name in ("README.md", "LICENSE", "CHANGELOG.md", "constraints.txt", "pyproject.toml", "setup.py", "mkdocs.yml"):
         assert (sources / name).read_bytes() == (ROOT / name).read_bytes()
 
@@ -100,11 +98,18 @@ def test_what_is_here_comes_first_and_what_is_nowhere_stays_missing(tmp_path, mo
     mine.write_text("{}")
     name = "experiments/double_well.yaml"
     assert shipped.locate(name) == name
-    for path in ("experiments/../pyproject.toml", "experiments/no.yaml", "other/double_well.yaml", str(mine), "", "experiments"):
+    for path in (
+        "experiments/../pyproject.toml",
+        "experiments/no.yaml",
+        "other/double_well.yaml",
+        str(mine),
+        "",
+        "experiments",
+    ):
         assert shipped.locate(path) == path
-    assert shipped.locate_configurations(["-c", "experiments/dw4.yaml", "--config=./experiments/lj13.yaml", "--name", "-c"]) == [
-        "-c", str(ROOT / "experiments/dw4.yaml"), f"--config={ROOT / 'experiments/lj13.yaml'}", "--name", "-c",
-    ]  # fmt: skip
+    given = ["-c", "experiments/dw4.yaml", "--config=./experiments/lj13.yaml", "--name", "-c"]
+    found = ["-c", str(ROOT / "experiments/dw4.yaml"), f"--config={ROOT / 'experiments/lj13.yaml'}", "--name", "-c"]
+    assert shipped.locate_configurations(given) == found
     assert capsys.readouterr().out == ""  # what a command prints may be read by a program
     assert shipped.suggest("experiments/duble_well.yaml") == "experiments/double_well.yaml"
     assert shipped.suggest("experiments/samplers/peptide_smk.yaml") == "experiments/samplers/peptide_smc.yaml"
@@ -117,8 +122,8 @@ def test_the_main_job_runs_from_the_wheel_alone(wheel, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     python = home / "bin/python"
     site = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
-    dependencies = site / "dependencies.pth"
-    dependencies.write_text(f"{sysconfig.get_path('purelib')}\n")  # a .pth file inside that folder, as of a checkout, is not read
+    # Packages there are seen, a checkout that a .pth file there names is not.
+    (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"WANDB_MODE": "disabled"}
 
     def call(*words: str) -> str:

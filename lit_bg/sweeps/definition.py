@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lit_bg.config_file import parse_yaml
 from lit_bg.shipped import locate
@@ -56,7 +56,7 @@ class Sweep:
     name: str
     method: str
     metric: str
-    goal: str
+    goal: Literal["minimize", "maximize"]
     parameters: dict[str, Choice | Range]
     command: tuple[str, ...]
     program: str
@@ -117,7 +117,7 @@ class Sweep:
             name=str(content.get("name", name)),
             method=str(method),
             metric=metric["name"],
-            goal=goal,
+            goal="maximize" if goal == "maximize" else "minimize",
             parameters={str(key): read_parameter(str(key), spec) for key, spec in content["parameters"].items()},
             command=tuple(map(str, command)),
             program=str(program),
@@ -193,6 +193,7 @@ def _read_early_terminate(section: Any) -> Halving | None:
     numbers = [section.get("min_iter")] if "min_iter" in section else [section.get("max_iter"), section.get("s")]
     if not all(isinstance(n, int) and n >= 1 for n in numbers) or not isinstance(eta, int) or eta < 2:
         raise ValueError(
-            f"early_terminate needs min_iter, or max_iter and s, whole and positive, and a whole eta of at least 2, got {section}."
+            "early_terminate needs min_iter, or max_iter and s, whole and positive, and a whole eta of at least 2, got "
+            f"{section}."
         )
     return Halving(numbers[0] if len(numbers) == 1 else max(1, numbers[0] // eta ** numbers[1]), eta)

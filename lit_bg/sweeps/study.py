@@ -93,7 +93,8 @@ class Study:
 
         seed = int(np.random.SeedSequence([self.seed, len(self.trials)]).generate_state(1)[0])
         samplers = self._optuna.samplers
-        self.study.sampler = samplers.TPESampler(seed=seed) if self.sweep.method == "bayes" else samplers.RandomSampler(seed=seed)
+        kind = samplers.TPESampler if self.sweep.method == "bayes" else samplers.RandomSampler
+        self.study.sampler = kind(seed=seed)
         return self.study.ask(fixed_distributions=self.distributions)
 
     def values_of(self, trial: optuna.Trial | optuna.trial.FrozenTrial) -> dict[str, Any]:

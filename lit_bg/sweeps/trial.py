@@ -61,18 +61,22 @@ def run_trial(
 
 def _watch(process: subprocess.Popen, file: Path, metric: str, goes_on: Callable[[int, float], bool] | None) -> bool:
     """Wait for the end; returns whether it was brought about."""
-    seen = 0
-    while True:
+    if goes_on is None:
+        process.wait()
+        return False
+    seen, ended = 0, False
+    while not ended:
         try:
-            process.wait(None if goes_on is None else LOOK)
-            return False
+            process.wait(LOOK)
+            ended = True
         except subprocess.TimeoutExpired:
-            assert goes_on is not None
-        for value in read_metric(file, metric)[seen:]:
+            pass
+        for value in read_metric(file, metric)[seen:]:  # after the end, too: later trials are compared with all of them
             seen += 1
-            if not goes_on(seen, value):
+            if not goes_on(seen, value) and not ended:
                 _end(process)
                 return True
+    return False
 
 
 def _end(process: subprocess.Popen) -> None:

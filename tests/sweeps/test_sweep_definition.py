@@ -13,7 +13,12 @@ from lit_bg.sweeps.definition import Halving
 from lit_bg.sweeps.parameter import read_parameter
 
 FILES = sorted((ROOT / "experiments/sweeps").glob("*.yaml"))
-BASE = {"method": "random", "metric": {"name": "val/ess", "goal": "maximize"}, "program": "a.py", "parameters": {"x": {"value": 1}}}
+BASE = {
+    "method": "random",
+    "metric": {"name": "val/ess", "goal": "maximize"},
+    "program": "a.py",
+    "parameters": {"x": {"value": 1}},
+}
 
 
 def of(**changes):
@@ -139,7 +144,11 @@ def test_a_sweep_that_cannot_be_run_is_refused(changes, sentence):
 
 
 def test_a_grid_is_every_combination():
-    parameters = {"a": {"values": ["x", "y"]}, "b": {"min": 1, "max": 3}, "c": {"min": 0.0, "max": 0.3, "distribution": "q_uniform", "q": 0.1}}
+    parameters = {
+        "a": {"values": ["x", "y"]},
+        "b": {"min": 1, "max": 3},
+        "c": {"min": 0.0, "max": 0.3, "distribution": "q_uniform", "q": 0.1},
+    }
     grid = of(method="grid", parameters=parameters).grid()
     assert len(grid) == 2 * 3 * 4
     assert [point["b"] for point in grid[::4]] == [1, 2, 3] * 2
