@@ -8,6 +8,7 @@ from lit_bg import signals
 from lit_bg.config.command_line import complain, quiet
 from lit_bg.config.file import refuse_early
 from lit_bg.files import release
+from lit_bg.shipped import locate_configurations
 
 
 def main(args: list[str] | None = None) -> None:
@@ -17,6 +18,7 @@ def main(args: list[str] | None = None) -> None:
         print(HELP)
         return
     with signals.listening("nothing was trained: the same command starts it."):
+        args = locate_configurations(args)
         refuse_early(args)
         quiet()
         from lightning.fabric.utilities.exceptions import MisconfigurationException

@@ -7,6 +7,7 @@ import sys
 from lit_bg import signals
 from lit_bg.config.command_line import complain, quiet
 from lit_bg.config.file import refuse_early
+from lit_bg.shipped import locate_configurations
 
 HELP = """\
 python -m lit_bg.simulate -c experiments/x.yaml [--a.b=c ...]
@@ -28,6 +29,7 @@ def main(args: list[str] | None = None) -> None:
         print(HELP)
         return
     with signals.listening("nothing was written."):
+        args = locate_configurations(args)
         refuse_early(args)
         _simulate(args)
 

@@ -107,10 +107,14 @@ class Reader:
 
     def _yaml(self, snippet: Snippet) -> None:
         from lit_bg.config.cli import build
+        from lit_bg.sweeps import Sweep
 
         content = yaml.safe_load(snippet.text)
         if "class_path" in content:
             build(_contract(content["class_path"]), content)
+            return
+        if "parameters" in content:
+            Sweep.of(content, "of_a_snippet")
             return
         build_experiment({**SMALL, "data": {}, **content}, self.folder)
 

@@ -41,6 +41,19 @@ def test_the_public_checks_are_those_of_a_developer():
     assert job["strategy"]["matrix"]["python"] == SUPPORTED
     assert [step["run"] for step in job["steps"] if "run" in step] == ["bash .ci/run"]
     assert PROJECT["project"]["requires-python"] == f">={SUPPORTED[0]}"
+    told = [line.rpartition(" ")[2] for line in PROJECT["project"]["classifiers"] if ":: Python ::" in line]
+    assert told == SUPPORTED
+
+
+def test_the_public_wheel_runs_where_the_checks_run():
+    """Built by the standard front end, alone in its environment, from a folder that is not the checkout."""
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["wheel"]
+    assert job["strategy"]["matrix"]["python"] == SUPPORTED
+    build, install, job_step = [step for step in job["steps"] if "run" in step]
+    assert "python -m build" in build["run"]
+    assert install["run"] == "pip install -c constraints.txt dist/*.whl"
+    assert job_step["run"].startswith("python -m lit_bg.fit -c experiments/double_well.yaml")
+    assert job_step["working-directory"] == "${{ runner.temp }}"
 
 
 @pytest.mark.parametrize("name", ["bug", "feature"])

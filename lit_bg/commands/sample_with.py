@@ -32,6 +32,7 @@ from lit_bg.runs.folder import RunFolder
 from lit_bg.runs.load import Run, load
 from lit_bg.runs.system import DataSection
 from lit_bg.samplers.base import Proposer, Result, Sampler
+from lit_bg.shipped import locate
 from lit_bg.simulators.progress_bar import show_progress
 from lit_bg.simulators.recorder import Recorder
 
@@ -44,6 +45,7 @@ def read_sampler(name: str, arguments: Sequence[str] = ()) -> Sampler:
     """
     from lit_bg.config.cli import Parser, sentences
 
+    name = locate(name)
     path = Path(name)
     if path.suffix in (".yaml", ".yml") and not path.is_file():
         raise FileNotFoundError(

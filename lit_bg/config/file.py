@@ -10,6 +10,7 @@ from typing import Any
 
 from lit_bg.config.command_line import complain
 from lit_bg.config.old_spelling import find_old_spelling
+from lit_bg.shipped import suggest
 
 SECTIONS = ("seed_everything", "trainer", "model", "data", "simulate", "name", "version", "runs", "ckpt_path")
 OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")
@@ -33,7 +34,7 @@ def refuse_early(args: list[str]) -> None:
 
 def _problem_of_file(path: str) -> str | None:
     if not os.path.isfile(path):
-        return f"no configuration file at '{path}': give one that exists, such as experiments/double_well.yaml."
+        return f"no configuration file at '{path}': give one that exists, such as {suggest(path)}."
     try:
         if os.path.getsize(path) > LARGEST:
             return f"'{path}' has {os.path.getsize(path):.3g} bytes, more than any experiment: give its YAML file."

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from lit_bg.molecules.force_field import one_line
+from lit_bg.shipped import locate
 
 PDB_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 AMBER_SUFFIXES = (".inpcrd", ".rst7", ".restrt", ".ncrst")
@@ -93,12 +94,12 @@ def close_rings(topology: Any, x: np.ndarray) -> None:
 
 
 def existing(what: str, path: str) -> Path:
-    """Return the path of a file that exists.
+    """Return the path of a file; where there is none, that of the one which ships with lit_bg under this name.
 
     Raises:
-        ValueError: there is none; with the closest name in its folder.
+        ValueError: there is neither; with the closest name in its folder.
     """
-    file = Path(path)
+    file = Path(locate(path))
     if not file.is_file():
         siblings = [p.name for p in file.parent.glob("*")] if file.parent.is_dir() else []
         near = difflib.get_close_matches(file.name, siblings, 1)

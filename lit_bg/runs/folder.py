@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_bg.files import atomic
+from lit_bg.shipped import locate
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,8 @@ def _files_in(config: Any) -> Iterator[str]:
     elif isinstance(config, list):
         for value in config:
             yield from _files_in(value)
-    elif isinstance(config, str) and os.path.isfile(config):
-        yield config
+    elif isinstance(config, str) and os.path.isfile(file := locate(config)):
+        yield file
 
 
 def find_checkpoint(ckpt_path: str, runs: str, experiment: str, version: int | None) -> Path:

@@ -141,7 +141,9 @@ def wandb_logger(folder: Path, name: str, config: dict[str, Any]) -> WandbRun:
     id_file = folder / "wandb" / "run_id"
     if not id_file.exists():
         with atomic(id_file) as temporary:
-            temporary.write_text(uuid.uuid4().hex[:12])
+            # The agent of a sweep has named the run already.
+            named = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
+            temporary.write_text(named or uuid.uuid4().hex[:12])
     return WandbRun(
         project="lit_bg",
         name=f"{name}/{folder.name}",

@@ -11,6 +11,7 @@ from lit_bg.diagnostics.knowledge import Value
 from lit_bg.energies.base import Energy
 from lit_bg.runs.folder import RunFolder
 from lit_bg.runs.load import read_config, with_inputs
+from lit_bg.shipped import locate
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def load_system(name: str) -> TargetSystem:
     """
     from lit_bg.config.cli import build
 
-    path = Path(name)
+    path = Path(locate(name))
     if path.is_file() and path.suffix not in (".yaml", ".yml"):
         raise ValueError(f"'{name}' is neither a run folder nor the YAML of an experiment.")
     folder = None if path.is_file() else RunFolder.find(path)

@@ -182,6 +182,30 @@ def test_the_collapse_raised_an_alert(run):
     assert alerts == ["ESS has collapsed"]
 
 
+def test_the_workspace_shows_whatever_was_logged(run):
+    """Each number, table and picture of this run in a panel of the section of its name."""
+    from lit_bg.wandb_workspace import _shown_in, arrange
+
+    (history, _, _, _), _, _ = run
+    media = {key.removesuffix("/_type") for key in history if key.endswith("/_type")}
+    inside = tuple(f"{key}/" for key in media)
+    names = [key for key in history if not key.startswith(("_", *inside))]
+    assert {"val/effective/right", "test/x1_raw", "val/log_Z_err", "train/loss"} <= set(names)
+    everything = [*names, *sorted(media)]
+    found = {(section, name) for section, panels in arrange(everything).items() for p in panels for name in _shown_in(p, names)}
+    assert [n for n in everything if "/" in n and (n.split("/")[0], n) not in found and not n.startswith("trainer/")] == []
+
+
+def test_the_agent_of_a_sweep_names_the_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", "x1y2")
+    wandb_logger(tmp_path / "a", "small", {})
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    wandb_logger(tmp_path / "b", "small", {})
+    names = [(tmp_path / folder / "wandb/run_id").read_text() for folder in "ab"]
+    assert names[0] != "x1y2"
+    assert names[1] == "x1y2"
+
+
 def test_a_run_without_wandb_draws_only_in_the_test(tmp_path):
     figures = Figures(every=1)
     module, data, trainer = assemble(tmp_path, TwoWells(1.0), GaussianProposal(), [figures, Diagnose()])
