@@ -29,7 +29,7 @@ given to every run, such as --trainer.max_epochs=2."""
 
 
 def main(args: list[str] | None = None) -> None:
-    """The command line. What the user can mend is one sentence and exit code 2."""
+    """Run the command line: what the user can mend is one sentence and exit code 2."""
     parser = argparse.ArgumentParser(
         "python -m lit_bg.sweep", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )

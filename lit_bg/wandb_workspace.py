@@ -48,7 +48,7 @@ class Panel:
 
 
 def main(args: list[str] | None = None) -> None:
-    """The command line. What the user can mend is one sentence and exit code 2."""
+    """Run the command line: what the user can mend is one sentence and exit code 2."""
     parser = argparse.ArgumentParser(
         "python -m lit_bg.wandb_workspace", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
