@@ -50,12 +50,36 @@ class Observable(NamedTuple):
         return [angle.cos(), angle.sin()]
 
 
-class Modes(NamedTuple):
-    """Describes the metastable states of a system by a function that labels configurations."""
-
+class _Modes(NamedTuple):
     names: tuple[str, ...]
-    label: Callable[[Tensor], Tensor]  # (B, *event_shape) -> (B,) long, index into names; -1: none of them
-    exact: Tensor | None = None  # (len(names),) probabilities, where they are known
+    label: Callable[[Tensor], Tensor]
+    exact: Tensor | None = None
+
+
+class Modes(_Modes):
+    """Describes the metastable states of a system by a function that labels configurations.
+
+    Args:
+        names: of the states.
+        label: of configurations, (B, *event_shape) -> (B,) long, index into names; -1: none of them.
+        exact: probabilities in the order of the names, where they are known; any sequence of numbers or a tensor (len(names),).
+
+    Raises:
+        ValueError: not one probability for every name.
+
+    >>> Modes(("left", "right"), lambda x: (x[:, 0] > 0).long(), exact=(0.9, 0.1)).exact
+    tensor([0.9000, 0.1000], dtype=torch.float64)
+    """
+
+    def __new__(cls, names: tuple[str, ...], label: Callable[[Tensor], Tensor], exact: Any = None) -> Modes:
+        if exact is not None:
+            exact = exact if isinstance(exact, Tensor) else torch.as_tensor(exact, dtype=torch.float64)
+            if exact.shape != (len(names),):
+                raise ValueError(
+                    f"Modes needs one exact probability for each of its {len(names)} names ({', '.join(names)}), got a shape "
+                    f"of {tuple(exact.shape)}."
+                )
+        return super().__new__(cls, names, label, exact)
 
 
 SINGLE = torch.finfo(torch.float32)
@@ -304,7 +328,7 @@ class Energy(nn.Module, ABC):
 
     @property
     def box(self) -> Tensor | None:
-        """Return the lower and upper corner, (2, D), of a region with practically all the probability: for figures."""
+        """Return the lower and upper corner, (2, D), of a region with nearly all the probability: for figures and tests."""
         return None
 
     @property

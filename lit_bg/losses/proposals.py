@@ -83,6 +83,11 @@ class Proposals:
         """Say which have a finite energy and density, (size,) bool."""
         return torch.isfinite(self._u if self._u is not None else self.u) & torch.isfinite(self.log_q)
 
+    @property
+    def log_w(self) -> Tensor:
+        """Return unnormalised log weights -u - log q, (size,) [nats]; -inf where energy or density are not finite."""
+        return torch.where(self.finite, -self.u - self.log_q, -torch.inf)
+
     def detach(self) -> Samples:
         """Return them as samples without a graph, energies included."""
         return Samples(self.x, self.log_q, self.u).detach()

@@ -232,7 +232,9 @@ def sum_over_grid(energy: Energy) -> float | None:
 def integrate_by_samples(case: EnergyCase, energy: Energy) -> tuple[float, float]:
     """Return log Z and its error by BAR between exact samples and normal densities fitted to others."""
     if not energy.has_exact_samples or not energy.space.unbounded:
-        raise DoesNotApply(f"{case.name} knows log Z, and there is neither a grid nor exact samples on lines to compare with")
+        raise DoesNotApply(
+            f"{case.name} knows log Z, and nothing to compare it with: define `box` (2, D), or `exact_samples` on lines"
+        )
     n = case.draws // 4
     basis = degrees_of_freedom(energy)
     fitted, held_out = (energy.exact_samples(n, seeded(k)).double().flatten(1) @ basis for k in (11, 12))

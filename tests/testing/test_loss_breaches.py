@@ -5,7 +5,7 @@ import torch
 
 from lit_bg.energies import DoubleWell, Tempered
 from lit_bg.generators import CouplingFlow, ReverseDiffusion
-from lit_bg.losses import FlowMatching, ForwardKL, Loss, ReverseKL
+from lit_bg.losses import FlowMatching, ForwardKL, Loss, ReverseKL, ReweightedKL
 from lit_bg.nets import MLPField
 from lit_bg.testing import LOSS_LAWS, check_loss
 
@@ -52,6 +52,15 @@ class HalfAGradient(ReverseKL):
 
     def forward(self, batch):
         return (batch.proposals.u.detach() + batch.proposals.log_q).mean()
+
+
+class HalfAScore(ReweightedKL):
+    """Proposals that are held fixed, and half of the gradient of their density."""
+
+    def forward(self, batch):
+        w = batch.proposals.log_w.detach().softmax(0)
+        log_q = self.generator.log_prob(batch.proposals.x)
+        return -(w * (0.5 * log_q + 0.5 * log_q.detach())).sum()
 
 
 class Global(ReverseKL):
@@ -122,6 +131,7 @@ BREACHES = [
     ("gradient reaches", NanGradient(), "the gradient of NanGradient is not finite in"),
     ("gradient reaches", OnlyTheFirst(), "the gradient of OnlyTheFirst reaches .* of the parameters and must 1: not"),
     ("gradient", HalfAGradient(), "the gradient of HalfAGradient along a random direction is .* and the finite difference"),
+    ("gradient", HalfAScore(), "the gradient of HalfAScore along a random direction is .* and the finite difference"),
     ("random numbers", Global(), "on one batch: draw with batch.rng"),
     ("random numbers", Constant(), "in two steps: draw with batch.rng"),
     ("beside others", Peeks(), "Peeks is .* alone, .* before and .* after another term"),
