@@ -7,8 +7,6 @@ import math
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -75,6 +73,9 @@ class Made(Energy):
         return x.square().sum(-1)
 
 
+MEANS = {"means": [[0.0, 0.2]]}
+
+
 class TestArguments:
     @pytest.mark.parametrize(
         ("one", "other"),
@@ -82,7 +83,7 @@ class TestArguments:
             (lambda: DoubleWell(), lambda: DoubleWell(2, 1, 6.0, k=1.0)),
             (lambda: DoubleWell(kT=2.0), lambda: DoubleWell().at(3.0)),
             (lambda: Gaussian(2, loc=[1, 0]), lambda: Gaussian(2, loc=(1.0, 0.0))),
-            (lambda: GaussianMixture([[0.1, 0.2]]), lambda: build(Energy, {"class_path": "GaussianMixture", "init_args": {"means": [[0.1, 0.2]]}})),
+            (lambda: GaussianMixture([[0, 0.2]]), lambda: build(Energy, {"class_path": "GaussianMixture", "init_args": MEANS})),
             (lambda: Tempered(DoubleWell(), 0.5, 2), lambda: Tempered(DoubleWell(kT=0.6), 0.5, 2.0).at(1.5)),
             (lambda: Made(torch.tensor([0.1, 0.7])), lambda: Made(np.array([0.1, 0.7]))),
             (lambda: Made(torch.arange(3000.0) / 7), lambda: Made((np.arange(3000.0) / 7).tolist())),
@@ -113,7 +114,7 @@ class TestArguments:
             (Made(torch.sin), Made(np.sin), "of.function = torch.sin, not numpy.sin"),
             (Made(functools.partial(square, 1)), Made(functools.partial(square, 2)), "of.arguments = [1], not [2]"),
             (Made(1, 2), Made(1, 3), "more = [2], not [3]"),
-            (Made(), Made(a=1.0), "named = None, not {'a': 1.0}"),
+            (Made(), Made(a=1.0), "named.a = None, not 1.0"),
             (Made(Shape), Made(Shape.ROUND), None),
         ],
     )
@@ -187,7 +188,7 @@ class TestArguments:
         ("of", "reason"),
         [
             (lambda x: x, "a lambda"),
-            ((lambda: [f for f in [lambda x: x]][0])(), "a lambda"),
+            (functools.partial, None),
             (SimpleNamespace(), "an object of SimpleNamespace"),
             (DoubleWell().potential, "an object of method"),
             (torch.ones(2) * 1j, "an array of complex64"),
@@ -198,6 +199,9 @@ class TestArguments:
             return x
 
         energy, other = Made(of), Made(local)
+        if reason is None:  # a class of a library
+            assert differ(energy, Made(of)) is None
+            return
         assert compare(identify(energy), identify(other)) == (None, (f"of: {reason}",))
         assert compare(identify(other), identify(other)).doubt == "of: the local function local"
 
@@ -261,9 +265,7 @@ class TestFiles:
         before = identify(PDB(ALA2, [str(outer)]))
         assert differ(PDB(ALA2, [str(outer)]), before) is None
         inner.write_text("<ForceField><AtomTypes/></ForceField>")
-        assert differ(PDB(ALA2, [str(outer)]), before) == "forcefield = ['outer.xml'], not ['outer.xml']".replace(
-            "forcefield = ['outer.xml'], not ['outer.xml']", "another value of forcefield"
-        )
+        assert differ(PDB(ALA2, [str(outer)]), before) == "another value of forcefield"
 
     def test_what_a_topology_of_gromacs_includes(self, tmp_path):
         (tmp_path / "ff").mkdir()
@@ -299,7 +301,7 @@ class TestMolecule:
 
     def test_other_molecules(self):
         cut = PDB(ALA2, FF, nonbonded="CutoffNonPeriodic", cutoff=2.0)
-        assert differ(cut, PDB(ALA2, FF)) == "nonbonded = NoCutoff, not CutoffNonPeriodic" or "cutoff" in differ(cut, PDB(ALA2, FF))
+        assert compare(identify(cut), identify(PDB(ALA2, FF))).difference == "nonbonded = NoCutoff, not CutoffNonPeriodic"
         assert differ(cut, PDB(ALA2, FF, nonbonded="CutoffNonPeriodic", cutoff=2.5)) == "cutoff = 2.5, not 2.0"
         assert differ(PDB(ALA2, FF), PDB(ALA2, FF[:1])) == f"forcefield = {FF[:1]}, not {FF}"
         amber = Amber(f"{DATA}.prmtop", f"{DATA}.rst7")
@@ -353,8 +355,9 @@ class TestWhereItCounts:
         with pytest.raises(ValueError, match=r"simulation with energy.a2 = 6.0, not 5.0: finish it"):
             recorder(DoubleWell(a2=5.0))
         release(begun.folder)
-        (begun.folder / "identity.json").write_text(json.dumps({"energy": {"class": "DoubleWell", "parameters": {"dim": 2}}}))
-        with pytest.warns(UserWarning, match=r"does not say all that is simulated there \(energy.a4: not written by an earlier"):
+        before = {"energy": {"class": "DoubleWell", "parameters": {"dim": 2}}}
+        (begun.folder / "identity.json").write_text(json.dumps(before))
+        with pytest.warns(UserWarning, match=r"does not say all that is simulated there \(energy.a4: not written by an ea"):
             assert recorder(DoubleWell()).written == 1
         release(begun.folder)
 
@@ -372,15 +375,12 @@ class TestWhereItCounts:
             check(model(DoubleWell(a1=0.5)), content)
         assert "\n" not in str(error.value)
         del content["target"]
-        with pytest.warns(UserWarning, match=r"one DoubleWell from another \(the target: written by an earlier version\); class"):
+        with pytest.warns(UserWarning, match=r"from another \(the target: written by an earlier version\); class"):
             check(before, content)
 
 
 class TestCardsOfBefore:
     """What cards said when attributes of the object were written down."""
-
-    OLD = {"topology": ALA2, "forcefield": FF, "temperature": 300.0, "nonbonded": "NoCutoff", "cutoff": 1.0}
-    OLD |= {"implicit_solvent": None, "defines": None}
 
     def test_of_a_model(self):
         parameters = identify(DoubleWell())["parameters"]
@@ -398,7 +398,9 @@ class TestCardsOfBefore:
 
     def test_of_a_molecule_it_is_said_that_its_files_cannot_be_compared(self):
         energy = Molecule(PDB(ALA2, FF))
-        card = {"energy": {"class": "Molecule", "parameters": self.OLD}, "kT": energy.kT, "unit": energy.unit}
+        old = {"topology": ALA2, "forcefield": FF, "temperature": 300.0, "nonbonded": "NoCutoff", "cutoff": 1.0}
+        old |= {"implicit_solvent": None, "defines": None}
+        card = {"energy": {"class": "Molecule", "parameters": old}, "kT": energy.kT, "unit": energy.unit}
         assert compare_target(card, energy) == (None, ("topology: written by an earlier version",))
 
     def test_of_a_file(self, tmp_path):
@@ -408,10 +410,3 @@ class TestCardsOfBefore:
         found = compare_target({"energy": old, "kT": 1.0, "unit": "kT"}, Made(str(table)))
         assert found.difference is None
         assert found.unknown[0] == "the content of of: written by an earlier version"
-
-
-def test_a_class_of_a_script_is_that_of_the_module():
-    code = "from lit_bg.identity import identify; from tests.test_identity import *\nclass Made(Made): pass\n"
-    code += "print(json.dumps(identify(Made(1.0))))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ).stdout
-    assert differ(json.loads(out), Made(1.0)) is None

@@ -58,7 +58,7 @@ def _walk(mine: Any, theirs: Any, name: str, exact: bool, unknown: list[str]) ->
         return _walk_nodes(mine, theirs, name, exact, unknown)
     if isinstance(mine, dict) and isinstance(theirs, dict):
         keys = [*mine, *(key for key in theirs if key not in mine)]
-        where = {key: name if key == "parameters" else f"{name}.{key}".lstrip(".") for key in keys}
+        where = {key: name if key in ("class", "parameters") and name else f"{name}.{key}".lstrip(".") for key in keys}
         found = (_walk(mine.get(key), theirs.get(key), where[key], exact, unknown) for key in keys)
         return next((difference for difference in found if difference is not None), None)
     if isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):

@@ -57,7 +57,10 @@ def _build(energy: Energy, changes: dict[str, Any]) -> Energy:
     Raises:
         DoesNotApply: the identity holds digests or objects, or the constructor does not take plain data.
     """
-    parameters = identify(energy)["parameters"]
+    parameters = dict(identify(energy)["parameters"])
+    for parameter in inspect.signature(type(energy).__init__).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            parameters |= parameters.pop(parameter.name, {})
     if objects := [name for name, value in parameters.items() if isinstance(value, dict)]:
         raise DoesNotApply(f"{type(energy).__name__} cannot be built again from plain data, for its {', '.join(objects)}")
     try:
