@@ -256,15 +256,15 @@ class BoltzmannGenerator(LightningModule):
                     f"the checkpoint holds another {part} ({theirs.get(part)}) than this run ({mine[part]}): resume with the "
                     "config.yaml of the checkpoint's run folder, or start afresh without --ckpt_path."
                 )
-        name, (difference, unknown) = type(self.energy).__name__, compare(identify(self.energy), checkpoint.get("target"))
-        if difference is not None:
+        name, found = type(self.energy).__name__, compare(identify(self.energy), checkpoint.get("target"))
+        if found.difference is not None:
             raise ValueError(
-                f"the checkpoint is of a {name} with {difference}: resume with the config.yaml of the checkpoint's run folder "
+                f"the checkpoint is of a {name} with {found.difference}: resume with the config.yaml of the checkpoint's run folder "
                 "and the files that it names as they were, or start afresh without --ckpt_path."
             )
-        if unknown:
+        if found.unknown:
             warnings.warn(
-                f"the checkpoint does not say all that tells one {name} from another ({'; '.join(unknown)}); class, shape, "
+                f"the checkpoint does not say all that tells one {name} from another ({found.doubt}); class, shape, "
                 "temperature and whatever else it says agree.",
                 stacklevel=2,
             )

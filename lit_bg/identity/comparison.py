@@ -92,7 +92,7 @@ def _walk_nodes(mine: dict[str, Any], theirs: Any, name: str, exact: bool, unkno
             difference = _walk(a, b, where, exact, unknown)
             if difference is not None:
                 return difference
-        elif not old or key in mine["parameters"]:
+        elif not old or mine["parameters"].get(key, {}) != {}:
             unknown.append(f"{where}: not written by an earlier version")
     return None
 

@@ -82,8 +82,8 @@ def _read_node(cls: type[Configured], args: tuple[Any, ...], kwargs: dict[str, A
     except Exception as error:  # most probably the constructor will refuse them, and say it better
         spelt = {name: {"unknown": f"{type(error).__name__}, {error}"} for name in arguments}
     parameters = {name: value for name, value in spelt.items() if name in names}
-    if rest:
-        parameters[rest] = {name: spelt[name] for name in sorted(spelt.keys() - names)}
+    others = {name: spelt[name] for name in sorted(spelt.keys() - names)}
+    parameters |= {rest: others} if rest else others
     return {"class": class_name(cls), "package": cls.__module__.partition(".")[0], "parameters": parameters}
 
 
