@@ -259,8 +259,8 @@ class BoltzmannGenerator(LightningModule):
         name, found = type(self.energy).__name__, compare(identify(self.energy), checkpoint.get("target"))
         if found.difference is not None:
             raise ValueError(
-                f"the checkpoint is of a {name} with {found.difference}: resume with the config.yaml of the checkpoint's run folder "
-                "and the files that it names as they were, or start afresh without --ckpt_path."
+                f"the checkpoint is of a {name} with {found.difference}: resume with the config.yaml of the checkpoint's run "
+                "folder and the files that it names as they were, or start afresh without --ckpt_path."
             )
         if found.unknown:
             warnings.warn(
