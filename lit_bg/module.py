@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from lit_bg.energies.base import Energy
 from lit_bg.energies.trial import try_energy
 from lit_bg.evaluate import evaluate
 from lit_bg.generators.base import Generator
+from lit_bg.identity import compare, identify
 from lit_bg.losses.base import Loss
 from lit_bg.losses.batch import Batch
 from lit_bg.losses.drought import Drought, NothingFinite
@@ -232,6 +234,7 @@ class BoltzmannGenerator(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["model"] = describe_model(self)
+        checkpoint["target"] = identify(self.energy)
         checkpoint["sources"] = self.data.save_sources()
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
@@ -244,7 +247,7 @@ class BoltzmannGenerator(LightningModule):
         """Refuse a checkpoint of another configuration.
 
         Raises:
-            ValueError: energy or generator differ.
+            ValueError: energy or generator differ, or the files or arguments that the energy was built from.
         """
         mine, theirs = describe_model(self), checkpoint.get("model", {})
         for part in mine:
@@ -253,6 +256,18 @@ class BoltzmannGenerator(LightningModule):
                     f"the checkpoint holds another {part} ({theirs.get(part)}) than this run ({mine[part]}): resume with the "
                     "config.yaml of the checkpoint's run folder, or start afresh without --ckpt_path."
                 )
+        name, found = type(self.energy).__name__, compare(identify(self.energy), checkpoint.get("target"))
+        if found.difference is not None:
+            raise ValueError(
+                f"the checkpoint is of a {name} with {found.difference}: resume with the config.yaml of the checkpoint's run "
+                "folder and the files that it names as they were, or start afresh without --ckpt_path."
+            )
+        if found.unknown:
+            warnings.warn(
+                f"the checkpoint does not say all that tells one {name} from another ({found.doubt}); class, shape, "
+                "temperature and whatever else it says agree.",
+                stacklevel=2,
+            )
 
 
 def describe_model(module: BoltzmannGenerator) -> dict[str, str]:

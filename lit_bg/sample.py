@@ -121,9 +121,9 @@ def sample(
         with ExitStack() as stack:  # every file is written before the first gets its name
             temporaries = [stack.enter_context(atomic(file)) for file in files]
             if energy.structure is not None and suffix in STRUCTURES:
-                save_structures(energy, s.x, temporaries[0])
+                save_structures(energy.structure, s.x, temporaries[0])
                 if suffix in WITHOUT_TOPOLOGY:
-                    save_topology(energy, temporaries[2])
+                    save_topology(energy.structure, temporaries[2])
             else:
                 arrays["x"] = s.x.cpu().numpy()
             with temporaries[1 if suffix in STRUCTURES else 0].open("wb") as file:

@@ -8,7 +8,7 @@ from snippets import ROOT
 
 # From the ground to the roof. Whatever stands in a line knows only what stands before it; an inner room has a place of its own.
 ROOMS = (
-    "files", "shipped", "rng", "signals", "cost", "compiling",
+    "files", "identity", "shipped", "rng", "signals", "cost", "compiling",
     "spaces", "molecules", "molecules.topologies", "forces.expressions", "forces",
     "samples", "estimators",
     "interpolants", "solvers", "nets", "transforms",

@@ -226,8 +226,8 @@ class TestFullDisk:
         """mdtraj says nothing of the last block that it could not write."""
         energy = lit_bg.load(MOLECULE).energy
         x = energy.initial.expand(20, -1, -1)
-        save_structures(energy, x, f"whole.{suffix}")
+        save_structures(energy.structure, x, f"whole.{suffix}")
         limited(Path(f"whole.{suffix}").stat().st_size - missing)
         with pytest.raises(OSError, match=f"'cut.{suffix}' could not be written whole"):
-            save_structures(energy, x, f"cut.{suffix}")
+            save_structures(energy.structure, x, f"cut.{suffix}")
         assert written() == [f"whole.{suffix}"]

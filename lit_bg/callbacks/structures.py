@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -42,18 +41,19 @@ class Structures(Observer):
             return
         from lit_bg.molecules import pdb_text, save_structures
 
-        energy: Any = module.energy.given()
+        structure = module.energy.given().structure
+        assert structure is not None  # else nothing is wanted
         media = {}
         for kind, samples in choose_structures(drawn, self.n).items():
             if len(samples.x) == 0:
                 continue
             if folder is not None:
-                save_structures(energy, samples.x, Path(folder) / "structures" / f"{kind}.pdb")
+                save_structures(structure, samples.x, Path(folder) / "structures" / f"{kind}.pdb")
             if wandb_run(trainer) is not None:
                 import wandb
 
                 caption = f"u = {samples.u[0].item():.2f} kT, log w = {samples.log_w[0].item():.2f}"
-                text = io.StringIO(pdb_text(energy, samples.x[0]))
+                text = io.StringIO(pdb_text(structure, samples.x[0]))
                 media[f"sample/{kind}"] = wandb.Molecule(text, caption=caption, file_type="pdb")
         log_media(trainer, media)
 

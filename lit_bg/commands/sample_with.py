@@ -22,6 +22,7 @@ from lit_bg.figures.style import save
 from lit_bg.files import atomic, release
 from lit_bg.generators.base import Generator
 from lit_bg.generators.mixture_proposal import MixtureProposal
+from lit_bg.identity import canonical, compare
 from lit_bg.molecules import save_structures, save_topology
 from lit_bg.report.assess import assess_samples
 from lit_bg.report.cost import price_of_data
@@ -70,8 +71,12 @@ def propose_from(runs: list[str], checkpoint: str, device: str, context: Sequenc
     generator: Generator = first.generator
     if len(trained) > 1:
         for run, other in zip(runs[1:], trained[1:], strict=True):
-            if describe(other.energy) != describe(first.energy) or other.energy.kT != first.energy.kT:
-                raise ValueError(f"'{run}' is of another system than '{runs[0]}': proposals are blended for one system only.")
+            found = compare(canonical(first.energy), canonical(other.energy))
+            if found.difference is not None:
+                raise ValueError(
+                    f"'{run}' is of another system than '{runs[0]}' ({found.difference}): proposals are blended for one system "
+                    "only."
+                )
         generator = MixtureProposal.of([run.generator for run in trained]).eval()
     return first, Proposer(generator, first.energy.given(conditions), conditions if generator.context else None)
 
@@ -121,6 +126,7 @@ def sample_with(
     data = None if context and reference is None else section.load(energy, reference)
     identity = {
         "sampler": describe(sampler),
+        "target": canonical(energy),
         "runs": [Path(run).name for run in runs],
         "checkpoint": f"{checkpoint}, step {first.step}",
         "seed": seed,
@@ -170,11 +176,11 @@ def _write(out: Path, energy: Energy, result: Result, context: Tensor | None) ->
     if context is not None:
         arrays["context"] = context.cpu().numpy()
     with ExitStack() as stack:
-        if out.suffix != ".npz":
+        if out.suffix != ".npz" and energy.structure is not None:
             x = samples.x.reshape(-1, *energy.space.shape)
-            save_structures(energy, x, stack.enter_context(atomic(out)))
+            save_structures(energy.structure, x, stack.enter_context(atomic(out)))
             if out.suffix != ".pdb":
-                save_topology(energy, stack.enter_context(atomic(out.with_name(f"{out.name}.topology.pdb"))))
+                save_topology(energy.structure, stack.enter_context(atomic(out.with_name(f"{out.name}.topology.pdb"))))
             del arrays["x"]  # the shapes of the others say which frames belong to which walker or population
             out = out.with_name(f"{out.name}.weights.npz")
         with stack.enter_context(atomic(out)).open("wb") as file:

@@ -17,6 +17,7 @@ from lit_bg.estimators.multistate import ladder_populations
 from lit_bg.estimators.time_series import mean_of_walkers, mean_with_error, r_hat, statistical_inefficiency
 from lit_bg.estimators.virial import virial_terms
 from lit_bg.files import finite
+from lit_bg.identity import Comparison, canonical, compare, identify
 from lit_bg.kernels.base import Kernel
 from lit_bg.simulators.base import Simulator, States, Trajectory, is_doubt
 from lit_bg.simulators.temperatures import Temperatures
@@ -35,16 +36,15 @@ CHUNK = 50_000  # configurations in memory at a time beside the data
 def describe(item: Any) -> dict[str, Any]:
     """Return class and constructor arguments, as they stand in YAML, those of kernels inside too; no absolute paths.
 
-    >>> from lit_bg.energies import DoubleWell
-    >>> describe(DoubleWell(dim=3))["parameters"]["dim"]
-    3
+    Of an energy it is `lit_bg.identity.identify` that tells it from others.
+
+    >>> from lit_bg.kernels import Metropolis
+    >>> describe(Metropolis(0.5))["parameters"]["step_size"]
+    0.5
     """
     names = [n for n in inspect.signature(type(item).__init__).parameters if n not in ("self", "kT", "generator", "context")]
     held = {n: name for n in names for name in (f"{n}_path", n) if hasattr(item, name)}  # a file may be kept as n_path
-    held.pop("modes", None)  # they describe a system and do not define it
     values = {n: getattr(item, name) for n, name in held.items()}
-    if isinstance(item, Energy):
-        values |= item.defined_by
     # a method is no argument: every module has `compile`
     return {"class": type(item).__name__, "parameters": {n: _plain(v) for n, v in values.items() if not inspect.ismethod(v)}}
 
@@ -52,7 +52,7 @@ def describe(item: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Return a value as JSON holds it, with absolute paths cut to the name and objects described as in YAML."""
     if isinstance(value, Energy):
-        return {**describe(value), "kT": value.kT}
+        return canonical(value)
     if isinstance(value, (Kernel, Temperatures)):
         return describe(value)
     if isinstance(value, Tensor):
@@ -111,7 +111,7 @@ def make_card(
         energy.adopt_modes(found)
     modes, differences = _modes(energy, x, trajectory.states)
     card: dict[str, Any] = {
-        "energy": describe(energy),
+        "energy": identify(energy),
         "kT": energy.kT,
         "unit": energy.unit,
         "simulator": None if simulator is None else describe(simulator),
@@ -293,24 +293,12 @@ def refusal(card: dict[str, Any]) -> str | None:
     return None
 
 
-def mismatch(card: dict[str, Any], energy: Energy) -> str | None:
-    """Say in which way data belong to another system than `energy`; return None where they do not."""
-    mine, theirs = describe(energy), card["energy"]
+def compare_target(card: dict[str, Any], energy: Energy) -> Comparison:
+    """Say in which way data belong to another system than `energy`, as a phrase that ends "the data are ...", or None."""
+    mine, theirs = identify(energy), card["energy"]
     if mine["class"] != theirs["class"]:
-        return f"of {theirs['class']}, not {mine['class']}"
+        return Comparison(f"of {theirs['class']}, not {mine['class']}")
     if not math.isclose(card["kT"], energy.kT, rel_tol=1e-6):
-        return f"at kT = {card['kT']:.6g} {card['unit']}, not {energy.kT:.6g}"
-    for name, value in mine["parameters"].items():
-        if name in theirs["parameters"] and not _same(value, theirs["parameters"][name]):
-            return f"for {name} = {theirs['parameters'][name]}, not {value}"
-    return None
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(_same(p, q) for p, q in zip(a, b, strict=True))
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
-    if isinstance(a, str) and isinstance(b, str):
-        return PurePath(a).name == PurePath(b).name  # a file may be named from another folder
-    return bool(a == b)
+        return Comparison(f"at kT = {card['kT']:.6g} {card['unit']}, not {energy.kT:.6g}")
+    difference, unknown = compare(mine, theirs)
+    return Comparison(None if difference is None else f"for {difference}", unknown)

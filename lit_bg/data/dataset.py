@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_bg.data.card import make_card, mismatch, refusal
+from lit_bg.data.card import compare_target, make_card, refusal
 from lit_bg.data.reading import as_trajectory, check_finite, read_arrays, read_trajectory
 from lit_bg.energies.base import Energy
 from lit_bg.estimators.time_series import mean_with_error
@@ -104,9 +105,9 @@ class Dataset:
     def _ours(cls, arrays: dict[str, np.ndarray], energy: Energy, path: Path) -> Self:
         card = _read_card(arrays, path)
         x = torch.from_numpy(arrays["x"])
-        other = mismatch(card, energy)
-        if other is not None:
-            raise ValueError(f"the data in {path} are {other}: give other data, or simulate this system.")
+        found = compare_target(card, energy)
+        if found.difference is not None:
+            raise ValueError(f"the data in {path} are {found.difference}: give other data, or simulate this system.")
         if x.shape[1:] != energy.space.shape:
             raise ValueError(
                 f"{path} holds frames of shape {tuple(x.shape[1:])}, {type(energy).__name__} has {energy.space.shape}."
@@ -114,6 +115,12 @@ class Dataset:
         check_finite(x, path)
         u, walker, frame = (torch.from_numpy(arrays[name]) for name in ("u", "walker", "frame"))
         check_energies(x, u, energy, str(path))
+        if found.unknown:
+            warnings.warn(
+                f"the card of {path} does not say all that tells one {type(energy).__name__} from another ({found.doubt}); "
+                "everything else agrees, and so do the energies of a few frames.",
+                stacklevel=2,
+            )
         if energy.finds_modes and card.get("found_modes"):
             energy.adopt_modes(card["found_modes"])
         return cls(x, u, walker, frame, card)

@@ -15,6 +15,7 @@ from lit_bg.data.dataset import Dataset
 from lit_bg.data.table import card_table
 from lit_bg.energies.base import Energy
 from lit_bg.files import release
+from lit_bg.identity import identify
 from lit_bg.simulators.base import Simulator, Trajectory
 from lit_bg.simulators.progress_bar import show_progress
 from lit_bg.simulators.recorder import Recorder
@@ -63,7 +64,7 @@ def simulate(energy: Energy, simulator: Simulator, path: str | Path, seed: int, 
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"cannot write into '{path.parent}': give another data.path.")
-    identity = {"energy": describe(energy), "kT": energy.kT, "simulator": describe(simulator), "seed": seed}
+    identity = {"energy": identify(energy), "kT": energy.kT, "simulator": describe(simulator), "seed": seed}
     identity["modes"] = list(energy.modes.names) if energy.modes is not None else []  # replica exchange records them
     identity["device"] = energy.device.type  # on another one, rounding differs
     recorder = Recorder(path.with_name(f"{path.name}.partial"), identity, restart=force)

@@ -8,14 +8,14 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from lit_bg.energies.condition import Condition, check_context
 from lit_bg.energies.meter import Meter
+from lit_bg.identity import Configured
 from lit_bg.spaces import Space, Symmetry, Vectors
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class _Shape:
         return self if instance is None else instance.space.shape
 
 
-class Energy(nn.Module, ABC):
+class Energy(Configured, nn.Module, ABC):
     r"""Defines a system to sample. Calling it gives the reduced energy $u(x) = U(x) / kT$, `(B,)` [kT].
 
     A subclass defines `space` and `potential`; what else is known of the system (modes, observables, exact values, exact
@@ -119,6 +119,9 @@ class Energy(nn.Module, ABC):
 
     The space says what a configuration is and holds the reference measure; `log_Z` is the logarithm of the integral of exp(-u)
     in that measure, over `in_region`.
+
+    What tells it from other systems is its class and the arguments of its constructor (`lit_bg.identity.identify`), which are
+    noted by themselves. One that changes kT alone, or only how something is computed, is named in `incidental`.
     """
 
     space: Space = _Undefined()  # type: ignore[assignment]
@@ -127,7 +130,7 @@ class Energy(nn.Module, ABC):
     structure: Structure | None = None  # of a molecule: its atoms, bonds and starting positions
     symmetries: frozenset[Symmetry] = frozenset()  # moves of all particles at once that leave U as it is
     conditions: tuple[Condition, ...] = ()  # what u depends on besides x
-    defined_by: Mapping[str, Any] = MappingProxyType({})  # what tells it from others, beside the arguments kept as attributes
+    incidental: ClassVar[tuple[str, ...]] = ("kT", "modes")  # kT is compared by itself; modes describe a system
 
     def __init__(self, kT: float = 1.0) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from lit_bg.molecules.hydrogen_mass import repartitioned_masses
 from lit_bg.molecules.invariance import Term, find_symmetries
 from lit_bg.molecules.rotatable import RotatableBonds, rotatable_bonds
 from lit_bg.molecules.structure import Structure, unbound_parts
-from lit_bg.molecules.topologies import OpenMMObjects, Topology, topology_of
+from lit_bg.molecules.topologies import FLAT, OpenMMObjects, Topology, topology_of
 from lit_bg.molecules.torsion_starts import draw_torsions
 from lit_bg.spaces import Particles, Symmetry
 
@@ -85,6 +85,7 @@ class Molecule(Energy):
     space: Particles
     structure: Structure
     symmetries: frozenset[Symmetry]  # translation, and rotation without a box
+    incidental: ClassVar[tuple[str, ...]] = ("temperature", "backend", "compile", "platform", "processes")
 
     def __init__(
         self,
@@ -102,7 +103,6 @@ class Molecule(Energy):
         _check_temperature(temperature)
         super().__init__(kT=R * temperature)
         source = topology_of(topology, **flat)
-        self.defined_by = source.definition()
         structure, system = source.build()
         self.name = source.name or f"the molecule of {structure.n_atoms} atoms"
         if backend not in ("torch", "openmm"):
@@ -143,6 +143,13 @@ class Molecule(Energy):
                 "cluster in vacuum evaporates, so log Z does not exist and averages are those of as long as it lasts.",
                 stacklevel=2,
             )
+
+    @classmethod
+    def spell(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        if "topology" not in arguments:  # a subclass with a constructor of its own
+            return arguments
+        source = topology_of(arguments["topology"], **{key: arguments[key] for key in FLAT if key in arguments})
+        return {key: value for key, value in arguments.items() if key not in FLAT} | {"topology": source}
 
     @classmethod
     def from_system(cls, system: Any, topology: Any, temperature: float = 300.0, **options: Any) -> Self:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
 from lit_bg.energies.condition import Condition, check_context
+from lit_bg.identity import identify
 
 
 class Tempered(Energy):
@@ -49,6 +50,10 @@ class Tempered(Energy):
         self.space, self.unit = energy.space, energy.unit
         self.symmetries, self.finds_modes = energy.symmetries, energy.finds_modes
         self.structure, self.name = energy.structure, energy.name
+
+    @classmethod
+    def spell(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        return arguments | {"energy": identify(arguments["energy"])}  # whose kT is that of the whole
 
     def potential(self, x: Tensor) -> Tensor:
         return self.energy.potential(x)

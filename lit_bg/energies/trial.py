@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
+from lit_bg.identity import identify
 from lit_bg.rng import stream
 from lit_bg.spaces import Space
 
@@ -26,8 +27,9 @@ def try_energy(energy: Energy) -> None:
     counted as an energy call.
 
     Raises:
-        TypeError: no space, no call of the parent's constructor, or a `potential`, an observable or a label of modes that fails
-            or returns something else than one number per configuration; the message names the class and the fault.
+        TypeError: no space, no call of the parent's constructor (or `__new__`), or a `potential`, an observable or a label of
+            modes that fails or returns something else than one number per configuration; the message names the class and the
+            fault.
         ValueError: a kT that is out of all proportion to the energy.
     """
     if energy.conditions:
@@ -36,6 +38,7 @@ def try_energy(energy: Energy) -> None:
     name = type(energy).__name__
     if "kT" not in vars(energy):
         raise TypeError(f"{name} does not call the constructor of Energy: begin its __init__ with super().__init__(kT).")
+    identify(energy)  # data cards and checkpoints ask for it, when much is lost if it fails
     if not isinstance(energy.space, Space):
         raise TypeError(f"space of {name} must be one of lit_bg.spaces, such as Vectors(2), got {energy.space!r}.")
     _check_translations(energy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from lit_bg.files import atomic
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from mdtraj import Topology, Trajectory
 
     from lit_bg.molecules.structure import Structure
-    from lit_bg.molecules.target import MolecularTarget
 
 FORMATS = (".pdb", ".xtc", ".dcd")
 
@@ -42,19 +42,8 @@ def _element(symbol: str) -> Any:
     return mdtraj.element.virtual if symbol == NO_ELEMENT else mdtraj.element.get_by_symbol(symbol)
 
 
-def _structure_of(energy: MolecularTarget) -> Structure:
-    """Return the atoms and bonds of a molecule.
-
-    Raises:
-        ValueError: the system is no molecule.
-    """
-    if energy.structure is None:
-        raise ValueError(f"structures are of molecules, and {energy.name} is none: write npz.")
-    return energy.structure
-
-
-def save_structures(energy: MolecularTarget, x: Tensor, path: str | Path) -> None:
-    """Write configurations (B, N, 3) [nm] as pdb, xtc or dcd, whole or not at all.
+def save_structures(structure: Structure, x: Tensor, path: str | Path) -> None:
+    """Write configurations (B, N, 3) [nm] of a molecule as pdb, xtc or dcd, whole or not at all.
 
     xtc rounds to 1e-3 nm: good to look at, too coarse to evaluate energies from.
 
@@ -67,10 +56,9 @@ def save_structures(energy: MolecularTarget, x: Tensor, path: str | Path) -> Non
     path = Path(path)
     if path.suffix not in FORMATS:
         raise ValueError(f"configurations are written as {', '.join(FORMATS)} (or npz), not as '{path.suffix}'.")
-    structure = _structure_of(energy)
     n = structure.n_atoms
     if x.ndim != 3 or x.shape[1:] != (n, 3):
-        raise ValueError(f"{type(energy).__name__} has configurations (B, {n}, 3), got {tuple(x.shape)}.")
+        raise ValueError(f"a molecule of {n} atoms has configurations (B, {n}, 3), got {tuple(x.shape)}.")
     bad = int((~x.isfinite().all(-1).all(-1)).sum())
     if bad:
         raise ValueError(f"{bad} of {len(x)} configurations are not finite: keep those with finite energy.")
@@ -103,15 +91,14 @@ def _save_binary(frames: Trajectory, temporary: Path, path: Path) -> None:
         raise OSError(f"'{path}' could not be written whole: make room on the disk.") from cause
 
 
-def save_topology(energy: MolecularTarget, path: str | Path) -> None:
+def save_topology(structure: Structure, path: str | Path) -> None:
     """Write the names and bonds of a molecule as a PDB with which mdtraj opens its xtc and dcd files."""
-    assert energy.initial is not None
-    save_structures(energy, energy.initial[:1], path)
+    save_structures(structure, torch.from_numpy(structure.positions)[None], path)
 
 
-def pdb_text(energy: MolecularTarget, x: Tensor) -> str:
+def pdb_text(structure: Structure, x: Tensor) -> str:
     """Return one configuration (N, 3) [nm] as the text of a PDB file, with bonds."""
-    s = _structure_of(energy)
+    s = structure
     lines = []
     for i, (a, b, c) in enumerate((10 * x.detach().double().cpu()).tolist()):
         name = s.names[i] if len(s.names[i]) > 3 or len(s.elements[i]) > 1 else f" {s.names[i]}"

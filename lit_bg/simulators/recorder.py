@@ -10,6 +10,7 @@ import shutil
 import signal
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from lit_bg import signals
 from lit_bg.files import atomic, lock, release
+from lit_bg.identity import compare
 
 
 class Interrupted(KeyboardInterrupt):
@@ -56,7 +58,7 @@ class Recorder:
         every: float = 60.0,
         again: str = "data.force=true",
     ) -> None:
-        self.folder, self.every = folder, every
+        self.folder, self.every, self.again = folder, every, again
         self.identity = json.loads(json.dumps(identity or {}))
         self.arrays: dict[str, np.ndarray] = {}
         self.state: dict[str, Tensor] | None = None
@@ -209,9 +211,18 @@ class Recorder:
         if not (folder / "state.pt").is_file() and not (folder / "identity.json").is_file():
             return None  # nothing was begun in it
         try:
-            return _difference(self.identity, json.loads((folder / "identity.json").read_text()))
+            found = compare(self.identity, json.loads((folder / "identity.json").read_text()), exact=True)
         except (OSError, ValueError):
             return "that cannot go on, because its identity.json is missing or damaged"
+        if found.difference is not None:
+            return f"with {found.difference}"
+        if found.unknown:
+            warnings.warn(
+                f"{folder} does not say all that is simulated there ({found.doubt}); everything else agrees, so it goes on: "
+                f"if it is of something else, stop and start again with {self.again}.",
+                stacklevel=3,
+            )
+        return None
 
     def _read(self, folder: Path) -> None:
         """Take up the last state and the frames before it.
@@ -315,11 +326,3 @@ def _sum_of(state: dict[str, Tensor], frames: int, arrays: dict[str, Any]) -> in
         total = zlib.crc32(f"{name} {value.dtype} {tuple(value.shape)}".encode(), total)
         total = zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, total)
     return total
-
-
-def _difference(mine: Any, theirs: Any, name: str = "") -> str | None:
-    """Return the first difference between two identities, in words."""
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        parts = (_difference(mine.get(k), theirs.get(k), k if k != "parameters" else name) for k in {**mine, **theirs})
-        return next((p for p in parts if p is not None), None)
-    return None if mine == theirs else f"with {name} = {theirs}, not {mine}"

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.testing.exact_values import KNOWLEDGE_LAWS
+from lit_bg.testing.identity import IDENTITY_LAWS
 from lit_bg.testing.law import Checked, Law, run_laws
 from lit_bg.testing.potentials import VALUE_LAWS, EnergyCase, configurations
 from lit_bg.testing.symmetries import SYMMETRY_LAWS
 
 __all__ = ["ENERGY_LAWS", "EnergyCase", "check_energy", "configurations"]
 
-ENERGY_LAWS: dict[str, Law[EnergyCase]] = {**VALUE_LAWS, **SYMMETRY_LAWS, **KNOWLEDGE_LAWS}
+ENERGY_LAWS: dict[str, Law[EnergyCase]] = {**VALUE_LAWS, **IDENTITY_LAWS, **SYMMETRY_LAWS, **KNOWLEDGE_LAWS}
 
 
 def check_energy(

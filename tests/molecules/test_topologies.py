@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import json
 import pickle
 import re
 from pathlib import Path
@@ -15,8 +14,8 @@ import yaml
 from openmm import app, unit
 
 from lit_bg.config.cli import CLI, build
-from lit_bg.data.card import describe, mismatch
 from lit_bg.energies import Energy, Molecule
+from lit_bg.identity import compare, identify
 from lit_bg.molecules import topologies
 from lit_bg.molecules.topologies import (
     CHARMM,
@@ -139,29 +138,14 @@ class TestBothSpellings:
             assert torch.equal(other(x), first(x))
             assert other.name == first.name
             assert other.structure.names == first.structure.names
-            assert describe(other) == describe(first)
+            assert compare(identify(other), identify(first), exact=True) == (None, ())
         assert first.name == beside["topology"]
-
-    def test_the_card_of_the_flat_spelling_of_before_is_accepted(self, kind, files):
-        """As cards were written when the flat keys were arguments of Molecule."""
-        cls, arguments, beside = KINDS[kind]
-        beside = filled(beside, files)
-        keys = {"forcefield": None, "temperature": 310.0, "nonbonded": "NoCutoff", "cutoff": 1.0}
-        keys |= {"implicit_solvent": None, "defines": None}
-        old = {"class": "Molecule", "parameters": {**keys, **{k: v for k, v in beside.items() if k in (*keys, "topology")}}}
-        molecule = Molecule(made(cls, filled(arguments, files)), 310.0)
-        card = json.loads(json.dumps({"energy": old, "kT": molecule.kT, "unit": "kJ/mol"}))
-        assert set(old["parameters"]) <= set(describe(molecule)["parameters"])
-        assert mismatch(card, molecule) is None
-        for key, other in {"cutoff": 1.1, "implicit_solvent": "GBn", "forcefield": ["x.xml"], "topology": "x.pdb"}.items():
-            changed = card | {"energy": old | {"parameters": old["parameters"] | {key: other}}}
-            assert f"for {key} =" in mismatch(changed, molecule)
 
     def test_can_be_copied_and_pickled(self, kind, files):
         cls, arguments, _ = KINDS[kind]
         topology = made(cls, filled(arguments, files))
         for twin in (copy.deepcopy(topology), pickle.loads(pickle.dumps(topology))):
-            assert twin.definition() == topology.definition()
+            assert identify(twin) == identify(topology)
 
     def test_a_run_holds_what_builds_it_again(self, kind, files, tmp_path):
         """A configuration read and written, of either spelling, gives the same molecule."""
@@ -170,12 +154,12 @@ class TestBothSpellings:
         identity = []
         for keys in ({"topology": {"class_path": cls.__name__, "init_args": arguments}}, beside):
             cli = CLI(["-c", experiment(tmp_path, {**keys, "temperature": 310.0})])
-            identity.append(describe(build(Energy, cli.parser_dict(cli.config)["model"]["energy"])))
-        assert identity[0] == identity[1] == describe(Molecule(made(cls, arguments), 310.0))
+            identity.append(identify(build(Energy, cli.parser_dict(cli.config)["model"]["energy"])))
+        assert identity[0] == identity[1] == identify(Molecule(made(cls, arguments), 310.0))
 
 
 def test_the_configuration_of_a_run_of_before_is_read():
-    """All keys with their defaults, as runs wrote them; its identity is the one that cards and unfinished simulations hold."""
+    """All keys with their defaults, as runs wrote them."""
     keys = {
         "topology": ALA2,
         "forcefield": FF,
@@ -187,18 +171,17 @@ def test_the_configuration_of_a_run_of_before_is_read():
     keys |= {"system": None, "coordinates": None, "implicit_solvent": None, "defines": None, "modes": None}
     keys |= {"backend": "torch", "compile": None, "platform": None, "processes": 1}
     molecule = build(Energy, {"class_path": "lit_bg.energies.Molecule", "init_args": keys})
-    kept = ("topology", "forcefield", "temperature", "nonbonded", "cutoff", "implicit_solvent", "defines")
-    identity = {"class": "Molecule", "parameters": {key: keys[key] for key in kept}}
-    assert describe(molecule) == describe(Molecule(PDB(ALA2, FF))) == identity
+    assert identify(molecule) == identify(Molecule(PDB(ALA2, FF)))
 
 
 def test_a_serialized_system_is_part_of_the_identity(files, tmp_path):
     other = tmp_path / "other.xml"
     other.write_text(Path(files["{system}"]).read_text())
-    here, there = (Molecule(SerializedSystem(str(path), ALA2)) for path in (files["{system}"], other))
-    card = {"energy": describe(here), "kT": here.kT, "unit": here.unit}
-    assert mismatch(card, here) is None
-    assert mismatch(card, there) == "for system = system.xml, not other.xml"
+    here, there = (identify(Molecule(SerializedSystem(str(path), ALA2))) for path in (files["{system}"], other))
+    assert compare(here, there) == (None, ())
+    other.write_text(other.read_text() + "\n")
+    there = identify(Molecule(SerializedSystem(str(other), ALA2)))
+    assert compare(there, here).difference == "topology.path = system.xml, not other.xml"
 
 
 def test_objects_of_openmm_are_a_topology_too():
@@ -209,8 +192,7 @@ def test_objects_of_openmm_are_a_topology_too():
     for source, name in ((read, "the molecule of 22 atoms"), (ALA2, ALA2)):
         ours, as_before = Molecule(OpenMMObjects(system, source)), Molecule.from_system(system, source)
         assert ours.name == as_before.name == name
-        assert describe(ours) == describe(as_before)
-        assert describe(ours)["parameters"] == {"topology": None if source is read else ALA2, "temperature": 300.0}
+        assert identify(ours) == identify(as_before)
         torch.testing.assert_close(ours(x), plain(x))
     before = system.getNumForces()
     system.addForce(openmm.MonteCarloBarostat(1.0, 300.0))
@@ -246,7 +228,7 @@ class Pair(Topology):
 def test_a_topology_of_your_own():
     pair = Molecule(Pair(), modes="basins")
     assert float(pair.potential(pair.initial)) == pytest.approx(0.5 * 100 * 0.1**2)
-    assert describe(pair)["parameters"] == {"topology": "two atoms", "temperature": 300.0}
+    assert identify(pair)["parameters"]["topology"]["parameters"] == {"constrained": False, "particles": 2}
     with pytest.raises(ValueError, match="two atoms has 1 constraints, 1 of them in place of a bond"):
         Molecule(Pair(constrained=True))
     with pytest.raises(ValueError, match="System has 3 particles and the topology 2 atoms"):

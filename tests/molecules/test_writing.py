@@ -21,7 +21,7 @@ def thermal(energy, n=5):
 def test_what_is_written_is_read_back(ala2, tmp_path, suffix, atol):
     x = thermal(ala2)
     path = tmp_path / "new" / f"samples.{suffix}"
-    save_structures(ala2, x, path)
+    save_structures(ala2.structure, x, path)
     back = mdtraj.load(str(path), **({} if suffix == "pdb" else {"top": "experiments/alanine_dipeptide.pdb"}))
     np.testing.assert_allclose(back.xyz, x.numpy(), atol=atol)
     assert list(path.parent.iterdir()) == [path]  # no temporary file is left
@@ -32,7 +32,7 @@ def test_what_is_written_is_read_back(ala2, tmp_path, suffix, atol):
 
 def test_the_text_of_one_structure(ala2, tmp_path):
     x = thermal(ala2, 1)[0]
-    (tmp_path / "one.pdb").write_text(pdb_text(ala2, x))
+    (tmp_path / "one.pdb").write_text(pdb_text(ala2.structure, x))
     back = mdtraj.load(str(tmp_path / "one.pdb"))
     np.testing.assert_allclose(back.xyz[0], x.numpy(), atol=6e-5)
     assert [a.name for a in back.topology.atoms] == list(ala2.structure.names)
@@ -44,10 +44,10 @@ def test_the_text_of_one_structure(ala2, tmp_path):
 def test_unfit_configurations_are_refused(ala2, tmp_path):
     x = thermal(ala2)
     with pytest.raises(ValueError, match=r"not as '\.xyz'"):
-        save_structures(ala2, x, tmp_path / "a.xyz")
+        save_structures(ala2.structure, x, tmp_path / "a.xyz")
     with pytest.raises(ValueError, match=r"\(B, 22, 3\), got \(22, 3\)"):
-        save_structures(ala2, x[0], tmp_path / "a.pdb")
+        save_structures(ala2.structure, x[0], tmp_path / "a.pdb")
     x[1, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="1 of 5"):
-        save_structures(ala2, x, tmp_path / "a.pdb")
+        save_structures(ala2.structure, x, tmp_path / "a.pdb")
     assert list(tmp_path.iterdir()) == []

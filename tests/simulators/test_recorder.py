@@ -13,8 +13,9 @@ import torch
 from simulations import ON_LINES, STEPWISE
 from springs import Springs, silent
 
-from lit_bg.energies import DoubleWell, Ising
+from lit_bg.energies import DoubleWell, Gaussian, Ising
 from lit_bg.energies.meter import Meter
+from lit_bg.identity import identify
 from lit_bg.kernels import Langevin, Metropolis, SpinFlip
 from lit_bg.simulators import Interrupted, Recorder, ReplicaExchange, Simulation, Temperatures
 
@@ -295,7 +296,7 @@ def fail_at(monkeypatch, call):
     monkeypatch.setattr(os, "posix_fallocate", full)
 
 
-MINE = {"energy": {"class": "DoubleWell", "parameters": {"dim": 2}}, "seed": 0}
+MINE = {"energy": identify(DoubleWell()), "seed": 0}
 
 
 class TestIdentity:
@@ -312,8 +313,8 @@ class TestIdentity:
         ("change", "words"),
         [
             ({"seed": 1}, "with seed = 0, not 1"),
-            ({"energy": {"class": "DoubleWell", "parameters": {"dim": 3}}}, "with dim = 2, not 3"),
-            ({"energy": {"class": "Gaussian", "parameters": {}}}, "with class = DoubleWell, not Gaussian"),
+            ({"energy": identify(DoubleWell(3))}, "with energy.dim = 2, not 3"),
+            ({"energy": identify(Gaussian())}, "with energy = DoubleWell, not Gaussian"),
         ],
     )
     def test_another_is_refused(self, folder, change, words):

@@ -154,6 +154,53 @@ class HoldsAFunction(DoubleWell):
         self.scale = lambda x: x
 
 
+class TakesAFunction(Energy):
+    space = Vectors(2)
+
+    def __init__(self, shape=lambda x: x.square()):
+        super().__init__()
+
+    def potential(self, x):
+        return x.square().sum(-1)
+
+
+class RandomFields(DoubleWell):
+    """Couplings that nobody asked for."""
+
+    def __init__(self, strength: float = 1.0):
+        super().__init__()
+        self.field = strength * torch.randn(2, dtype=torch.float64)
+
+    def potential(self, x):
+        return super().potential(x) + x @ self.field.to(x)
+
+
+class HidesAnArgument(DoubleWell):
+    incidental = ("a1",)
+
+
+class HidesItsSize(DoubleWell):
+    incidental = ("dim",)
+
+
+class InKelvin(DoubleWell):
+    """A temperature that is an argument like any other."""
+
+    def __init__(self, kelvin: float = 300.0):
+        super().__init__(kT=kelvin / 300)
+
+
+class ForgetsItsCopies(DoubleWell):
+    def __deepcopy__(self, memo):
+        return DoubleWell(a1=0.0)
+
+
+class SpellsAnObject(DoubleWell):
+    @classmethod
+    def spell(cls, arguments):
+        return {"a1": 1.0, "couplings": {"class": 1, "package": 2, "parameters": (1, 2)}}
+
+
 class DeafToConditions(Tempered):
     def conditioned(self, x, context=None):
         return self(x)
@@ -309,6 +356,13 @@ BREACHES = [
         r"x of shape \(2, 3\) \(one coordinate more\) by TakesAnything is taken without complaint",
     ),
     ("copies", HoldsAFunction(), "HoldsAFunction cannot be copied"),
+    ("identity", TakesAFunction(), r"nobody can tell what TakesAFunction was built from \(shape: a lambda\)"),
+    ("identity", RandomFields(), r"u of RandomFields built again from \(strength=1.0\) is .* such as random numbers"),
+    ("identity", HidesAnArgument(), "another a1 changes the potential of HidesAnArgument by up to .* and not its identity"),
+    ("identity", HidesItsSize(), "HidesItsSize has another space for another dim, and the same identity"),
+    ("identity", InKelvin(), "another kelvin changes nothing but kT of InKelvin, and its identity too"),
+    ("identity", ForgetsItsCopies(), "a deep copy of ForgetsItsCopies is another target by its identity, for .*DoubleWell"),
+    ("identity", SpellsAnObject(), "is not what JSON holds"),
     ("conditions", DeafToConditions(DoubleWell(), 0.5, 4.0), r"conditioned\(x, context\) of DeafToConditions is"),
     ("declared symmetries", OnlyAlongAnAxis(), "u of OnlyAlongAnAxis after a rotation is .*: it declares 'rotation'"),
     ("declared symmetries", NoParticles(), r"declares symmetries of particles \(rotation\) and its space has none"),

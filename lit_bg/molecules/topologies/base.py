@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lit_bg.identity import Configured
 from lit_bg.molecules.force_field import unconstrained
 from lit_bg.molecules.structure import NO_ELEMENT, Structure, bonds_of, harmonic_terms
 
@@ -20,7 +21,7 @@ class Read(NamedTuple):
     make_system: Callable[[], Any]  # returns an openmm.System
 
 
-class Topology(ABC):
+class Topology(Configured, ABC):
     """Says what a molecule is made of: atoms and bonds, a first configuration, and the forces between atoms.
 
     A subclass stands for one kind of source. It defines `read`; a source of your own works the same way, as long as OpenMM can
@@ -31,8 +32,11 @@ class Topology(ABC):
 
             def read(self) -> Read:
                 return Read(atoms, positions, lambda: system)  # openmm.app.Topology, (2, 3) [nm], openmm.System
+
+    What tells it from others is its class and the arguments of its constructor, files by their content.
     """
 
+    reads_later = True  # `build` opens the files
     name: str = ""  # of the molecule in messages and figures; empty: called by its number of atoms
     forcefield: list[str] | None = None  # files that the System is made with, where the source itself does not hold the forces
     implicit_solvent: str | None = None
@@ -58,10 +62,6 @@ class Topology(ABC):
         if particles != atoms:
             raise ValueError(f"the System has {particles} particles and the topology {atoms} atoms.")
         return _structure(read, system), system
-
-    def definition(self) -> dict[str, Any]:
-        """Return what tells this molecule from others, by the names that data cards have for it."""
-        return {"topology": self.name or None}
 
 
 def _structure(read: Read, system: Any) -> Structure:

@@ -17,6 +17,12 @@ KINDS: dict[str, type[Topology]] = dict.fromkeys(PDB_SUFFIXES, PDB)
 KINDS |= {".prmtop": Amber, ".parm7": Amber, ".top": GROMACS, ".psf": CHARMM}
 
 
+FLAT = (
+    "forcefield", "nonbonded", "cutoff", "constraints", "system", "coordinates", "implicit_solvent", "defines",
+)  # fmt: skip
+"""Keys that may stand beside the path of a topology"""
+
+
 def topology_of(
     topology: str | Topology | Path,
     forcefield: list[str] | None = None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_bg.molecules.coordinates import parse
+from lit_bg.molecules.topologies.included import topology_with_includes
 from lit_bg.molecules.topologies.topology_file import TopologyFile
 
 READ = """atoms bonds pairs angles dihedrals exclusions constraints settles cmap virtual_sites dummies
@@ -46,6 +47,12 @@ class GROMACS(TopologyFile):
         if include is not None and not Path(include).is_dir():
             raise ValueError(f"include={include} is not a directory: give the one that the #include files of {path} lie in.")
 
+    @classmethod
+    def spell(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        spelt = super().spell(arguments)
+        folder = spelt.pop("include")  # it matters by the files that are included from it
+        return spelt | {"path": topology_with_includes(spelt["path"], folder), "defines": spelt["defines"] or None}
+
     def parse(self, box: Any) -> tuple[Any, Callable[[], Any]]:
         try:
             options = {"defines": dict(self.defines)} if self.defines else {}
@@ -64,10 +71,6 @@ class GROMACS(TopologyFile):
                 stacklevel=4,
             )
         return read.topology, lambda: self.create(read.createSystem)
-
-    def definition(self) -> dict[str, Any]:
-        files = None if self.include is None else [self.include]
-        return super().definition() | {"forcefield": files, "defines": self.defines}
 
 
 def _reader() -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lit_bg.identity import digest, identify
 from lit_bg.molecules.coordinates import read_topology
 from lit_bg.molecules.force_field import read_system, unconstrained
 from lit_bg.molecules.topologies.base import Read, Topology
@@ -35,6 +37,13 @@ class SerializedSystem(Topology):
         if self.structure.forcefield is not None or self.structure.implicit_solvent is not None:
             raise ValueError(f"system {path} holds its own force field and solvent: leave forcefield and implicit_solvent out.")
 
+    @classmethod
+    def spell(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        given = arguments["structure"]
+        node = identify(given if isinstance(given, Topology) else PDB(str(given)))
+        of_atoms = {name: value for name, value in node["parameters"].items() if name not in ("nonbonded", "cutoff")}
+        return {"path": Path(arguments["path"]), "structure": node | {"parameters": of_atoms}}
+
     def read(self) -> Read:
         atoms, positions, _ = self.structure.read()
 
@@ -45,9 +54,6 @@ class SerializedSystem(Topology):
             return system
 
         return Read(atoms, positions, make_system)
-
-    def definition(self) -> dict[str, Any]:
-        return self.structure.definition() | {"system": self.path}
 
 
 class OpenMMObjects(Topology):
@@ -64,6 +70,20 @@ class OpenMMObjects(Topology):
     def __init__(self, system: Any, read: Any) -> None:
         self.system, self.source = system, read
         self.name = str(read) if isinstance(read, (str, Path)) else ""
+
+    @classmethod
+    def spell(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        from openmm import XmlSerializer
+
+        text = re.sub(' openmmVersion="[^"]*"', "", XmlSerializer.serialize(arguments["system"]))
+        read = cls(**arguments).read()
+        atoms = [(a.name, None if a.element is None else a.element.symbol, a.residue.name) for a in read.atoms.atoms()]
+        bonds = [(a.index, b.index) for a, b in read.atoms.bonds()]
+        known = {"atoms": repr([atoms, bonds]).encode(), "positions": read.positions.astype(np.float32).tobytes()}
+        return {
+            "system": {"sha256": digest(text.encode())},
+            "read": {name: {"sha256": digest(content)} for name, content in known.items()},
+        }
 
     def read(self) -> Read:
         from openmm import unit

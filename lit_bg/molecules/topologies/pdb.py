@@ -7,6 +7,7 @@ from typing import Any
 
 from lit_bg.molecules.coordinates import read_topology
 from lit_bg.molecules.force_field import system_from_force_field
+from lit_bg.molecules.topologies.included import force_field_file
 from lit_bg.molecules.topologies.topology_file import TopologyFile
 
 
@@ -40,6 +41,11 @@ class PDB(TopologyFile):
     ) -> None:
         super().__init__(path, coordinates, nonbonded, cutoff)
         self.forcefield = forcefield
+
+    @classmethod
+    def spell(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        files = arguments["forcefield"]
+        return super().spell(arguments) | {"forcefield": None if files is None else [force_field_file(f) for f in files]}
 
     def parse(self, box: Any) -> tuple[Any, Callable[[], Any]]:
         atoms = read_topology(self.path).topology

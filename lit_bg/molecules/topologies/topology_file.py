@@ -38,6 +38,16 @@ class TopologyFile(Topology):
         self.nonbonded, self.cutoff, self.implicit_solvent = nonbonded, cutoff, implicit_solvent
         self.name = path
 
+    @classmethod
+    def spell(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        spelt = {**arguments, "path": Path(arguments["path"])}
+        if spelt.get("coordinates") is not None:
+            same = Path(spelt["coordinates"]).absolute() == spelt["path"].absolute()
+            spelt["coordinates"] = None if same else Path(spelt["coordinates"])
+        if spelt.get("nonbonded") == "NoCutoff":
+            spelt.pop("cutoff", None)
+        return spelt
+
     @property
     def file(self) -> Path:
         """Return the path of the file, which exists.
@@ -83,13 +93,3 @@ class TopologyFile(Topology):
         from openmm import app
 
         return None if self.implicit_solvent is None else getattr(app, self.implicit_solvent)
-
-    def definition(self) -> dict[str, Any]:
-        return {
-            "topology": self.path,
-            "forcefield": self.forcefield,
-            "nonbonded": self.nonbonded,
-            "cutoff": self.cutoff,
-            "implicit_solvent": self.implicit_solvent,
-            "defines": None,
-        }
