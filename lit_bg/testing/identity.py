@@ -18,7 +18,7 @@ STEP = 1.25  # factor of a parameter that is changed
 
 
 def know_themselves(case: EnergyCase) -> None:
-    """Require that copies, views at other temperatures and what is built again are one target, and another parameter makes another.
+    """Require that copies, views at other temperatures and what is built again are one target, another parameter another.
 
     What is built again has the same energies, so that nothing that counts is missing from the identity.
     """

@@ -89,7 +89,7 @@ class TestFiles:
             simulate(Interrupting(), simulator, path, seed=4)
         with pytest.raises(ValueError, match=r"a.npz.partial holds an unfinished simulation with seed = 4, not 5"):
             simulate(Interrupting(), simulator, path, seed=5)
-        with pytest.raises(ValueError, match=r"with frames = 12, not 11"):
+        with pytest.raises(ValueError, match=r"with simulator.frames = 12, not 11"):
             simulate(Interrupting(), ladders(frames=11), path, seed=4)
         simulate(DoubleWell(), Exact(10), path, seed=5, force=True)
         assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
