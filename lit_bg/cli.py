@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -91,10 +92,15 @@ class Parser(LightningArgumentParser):
 
 def _public_classes() -> list[type]:
     """The classes a YAML can name without their module."""
+    classes = [c for package in public_packages() for c in vars(package).values() if isinstance(c, type)]
+    return [c for c in classes if not issubclass(c, BaseException)]
+
+
+def public_packages() -> list[ModuleType]:
+    """Return the packages whose classes a YAML can name without their module."""
     named = "bases callbacks data energies generators interpolants kernels losses nets pairings"
     named += " samplers simulators solvers transforms"
-    packages = [getattr(lit_bg, name) for name in named.split()] + [lit_bg.molecules.topologies]
-    return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
+    return [getattr(lit_bg, name) for name in named.split()] + [lit_bg.molecules.topologies]
 
 
 @contextmanager
@@ -145,7 +151,7 @@ class CLI(LightningCLI):
                     "enable_model_summary": False,
                 },
                 seed_everything_default=0,
-                parser_kwargs={"parser_mode": "omegaconf+", "prog": prog},
+                parser_kwargs={"parser_mode": "omegaconf+", "prog": prog, "allow_abbrev": False},
                 parser_class=Parser,
                 args=args,
                 run=False,

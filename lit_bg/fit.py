@@ -10,8 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lit_bg import signals
+from lit_bg.command_line import complain
 from lit_bg.config_file import refuse_early
+from lit_bg.console.activity import announce
+from lit_bg.console.check import refuse_names
 from lit_bg.files import lock, release, remove_temporaries
+from lit_bg.resume import read_arguments
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
@@ -29,17 +33,18 @@ def main(args: list[str] | None = None) -> None:
         return
     with signals.listening("nothing was trained: the same command starts it."):
         refuse_early(args)
-        quiet()
-        from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-        from lit_bg.cli import CLI
-        from lit_bg.command_line import complain
-        from lit_bg.resume import read_arguments
-
         try:
             arguments, resumption = read_arguments(args)
         except (ValueError, OSError) as error:
             complain(error)
+        refuse_names(arguments)
+        if not any(word.startswith("--print_config") for word in args):
+            announce("PyTorch, Lightning and OpenMM")
+        quiet()
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+        from lit_bg.cli import CLI
+
         cli = CLI(arguments)
         try:
             job, folder = prepare(cli, resumption)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_bg import signals
-from lit_bg.command_line import add_options_of_runs, check_output, complaining
+from lit_bg.command_line import add_options_of_runs, check_output, complaining, name_of
+from lit_bg.console.activity import announce
 from lit_bg.device import check_device
 from lit_bg.run_folder import RunFolder
 
@@ -30,8 +31,20 @@ they share a space MBAR over all energies and generators. Frames are those that 
 def main(args: list[str] | None = None) -> None:
     """The command line; without arguments its help. What the user can mend is one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
+    parser = make_parser()
+    if not args:
+        parser.print_help()
+        return
+    options = parser.parse_args(args)
+    with signals.listening("what was found so far is in free_energy.json."), complaining():
+        signals.set_mode("raise")
+        print(free_energy(**vars(options)))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m lit_bg.free_energy",
+        prog=name_of("free-energy"),
         description=__doc__,
         epilog=DETAILS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -49,13 +62,7 @@ def main(args: list[str] | None = None) -> None:
         "--data", nargs="+", default=[], metavar="FILE", help="reference data of each run, if not where its configuration says"
     )
     add_options_of_runs(parser, "numbers")
-    if not args:
-        parser.print_help()
-        return
-    options = parser.parse_args(args)
-    with signals.listening("what was found so far is in free_energy.json."), complaining():
-        signals.set_mode("raise")
-        print(free_energy(**vars(options)))
+    return parser
 
 
 def free_energy(
@@ -81,6 +88,7 @@ def free_energy(
         ValueError: arguments that do not fit, data of another system, or files that are damaged.
     """
     folder = _check(runs, openmm, temperatures, n, repeats, out, units, data, seed, checkpoint, force)
+    announce("PyTorch and the runs")
     if openmm is not None:
         from lit_bg.free_energy_of_exchange import of_exchange
 

@@ -6,6 +6,8 @@ import sys
 
 from lit_bg import signals
 from lit_bg.config_file import refuse_early
+from lit_bg.console.activity import announce
+from lit_bg.console.check import refuse_names
 
 HELP = """\
 python -m lit_bg.simulate -c experiments/x.yaml [--a.b=c ...]
@@ -28,6 +30,9 @@ def main(args: list[str] | None = None) -> None:
         return
     with signals.listening("nothing was written."):
         refuse_early(args)
+        refuse_names(args)
+        if not any(word.startswith("--print_config") for word in args):
+            announce("PyTorch, Lightning and OpenMM")
         _simulate(args)
 
 
