@@ -49,7 +49,10 @@ OmegaConf.clear_resolver("oc.env")
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose errors are one sentence with the way out."""
+    """A parser whose errors are one sentence with the way out, and that takes no abbreviations, of classes neither."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if os.environ.get("LIT_BG_TRACEBACK") and ex is not None:
@@ -151,7 +154,7 @@ class CLI(LightningCLI):
                     "enable_model_summary": False,
                 },
                 seed_everything_default=0,
-                parser_kwargs={"parser_mode": "omegaconf+", "prog": prog, "allow_abbrev": False},
+                parser_kwargs={"parser_mode": "omegaconf+", "prog": prog},
                 parser_class=Parser,
                 args=args,
                 run=False,

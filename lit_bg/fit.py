@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lit_bg import signals
-from lit_bg.command_line import complain
+from lit_bg.command_line import complain, name_of
 from lit_bg.config_file import refuse_early
 from lit_bg.console.activity import announce
 from lit_bg.console.check import refuse_names
@@ -29,7 +29,10 @@ def main(args: list[str] | None = None) -> None:
     """The command line. What the user can mend is one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
     if not args or "-h" in args or "--help" in args:
-        print(HELP)
+        print(HELP.replace("python -m lit_bg.fit", name_of("fit")))
+        return
+    if "--help-all" in args:
+        show_every_key("fit")
         return
     with signals.listening("nothing was trained: the same command starts it."):
         refuse_early(args)
@@ -84,10 +87,20 @@ options:
   --name, --version  of the run folder; by default the name of the YAML and the next free number
   --runs             folder of all runs (default runs)
   --print_config     after -c: every key with its value
+  --help-all         every key with its type; takes some seconds, as torch is imported
   --model.generator.help=CouplingFlow
                      arguments of a class; likewise for energy, loss and optimizer
 
 A traceback instead of one sentence: LIT_BG_TRACEBACK=1. Class paths import code: run only configurations you trust."""
+
+
+def show_every_key(command: str) -> None:
+    """Print the whole help of what reads an experiment."""
+    announce("PyTorch, Lightning and OpenMM")
+    quiet()
+    from lit_bg.cli import CLI
+
+    CLI(["--help"], prog=name_of(command))
 
 
 def quiet() -> None:

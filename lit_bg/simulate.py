@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from lit_bg import signals
+from lit_bg.command_line import name_of
 from lit_bg.config_file import refuse_early
 from lit_bg.console.activity import announce
 from lit_bg.console.check import refuse_names
@@ -18,6 +19,7 @@ card that says whether the data are converged. Interrupted, the same command goe
 options, besides every key of the YAML:
   --data.path        the .npz file to write
   --data.force=true  overwrite it, and throw away an unfinished simulation of something else
+  --help-all         every key with its type; takes some seconds, as torch is imported
   --simulate.help=ReplicaExchange
                      arguments of a simulator, among them its kernel: how walkers move"""
 
@@ -26,7 +28,12 @@ def main(args: list[str] | None = None) -> None:
     """The command line: the energy and the `simulate` section of an experiment, written to its `data.path`."""
     args = sys.argv[1:] if args is None else args
     if not args or "-h" in args or "--help" in args:
-        print(HELP)
+        print(HELP.replace("python -m lit_bg.simulate", name_of("simulate")))
+        return
+    if "--help-all" in args:
+        from lit_bg.fit import show_every_key
+
+        show_every_key("simulate")
         return
     with signals.listening("nothing was written."):
         refuse_early(args)

@@ -39,40 +39,51 @@ def make_schema() -> dict[str, Any]:
     for package in cli.public_packages():  # a class may be named by its full path wherever its module is
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
-    actions = cli.CLI({"model": SMALLEST}).parser._actions
-    keys, kinds = {}, {Sampler}
-    for action in actions:
-        if action.dest.endswith(".help") or action.dest in ("help", "trainer", "model", "data"):
-            continue
-        found, plain = find_kinds(getattr(action, "_typehint", None))
-        keys[action.dest], kinds = _encode(found, plain), kinds | found
+    keys: dict[str, list[str]] = {}
+    kinds: set[type] = {Sampler}  # which no experiment names, and `lit-bg list` does
+    for action in cli.CLI({"model": SMALLEST}).parser._actions:
+        if not action.dest.endswith(".help") and action.dest not in ("help", "trainer", "model", "data"):
+            found, plain = find_kinds(getattr(action, "_typehint", None))
+            keys[action.dest] = _encode(found, plain)
+            kinds |= found
+    classes = _describe_all(kinds)
+    versions = {package: installed(package) for package in FOREIGN}
+    return {"versions": versions, "keys": dict(sorted(keys.items())), "classes": dict(sorted(classes.items()))}
+
+
+def _describe_all(kinds: set[type]) -> dict[str, dict[str, Any]]:
+    """Describe the classes of some kinds, and those that their parameters take, which are added to the kinds."""
     classes: dict[str, dict[str, Any]] = {}
-    queue = list(kinds)
     described: dict[str, type] = {}
+    queue = [*kinds]
     while queue:
-        base = queue.pop()
-        for path in get_all_subclass_paths(base, include_abstract=True):
-            if path in described or not path.startswith(PUBLIC) or ".testing." in path:
-                continue
-            described[path] = of = _import(path)
-            classes[path] = entry = {"doc": _first_sentence(of), "kinds": [], "parameters": {}}
-            if inspect.isabstract(of) or of.__dict__.get("__abstractmethods__"):
-                entry["abstract"] = True
-            if is_subclasses_disabled(of):
-                entry["closed"] = True
-            if (defined := f"{of.__module__}.{of.__qualname__}") != path:
-                entry["also"] = [defined]
-            for parameter in get_signature_parameters(of, None):
-                if parameter.name in GIVEN and path.startswith(FOREIGN):
-                    continue
-                found, plain = find_kinds(parameter.annotation)
-                entry["parameters"][parameter.name] = _encode(found, plain)
+        for path in get_all_subclass_paths(queue.pop(), include_abstract=True):
+            if path not in described and path.startswith(PUBLIC) and ".testing." not in path:
+                described[path] = of = _import(path)
+                classes[path], found = _describe(path, of)
                 queue += found - kinds
                 kinds |= found
     for path, entry in classes.items():
-        entry["kinds"] = sorted(get_import_path(base) for base in kinds if issubclass(described[path], base))
-    versions = {package: installed(package) for package in FOREIGN}
-    return {"versions": versions, "keys": dict(sorted(keys.items())), "classes": dict(sorted(classes.items()))}
+        entry["kinds"] = sorted(str(get_import_path(base)) for base in kinds if issubclass(described[path], base))
+    return classes
+
+
+def _describe(path: str, of: type) -> tuple[dict[str, Any], set[type]]:
+    """Describe one class; return the kinds that its parameters take, too."""
+    entry: dict[str, Any] = {"doc": _first_sentence(of), "kinds": [], "parameters": {}}
+    if inspect.isabstract(of):
+        entry["abstract"] = True
+    if is_subclasses_disabled(of):
+        entry["closed"] = True
+    if (defined := f"{of.__module__}.{of.__qualname__}") != path:
+        entry["also"] = [defined]
+    kinds: set[type] = set()
+    for parameter in get_signature_parameters(of, None):
+        if not (parameter.name in GIVEN and path.startswith(FOREIGN)):
+            found, plain = find_kinds(parameter.annotation)
+            entry["parameters"][parameter.name] = _encode(found, plain)
+            kinds |= found
+    return entry, kinds
 
 
 def find_kinds(typehint: Any) -> tuple[set[type], bool]:
@@ -97,7 +108,7 @@ def find_kinds(typehint: Any) -> tuple[set[type], bool]:
     if inspect.isclass(origin) and issubclass(origin, collections.abc.Mapping):
         inner = inner[1:]
     parts = [find_kinds(hint) for hint in inner if not isinstance(hint, (str, int, list))]
-    classes = set().union(*(found for found, _ in parts))
+    classes: set[type] = set().union(*(found for found, _ in parts))
     return classes, not classes or any(plain for _, plain in parts)
 
 
@@ -116,7 +127,7 @@ def _import(path: str) -> type:
 
 def _encode(kinds: set[type], plain: bool) -> list[str]:
     """Plain values are an empty list, as most arguments are."""
-    return sorted(get_import_path(kind) for kind in kinds) + ([ANYTHING] if plain and kinds else [])
+    return sorted(str(get_import_path(kind)) for kind in kinds) + ([ANYTHING] if plain and kinds else [])
 
 
 def write(schema: dict[str, Any]) -> str:
