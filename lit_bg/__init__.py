@@ -8,14 +8,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "Samples", "load"]
 
+_MODULES = {"Run": "lit_bg.runs.load", "load": "lit_bg.runs.load", "Samples": "lit_bg.samples"}
 
-def __getattr__(name: str) -> Any:  # importing lit_bg alone stays fast
-    if name == "Samples":
-        from lit_bg.samples import Samples
 
-        return Samples
-    if name in ("load", "Run"):
-        from lit_bg.runs import load as module
+def __getattr__(name: str) -> Any:  # torch is imported when something that needs it is asked for
+    if name not in _MODULES:
+        raise AttributeError(f"module 'lit_bg' has no attribute '{name}'")
+    from importlib import import_module
 
-        return getattr(module, name)
-    raise AttributeError(f"module 'lit_bg' has no attribute '{name}'")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

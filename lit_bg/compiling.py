@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from lit_bg.activity import Activity
 
 MOST_SHAPES = 64  # past the default of 8 torch would quietly run eager
 DISAGREEMENT = 1e-2  # relative; rounding in single precision is a thousand times less, wrong code a thousand times more
@@ -21,7 +24,20 @@ def compile_function(function: Callable[..., Any], **arguments: Any) -> Callable
     attached to the module that a copy, a pickle or a state dict would have to leave out. `arguments` are torch.compile's.
     """
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_SHAPES)
+    _tell_of_compilations()
     return torch.compile(function, dynamic=False, **arguments)
+
+
+@cache
+def _tell_of_compilations() -> None:
+    """Have it said when torch.compile takes long, which is at the first call of a shape, and in the backward pass of one."""
+    try:
+        from torch._dynamo.callback import callback_handler
+    except ImportError:  # a part of torch that it does not promise
+        return
+    activity = Activity("compiling with torch.compile, once for every shape")
+    callback_handler.register_start_callback(lambda *_: activity.start())
+    callback_handler.register_end_callback(lambda *_: activity.stop())
 
 
 def pad(x: Tensor, size: int) -> Tensor:

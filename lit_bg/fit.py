@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 
 from lit_bg import signals
-from lit_bg.config.command_line import complain, quiet
+from lit_bg.activity import announce
+from lit_bg.config.command_line import complain, name_of, quiet
 from lit_bg.config.file import refuse_early
+from lit_bg.console.check import refuse_names
 from lit_bg.files import release
+from lit_bg.runs.resume import read_arguments
 from lit_bg.shipped import locate_configurations
 
 
@@ -15,22 +18,27 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line; an error that the user can mend is one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
     if not args or "-h" in args or "--help" in args:
-        print(HELP)
+        print(HELP.replace("python -m lit_bg.fit", name_of("fit")))
+        return
+    if "--help-all" in args:
+        show_every_key("fit")
         return
     with signals.listening("nothing was trained: the same command starts it."):
         args = locate_configurations(args)
         refuse_early(args)
+        try:
+            arguments, resumption = read_arguments(args)
+        except (ValueError, OSError) as error:
+            complain(error)
+        refuse_names(arguments)
+        if not any(word.startswith("--print_config") for word in args):
+            announce("PyTorch, Lightning and OpenMM")
         quiet()
         from lightning.fabric.utilities.exceptions import MisconfigurationException
 
         from lit_bg.commands.training import prepare
         from lit_bg.config.cli import CLI
-        from lit_bg.runs.resume import read_arguments
 
-        try:
-            arguments, resumption = read_arguments(args)
-        except (ValueError, OSError) as error:
-            complain(error)
         cli = CLI(arguments)
         try:
             job, folder = prepare(cli, resumption)
@@ -70,10 +78,20 @@ options:
   --name, --version  of the run folder; by default the name of the YAML and the next free number
   --runs             folder of all runs (default runs)
   --print_config     after -c: every key with its value
+  --help-all         every key with its type; takes some seconds, as torch is imported
   --model.generator.help=CouplingFlow
                      arguments of a class; likewise for energy, loss and optimizer
 
 A traceback instead of one sentence: LIT_BG_TRACEBACK=1. Class paths import code: run only configurations you trust."""
+
+
+def show_every_key(command: str) -> None:
+    """Print the whole help of what reads an experiment."""
+    announce("PyTorch, Lightning and OpenMM")
+    quiet()
+    from lit_bg.config.cli import CLI
+
+    CLI(["--help"], prog=name_of(command))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_bg import signals
-from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining
+from lit_bg.activity import announce
+from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining, name_of
 from lit_bg.runs.folder import RunFolder
 
 RESULTS = ("free_energy.json", "u_nk.parquet", "u_kn.npz", "mbar_overlap_matrix.png", "forward_reverse_convergence.png")
@@ -29,8 +30,20 @@ they share a space MBAR over all energies and generators. Frames are those that 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
+    parser = make_parser()
+    if not args:
+        parser.print_help()
+        return
+    options = parser.parse_args(args)
+    with signals.listening("what was found so far is in free_energy.json."), complaining():
+        signals.set_mode("raise")
+        print(free_energy(**vars(options)))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m lit_bg.free_energy",
+        prog=name_of("free-energy"),
         description=__doc__,
         epilog=DETAILS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -48,13 +61,7 @@ def main(args: list[str] | None = None) -> None:
         "--data", nargs="+", default=[], metavar="FILE", help="reference data of each run, if not where its configuration says"
     )
     add_options_of_runs(parser, "numbers")
-    if not args:
-        parser.print_help()
-        return
-    options = parser.parse_args(args)
-    with signals.listening("what was found so far is in free_energy.json."), complaining():
-        signals.set_mode("raise")
-        print(free_energy(**vars(options)))
+    return parser
 
 
 def free_energy(
@@ -80,6 +87,7 @@ def free_energy(
         ValueError: arguments that do not fit, data of another system, or files that are damaged.
     """
     folder = _check(runs, openmm, temperatures, n, repeats, out, units, data, seed, checkpoint, force)
+    announce("PyTorch and the runs")
     if openmm is not None:
         from lit_bg.commands.free_energy_of_exchange import of_exchange
 

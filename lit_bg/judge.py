@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_bg import signals
-from lit_bg.config.command_line import check_output, complaining
+from lit_bg.activity import announce
+from lit_bg.config.command_line import check_output, complaining, name_of
 
 if TYPE_CHECKING:
     from lit_bg.report.summary import Summary
@@ -18,7 +19,19 @@ if TYPE_CHECKING:
 def main(args: list[str] | None = None) -> None:
     """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
-    parser = argparse.ArgumentParser(prog="python -m lit_bg.judge", description=__doc__)
+    parser = make_parser()
+    if not args:
+        parser.print_help()
+        return
+    options = parser.parse_args(args)
+    with signals.listening("nothing was written."), complaining():
+        signals.set_mode("raise")
+        judge(**vars(options))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(prog=name_of("judge"), description=__doc__)
     parser.add_argument(
         "samples",
         help="npz with x, and where known log_q, log_w, u, walker, ancestor; or a trajectory (xtc, dcd, pdb), with "
@@ -29,13 +42,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--walkers", type=int, help="the samples are frames of so many walkers, one after the other")
     parser.add_argument("--out", help="folder for judge.json and figures; default: <samples>.judge.json alone")
     parser.add_argument("--force", action="store_true", help="overwrite files that exist")
-    if not args:
-        parser.print_help()
-        return
-    options = parser.parse_args(args)
-    with signals.listening("nothing was written."), complaining():
-        signals.set_mode("raise")
-        judge(**vars(options))
+    return parser
 
 
 def judge(
@@ -59,6 +66,7 @@ def judge(
         ValueError: samples or reference that cannot be of the system.
     """
     file = _output(Path(samples), out, force)
+    announce("PyTorch, the system and the samples")
 
     from lit_bg.data.given_samples import read_samples
     from lit_bg.report.given import judge_given

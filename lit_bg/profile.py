@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_bg import signals
-from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining
+from lit_bg.activity import announce
+from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining, name_of
 from lit_bg.files import atomic
 from lit_bg.runs.folder import RunFolder
 
@@ -26,7 +27,19 @@ BINS = (60, 30)  # along one observable, and along each of two
 def main(args: list[str] | None = None) -> None:
     """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
-    parser = argparse.ArgumentParser(prog="python -m lit_bg.profile", description=__doc__)
+    parser = make_parser()
+    if not args:
+        parser.print_help()
+        return
+    options = parser.parse_args(args)
+    with signals.listening("nothing was written."), complaining():
+        signals.set_mode("raise")
+        print(profile(**vars(options)))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(prog=name_of("profile"), description=__doc__)
     parser.add_argument("run", help="run folder, runs/<experiment>/version_N")
     parser.add_argument("--along", nargs="+", default=[], metavar="NAME", help="one observable, or two for a surface")
     parser.add_argument(
@@ -44,13 +57,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--samples", default=None, help="read samples instead, in any form that `python -m lit_bg.judge` takes")
     parser.add_argument("--bins", type=int, default=None, help=f"along every observable (default {BINS[0]}, of two {BINS[1]})")
     add_options_of_runs(parser, "samples")
-    if not args:
-        parser.print_help()
-        return
-    options = parser.parse_args(args)
-    with signals.listening("nothing was written."), complaining():
-        signals.set_mode("raise")
-        print(profile(**vars(options)))
+    return parser
 
 
 def profile(
@@ -83,6 +90,7 @@ def profile(
     files = [Path(out) / f"{name}{suffix}" for name in asked for suffix in (".npz", ".png")]
     _check(run, along, temperatures, n, samples, bins, seed, checkpoint)
     _check_files(files, Path(out), force)
+    announce("PyTorch and the run")
 
     import numpy as np
 

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lit_bg import signals
-from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining
+from lit_bg.activity import announce
+from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining, name_of
 from lit_bg.files import atomic
 from lit_bg.runs.folder import RunFolder
 
@@ -21,7 +22,23 @@ WITHOUT_TOPOLOGY = (".xtc", ".dcd")  # formats that hold coordinates alone
 def main(args: list[str] | None = None) -> None:
     """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
     args = sys.argv[1:] if args is None else args
-    parser = argparse.ArgumentParser(prog="python -m lit_bg.sample", description=__doc__)
+    parser = make_parser()
+    if not args:
+        parser.print_help()
+        return
+    options, rest = parser.parse_known_args(args)
+    own = [word for word in rest if word.startswith("--sampler.")]
+    if len(own) < len(rest) or (own and options.sampler is None):
+        unknown = [word for word in rest if word not in own] or own
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}" + (" without --sampler" if own == unknown else ""))
+    with signals.listening("nothing was written."), complaining():
+        signals.set_mode("raise")
+        print(sample(**vars(options), sampler_arguments=own))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(prog=name_of("sample"), description=__doc__)
     parser.add_argument("run", help="run folder, runs/<experiment>/version_N")
     parser.add_argument("-n", type=int, default=10_000, help="number of samples (default 10000)")
     parser.add_argument(
@@ -41,17 +58,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--blend", nargs="+", default=[], metavar="RUN", help="further runs that propose, in equal shares")
     parser.add_argument("--reference", help="reference data for the verdict; default: those of the run, where they are there")
     add_options_of_runs(parser, "samples", force="overwrite files that exist, forget an unfinished sampler")
-    if not args:
-        parser.print_help()
-        return
-    options, rest = parser.parse_known_args(args)
-    own = [word for word in rest if word.startswith("--sampler.")]
-    if len(own) < len(rest) or (own and options.sampler is None):
-        unknown = [word for word in rest if word not in own] or own
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}" + (" without --sampler" if own == unknown else ""))
-    with signals.listening("nothing was written."), complaining():
-        signals.set_mode("raise")
-        print(sample(**vars(options), sampler_arguments=own))
+    return parser
 
 
 def sample(
@@ -84,6 +91,7 @@ def sample(
     corrected = sampler is not None or bool(blend)
     files = _files(out) + ([Path(f"{out}.summary.json")] if corrected else [])
     _check(run, n, seed, files, batch_size, checkpoint, force)
+    announce("PyTorch and the run")
     if corrected:
         for other in blend:
             RunFolder.find(Path(other)).checkpoint(checkpoint)

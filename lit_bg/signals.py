@@ -258,8 +258,8 @@ def _speaks() -> bool:
 
 
 def _say(text: str) -> None:
-    # Past Python's buffers, which whoever was interrupted may hold; after the line of a progress bar.
-    os.write(2, f"{chr(10) if os.isatty(2) else ''}{text}\n".encode())
+    # Past Python's buffers, which whoever was interrupted may hold; after the line of a progress bar, which hides the cursor.
+    os.write(2, f"{chr(27) + '[?25h' + chr(10) if os.isatty(2) else ''}{text}\n".encode())
 
 
 def _kill_children() -> None:

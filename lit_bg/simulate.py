@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 from lit_bg import signals
-from lit_bg.config.command_line import complain, quiet
+from lit_bg.activity import announce
+from lit_bg.config.command_line import complain, name_of, quiet
 from lit_bg.config.file import refuse_early
+from lit_bg.console.check import refuse_names
 from lit_bg.shipped import locate_configurations
 
 HELP = """\
@@ -18,6 +20,7 @@ card that says whether the data are converged. Interrupted, the same command goe
 options, besides every key of the YAML:
   --data.path        the .npz file to write
   --data.force=true  overwrite it, and throw away an unfinished simulation of something else
+  --help-all         every key with its type; takes some seconds, as torch is imported
   --simulate.help=ReplicaExchange
                      arguments of a simulator, among them its kernel: how walkers move"""
 
@@ -26,11 +29,19 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line: simulate the energy of an experiment by its `simulate` section and write to its `data.path`."""
     args = sys.argv[1:] if args is None else args
     if not args or "-h" in args or "--help" in args:
-        print(HELP)
+        print(HELP.replace("python -m lit_bg.simulate", name_of("simulate")))
+        return
+    if "--help-all" in args:
+        from lit_bg.fit import show_every_key
+
+        show_every_key("simulate")
         return
     with signals.listening("nothing was written."):
         args = locate_configurations(args)
         refuse_early(args)
+        refuse_names(args)
+        if not any(word.startswith("--print_config") for word in args):
+            announce("PyTorch, Lightning and OpenMM")
         _simulate(args)
 
 

@@ -8,7 +8,7 @@ from snippets import ROOT
 
 # From the ground to the roof. Whatever stands in a line knows only what stands before it; an inner room has a place of its own.
 ROOMS = (
-    "files", "identity", "shipped", "rng", "signals", "cost", "compiling",
+    "files", "identity", "shipped", "rng", "signals", "activity", "cost", "compiling",
     "spaces", "molecules", "molecules.topologies", "forces.expressions", "forces",
     "samples", "estimators",
     "interpolants", "solvers", "nets", "transforms",
@@ -17,8 +17,8 @@ ROOMS = (
     "losses.pairings", "losses",
     "diagnostics", "metrics", "figures", "report",
     "optimizer_trial", "module", "callbacks",
-    "config", "runs", "__init__", "commands", "sweeps",
-    "fit", "simulate", "sample", "free_energy", "judge", "profile", "sweep", "wandb_workspace",
+    "config", "runs", "__init__", "commands", "sweeps", "console",
+    "fit", "simulate", "sample", "free_energy", "judge", "profile", "sweep", "wandb_workspace", "__main__",
     "testing",
 )  # fmt: skip
 BESIDE = {"energies": {"interpolants", "solvers", "nets", "transforms"}}  # a system knows nothing of what models are made of

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -51,7 +52,10 @@ find_moved()
 
 
 class Parser(LightningArgumentParser):
-    """Parses experiments, and says what is wrong in one sentence with the way out."""
+    """Parses experiments, takes no abbreviations, and says what is wrong in one sentence with the way out."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if os.environ.get("LIT_BG_TRACEBACK") and ex is not None:
@@ -93,12 +97,17 @@ class Parser(LightningArgumentParser):
 
 
 def _public_classes() -> list[type]:
-    """Return the classes a YAML can name without their module."""
+    """Return the classes that a YAML can name without their module."""
+    classes = [c for package in public_packages() for c in vars(package).values() if isinstance(c, type)]
+    return [c for c in classes if not issubclass(c, BaseException)]
+
+
+def public_packages() -> list[ModuleType]:
+    """Return the packages whose classes a YAML can name without their module."""
     named = "bases callbacks data energies generators interpolants kernels losses nets"
     named += " samplers simulators solvers transforms"
     packages = [getattr(lit_bg, name) for name in named.split()]
-    packages += [lit_bg.losses.pairings, lit_bg.molecules.topologies]
-    return [c for p in packages for c in vars(p).values() if isinstance(c, type) and not issubclass(c, BaseException)]
+    return [*packages, lit_bg.losses.pairings, lit_bg.molecules.topologies]
 
 
 @contextmanager

@@ -12,6 +12,13 @@ from pathlib import Path
 from typing import NoReturn
 
 
+def name_of(command: str) -> str:
+    """Return how a command was called, for its help: as `lit-bg free-energy`, or as `python -m lit_bg.free_energy`."""
+    called = Path(sys.argv[0]).parts[-2:]
+    as_one = called[-1:] in (("lit-bg",), ("lit-bg.exe",)) or called == ("lit_bg", "__main__.py")
+    return f"lit-bg {command}" if as_one else f"python -m lit_bg.{command.replace('-', '_')}"
+
+
 def complain(error: BaseException | str) -> NoReturn:
     """Print one sentence and leave with exit code 2; print the traceback only where LIT_BG_TRACEBACK is set."""
     if isinstance(error, BaseException) and os.environ.get("LIT_BG_TRACEBACK"):

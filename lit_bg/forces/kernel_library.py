@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from lit_bg.activity import doing
 from lit_bg.files import atomic
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
@@ -75,7 +76,8 @@ def _load(path: Path, command: list[str]) -> ctypes.CDLL:
     """Load the code at a path, compiled by the command if it is not there as it was written: damaged code ends a process."""
     checksum = path.with_suffix(".sha256")
     if not (path.is_file() and checksum.is_file() and checksum.read_text() == hashlib.sha256(path.read_bytes()).hexdigest()):
-        with atomic(path) as temporary:  # processes that start together may each compile; the last name stays
+        # Processes that start together may each compile; the last name stays.
+        with doing("compiling the forces, once for this machine"), atomic(path) as temporary:
             subprocess.run([*command, "-o", temporary, SOURCE], check=True, capture_output=True, text=True)
             digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
         with atomic(checksum) as temporary:

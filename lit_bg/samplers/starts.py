@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lit_bg.activity import doing
 from lit_bg.estimators.resampling import choose_distinct
 from lit_bg.rng import stream
 from lit_bg.samplers.base import Proposer
@@ -31,7 +32,8 @@ def start_from_proposals(proposer: Proposer, walkers: int, seed: int) -> Tensor:
     """
     modes = proposer.energy.modes
     n = PER_WALKER * walkers if modes is None else max(FEWEST_IN_MODES, PER_WALKER_IN_MODES * walkers)
-    drawn = proposer.draw(n, seed, "starts")
+    with doing(f"drawing {n} proposals to start from, each with its log q"):
+        drawn = proposer.draw(n, seed, "starts")
     finite = drawn.finite
     if not finite.any():
         raise ValueError(f"none of {len(finite)} proposals has a finite energy, so no walker can start: train the generator.")

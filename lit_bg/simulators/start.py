@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lit_bg.activity import doing
 from lit_bg.energies.base import Energy
 from lit_bg.rng import stream
 from lit_bg.simulators.minimise import minimise
@@ -75,7 +76,8 @@ def place_walkers(energy: Energy, x: Tensor, relax: bool, report: Callable[[str]
     if not (relax and (space.centred or space.cell is not None or energy.structure is not None)):
         return x
     report("minimising")
-    x = energy.space.project(minimise(energy, x))
+    with doing(f"minimising {len(x)} starts"):
+        x = energy.space.project(minimise(energy, x))
     wrong = ~energy.in_region(x)
     if wrong.all():
         raise ValueError("every start left the region that the target covers when it was minimised: use start: initial.")

@@ -1,0 +1,1 @@
+"""The command `lit-bg`, and what is checked and said before anything heavy is imported."""
