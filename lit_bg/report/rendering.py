@@ -25,7 +25,8 @@ ABOUT = {
         "for an honest error bar."
     ),
     "distances": (
-        "Distances between particles (of a molecule, its atoms), of the proposals, of the reweighted proposals and of the target."
+        "Distances between particles (of a molecule, its atoms), of the proposals, of the reweighted proposals and of the "
+        "target."
     ),
     "radial": "Density of particles around a particle, of the proposals, of the reweighted proposals and of the target.",
     "profile": "Free energy along {name}, of the proposals, of the reweighted proposals and, where it is known, of the target.",
