@@ -65,8 +65,8 @@ def legend(ax: Axes) -> None:
     assert figure is not None  # axes are made by `new_figure`
     assert spec is not None
     width = figure.get_figwidth() * LETTERS / spec.get_gridspec().ncols
-    longest = max((len(name) for name in names), default=0) + 6  # with the line in front of it
-    columns = max(1, min(len(names), int(width / longest)))
+    lengths = [len(name) + 6 for name in names] or [1]  # with the line in front of it
+    columns = len(lengths) if sum(lengths) <= width else max(1, int(width / max(lengths)))
     ax.legend(frameon=False, fontsize=8.5, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, columnspacing=1.4)
 
 

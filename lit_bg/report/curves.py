@@ -55,7 +55,11 @@ def draw_curves(runs: Mapping[str, Metrics], known_log_Z: Value | None) -> list[
     found = []
     for quantity in QUANTITIES:
         for along in ("training steps", "energies"):
-            curves = [c for name, metrics in runs.items() if (c := find_curve(name, metrics, quantity, along)) is not None]
+            curves = [
+                c
+                for n, metrics in runs.items()
+                if (c := find_curve(n if len(runs) > 1 else "", metrics, quantity, along)) is not None
+            ]
             if not curves:
                 continue
             known = (known_log_Z.value, known_log_Z.source) if known_log_Z is not None and quantity.key == "log_Z" else None
