@@ -34,7 +34,7 @@ def judged(shift: float = 0.0) -> Summary:
     return replace(summary, origin=TrainedRun("DoubleWell", "CouplingFlow", 100, 50, 1.5, 1000, None, kT=KT))
 
 
-def make_folder(folder, summary=None, epochs=2, figures=("weights", "energies"), molecule=False):
+def make_folder(folder, summary=None, epochs=2, figures=("weights", "energies"), molecule=False, metrics=True):
     """Leave in a folder what a run leaves there that a page shows."""
     (folder / "figures").mkdir(parents=True)
     config = {"trainer": {"max_epochs": epochs, "devices": None}, "model": {"loss": {"class_path": "ReverseKL"}}}
@@ -44,10 +44,11 @@ def make_folder(folder, summary=None, epochs=2, figures=("weights", "energies"),
     with open(folder / "metrics.csv", "w", newline="") as file:
         rows = csv.DictWriter(file, ["step", "train/loss", "train/lr", "train/energy_calls", "val/ess", "val/energy_calls"])
         rows.writeheader()
-        for step in range(5):
+        for step in range(5 if metrics else 0):
             rows.writerow({"step": step, "train/loss": -step, "train/lr": 0.1, "train/energy_calls": 10 * step + 10})
-        rows.writerow({"step": 5, "val/ess": 0.25, "val/energy_calls": 90})
-        rows.writerow({"step": 6, "val/ess": 0.5, "val/energy_calls": 130})
+        if metrics:
+            rows.writerow({"step": 5, "val/ess": 0.25, "val/energy_calls": 90})
+            rows.writerow({"step": 6, "val/ess": 0.5, "val/energy_calls": 130})
     for name in figures:
         (folder / "figures" / f"{name}.png").write_bytes(png(new_figure(2, 2)[0]))
     if molecule:
@@ -56,20 +57,24 @@ def make_folder(folder, summary=None, epochs=2, figures=("weights", "energies"),
     return folder
 
 
-def widths(texts, width):
-    """How wide the content of pages is in a window of this width, by a browser."""
-    frames = "".join(f'<iframe width="{width}" height="700" srcdoc="{escaping.escape(text)}"></iframe>' for text in texts)
+def frames(texts, width):
+    """A page that writes into its title how wide the content of others is in frames of this width, and what there is for it."""
+    inside = "".join(f'<iframe width="{width}" height="700" srcdoc="{escaping.escape(text)}"></iframe>' for text in texts)
     script = """<script>addEventListener("load", function () {
         document.title = Array.from(document.querySelectorAll("iframe"),
-            function (frame) { return frame.contentDocument.documentElement.scrollWidth; }).join(" ");
+            function (frame) {
+                const root = frame.contentDocument.documentElement;
+                return root.scrollWidth + " " + root.clientWidth;
+            }).join(" ");
     });</script>"""
-    return frames + script
+    return inside + script
 
 
 def measure(folder, texts, width):
-    """The widths that `widths` has a browser write into the title."""
+    """How wide the content of each page is in a window of this width, by a browser, and the room that there is beside a bar."""
     file = folder / "frames.html"
-    file.write_text(f"<!doctype html><style>iframe {{ border: 0 }}</style><body>{widths(texts, width)}</body>")
+    file.write_text(f"<!doctype html><style>iframe {{ border: 0 }}</style><body>{frames(texts, width)}</body>")
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'browser'}", "--dump-dom", file.as_uri()]
     said = subprocess.run(command, capture_output=True, text=True, timeout=240).stdout
-    return [int(number) for number in re.search(r"<title>([\d ]+)</title>", said)[1].split()]
+    numbers = [int(number) for number in re.search(r"<title>([\d ]+)</title>", said)[1].split()]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))

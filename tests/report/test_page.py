@@ -42,11 +42,13 @@ def runs(tmp_path_factory):
     claims = (*hostile.claims, Claim(f"P({HOSTILE})", "trust", HOSTILE))
     made = {
         "good": make_folder(folder / "version_0", judged()),
-        "bad": make_folder(folder / "version_1", judged(0.5), epochs=3),
+        "bad": make_folder(folder / "version_1", judged(0.5), epochs=3, metrics=False),
         "interrupted": make_folder(folder / "version_2", figures=()),
-        "molecule": make_folder(folder / "version_3", judged(), molecule=True),
+        "molecule": make_folder(folder / "version_3", judged(), molecule=True, metrics=False),
         "hostile": make_folder(
-            folder / "<script>" / "version_4", replace(hostile, modes=modes, observables=observables, claims=claims)
+            folder / "<script>" / "version_4",
+            replace(hostile, modes=modes, observables=observables, claims=claims),
+            metrics=False,
         ),
     }
     contents = {name: find_contents(path) for name, path in made.items()}
@@ -139,13 +141,10 @@ def test_a_molecule_is_there_with_its_licence_and_without_a_script_too(runs):
 
 def test_a_page_is_a_function_of_the_folder(runs, tmp_path):
     folder = runs[0]["good"]
-    assert page.compose(find_contents(folder)) == runs[1]["good"]
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     page.main([str(folder), "--out", str(tmp_path / "a.html")])
     assert (tmp_path / "a.html").read_text() == runs[1]["good"]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    page.main([str(folder.parent)])  # the newest run of the experiment
-    assert "molecule" not in (folder.parent / "version_3" / page.NAME).read_text()[:500]
 
 
 def test_a_comparison_shows_what_differs(runs):
@@ -200,5 +199,7 @@ def test_pages_are_no_wider_than_a_phone(runs, tmp_path):
     broken = texts[0].replace("<main>", '<main><div style="width: 600px">wide</div>')
     found = measure(tmp_path, [*texts, broken], 375)
     shutil.rmtree(tmp_path / "browser", ignore_errors=True)
-    assert found[:-1] == [375] * len(PAGES)
-    assert found[-1] > 375
+    assert len(found) == len(PAGES) + 1
+    assert all(340 < room <= 375 for _, room in found)
+    assert all(content <= room for content, room in found[:-1])
+    assert found[-1][0] >= 600
