@@ -34,6 +34,12 @@ def judged(shift: float = 0.0) -> Summary:
     return replace(summary, origin=TrainedRun("DoubleWell", "CouplingFlow", 100, 50, 1.5, 1000, None, kT=KT))
 
 
+@cache
+def blank() -> bytes:
+    """A picture of nothing."""
+    return png(new_figure(2, 2)[0])
+
+
 def make_folder(folder, summary=None, epochs=2, figures=("weights", "energies"), molecule=False, metrics=True):
     """Leave in a folder what a run leaves there that a page shows."""
     (folder / "figures").mkdir(parents=True)
@@ -50,7 +56,7 @@ def make_folder(folder, summary=None, epochs=2, figures=("weights", "energies"),
             rows.writerow({"step": 5, "val/ess": 0.25, "val/energy_calls": 90})
             rows.writerow({"step": 6, "val/ess": 0.5, "val/energy_calls": 130})
     for name in figures:
-        (folder / "figures" / f"{name}.png").write_bytes(png(new_figure(2, 2)[0]))
+        (folder / "figures" / f"{name}.png").write_bytes(blank())
     if molecule:
         (folder / "structures").mkdir()
         shutil.copyfile(ROOT / "experiments/alanine_dipeptide.pdb", folder / "structures" / "lowest_energy.pdb")

@@ -140,10 +140,10 @@ def test_a_molecule_is_there_with_its_licence_and_without_a_script_too(runs):
 
 
 def test_a_page_is_a_function_of_the_folder(runs, tmp_path):
-    folder = runs[0]["good"]
+    folder = runs[0]["bad"]
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     page.main([str(folder), "--out", str(tmp_path / "a.html")])
-    assert (tmp_path / "a.html").read_text() == runs[1]["good"]
+    assert (tmp_path / "a.html").read_text() == runs[1]["bad"]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
