@@ -154,7 +154,9 @@ class BoltzmannGenerator(LightningModule):
         )
         loss = self._learned(drawn, step)
         parts = {f"train/{name}": value for name, value in self.loss.parts().items()}
-        self.log_dict({"train/loss": loss.detach(), **parts}, prog_bar=False, sync_dist=True)
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log_dict({"train/loss": loss.detach(), "train/lr": rate, **parts}, prog_bar=False, sync_dist=True)
+        self.log("train/energy_calls", float(self.energy.n_values), sync_dist=True, reduce_fx="sum")
         return loss
 
     def _learned(self, drawn: Batch, step: int) -> Tensor:

@@ -14,7 +14,7 @@ from lit_bg.callbacks.observer import Observer
 from lit_bg.callbacks.reference import target_samples
 from lit_bg.callbacks.wandb_run import log_media, logs_to_wandb, wandb_run
 from lit_bg.diagnostics.profiles import Curve
-from lit_bg.estimators import ess, pareto_k
+from lit_bg.estimators import ess, tail
 from lit_bg.figures.plane import find_plane, in_plane
 from lit_bg.figures.samples import file_name
 from lit_bg.module import BoltzmannGenerator
@@ -76,12 +76,12 @@ class Figures(Observer):
     def draw(self, module: BoltzmannGenerator, record: Record) -> dict[str, Figure]:
         """Draw all figures and return them by file name."""
         from lit_bg.figures import draw_configurations, draw_distances, draw_energies, draw_profile, draw_weights
-        from lit_bg.figures.style import with_unit
+        from lit_bg.figures.style import as_drawn, with_unit
 
         energy, samples = module.energy, record.evaluation.proposals
         log_w = samples.log_w
-        k = pareto_k(log_w)
-        detail = f"step {module.judged_step}: n = {len(log_w)}, ESS {ess(log_w):.3g}, k-hat {k:.2f}"
+        fit = tail(log_w)
+        detail = f"judged at step {module.judged_step}: n = {len(log_w)}, ESS {ess(log_w):.3g}, k-hat {fit.k:.2f}"
         name = energy.name if energy.structure is None else Path(energy.name).stem
         w = torch.softmax(log_w, 0) if torch.isfinite(log_w).any() else torch.zeros_like(log_w)
         source = "exact samples" if module.data.dataset is None else "reference data"
@@ -94,17 +94,18 @@ class Figures(Observer):
         figures = {
             "configurations": draw_configurations(self._plane, plane, weights, target_plane, name, detail, source),
             "energies": draw_energies(u, weights, target_u, f"{name}: energies", detail, source),
-            "weights": draw_weights(log_w.numpy(), k, f"{name}: weight tail", detail),
+            "weights": draw_weights(log_w.numpy(), fit, f"{name}: weight tail", detail),
         }
+        of, one = ("particles", "a particle") if energy.structure is None else ("atoms", "an atom")
         pictures = []
         if record.pair_density is not None:
             particles = energy.space
             assert isinstance(particles, Particles)  # nothing else has distances
             n, d = particles.shape
-            pictures.append(("distances", record.pair_density, "distances of particles", "density", 1))
+            pictures.append(("distances", record.pair_density, f"distances of {of}", "density", 1))
             if len(set(particles.types)) == 1:
                 around = record.pair_density.around(n, d)
-                pictures.append(("radial", around, "particles around a particle", "number density", d))
+                pictures.append(("radial", around, f"{of} around {one}", "number density", d))
         for key, curves, title, quantity, power in pictures:
             figures[key] = draw_distances(
                 curves.edges.numpy(),
@@ -117,11 +118,12 @@ class Figures(Observer):
                 power=power,
                 unit="" if energy.structure is None else "nm",
                 source=source,
+                of=of,
             )
         for key, p in record.profiles.items():
             figures[f"profile_{file_name(key)}"] = draw_profile(
                 with_unit(key, energy.observables[key].unit),
-                p.edges.numpy(),
+                as_drawn(p.edges.numpy(), energy.observables[key].unit),
                 raw=_arrays(p.raw),
                 reweighted=_arrays(p.reweighted),
                 reference=None if p.reference is None else _arrays(p.reference),

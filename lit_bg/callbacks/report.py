@@ -1,4 +1,4 @@
-"""The report of a test: summary.json, samples.npz, and the verdict on the terminal."""
+"""The report of a test: summary.json, samples.npz, a page, and the verdict on the terminal."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from lightning.pytorch import Trainer
 from lit_bg.callbacks.observer import Observer
 from lit_bg.callbacks.wandb_run import wandb_run
 from lit_bg.files import atomic
+from lit_bg.kernels.units import in_kelvin
 from lit_bg.module import BoltzmannGenerator
+from lit_bg.report.contents import read_contents
+from lit_bg.report.page import write_page
 from lit_bg.report.table import print_summary
+from lit_bg.runs.folder import RunFolder
 
 
 class Report(Observer):
     """Writes what observers have found in a test to summary.json (see `Summary`), and saves the samples.
 
     summary.json holds plain numbers, null where something is unknown or not finite. samples.npz holds `x`,
-    `log_q` and `u` of all ranks. The last lines printed are a table, the verdict and the run folder. Without a
-    run folder (no logger) only the table is printed.
+    `log_q` and `u` of all ranks. report.html is all of it to read, with figures and curves. The last lines printed
+    are a table, the verdict, the page and the run folder. Without a run folder (no logger) only the table is printed.
     """
 
     def __init__(self) -> None:
@@ -53,14 +57,19 @@ class Report(Observer):
             return
         names = type(module.energy).__name__, type(module.generator).__name__
         steps = trainer.fit_loop.epoch_loop.global_step
-        summary = module.record.summarise(*names, steps, module.judged_step, self.seconds)
+        kT = module.energy.kT if in_kelvin(module.energy) else None
+        summary = module.record.summarise(*names, steps, module.judged_step, self.seconds, kT)
+        page = None
         if folder is not None:
             summary.write(Path(folder) / "summary.json")
+            for logger in trainer.loggers:
+                logger.save()  # curves are drawn from metrics.csv
+            page = write_page(read_contents(RunFolder(Path(folder))))
         run = wandb_run(trainer)
         if run is not None:
             run.summary["verdict"] = summary.verdict
             run.summary["reasons"] = " ".join(summary.reasons)
-        print_summary(summary, folder)
+        print_summary(summary, folder, None if page is None else str(page))
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds}

@@ -18,7 +18,7 @@ from lit_bg.diagnostics.temperatures import LabelledModes, Weighted, extrapolate
 from lit_bg.energies.base import Energy, Observable
 from lit_bg.estimators import profile, surface
 from lit_bg.figures import draw_paths, draw_profile, draw_surface, draw_temperatures
-from lit_bg.figures.style import with_unit
+from lit_bg.figures.style import as_drawn, with_unit
 from lit_bg.generators.base import Generator
 from lit_bg.kernels.units import in_kelvin, to_kT
 from lit_bg.report.notation import with_error
@@ -155,14 +155,13 @@ def find_along(source: Sampled, observables: dict[str, Observable], bins: int) -
     values = [source.values(o) for o in observables.values()]
     edges = [_edges(name, o, a, s, bins) for (name, o), a in zip(observables.items(), values, strict=True)]
     labels = [with_unit(name, o.unit) for name, o in observables.items()]
+    drawn = [as_drawn(e.numpy(), o.unit) for e, o in zip(edges, observables.values(), strict=True)]
     title = f"{source.name}: free energy along {' and '.join(observables)}"
     detail = source.describe().partition(": ")[2]
     around = [o.periodic for o in observables.values()]
     if len(values) == 2:
         f, error = surface(values[0], values[1], s.log_w, (edges[0], edges[1]), (around[0], around[1]), of)
-        figure = draw_surface(
-            (labels[0], labels[1]), (edges[0].numpy(), edges[1].numpy()), f.numpy(), error.numpy(), title, detail
-        )
+        figure = draw_surface((labels[0], labels[1]), (drawn[0], drawn[1]), f.numpy(), error.numpy(), title, detail)
     else:
         f, error = profile(values[0], s.log_w, edges[0], around[0], of)
         raw = None
@@ -171,7 +170,7 @@ def find_along(source: Sampled, observables: dict[str, Observable], bins: int) -
             plain, its_error = profile(values[0][finite], None, edges[0], around[0])
             raw = (plain.numpy(), its_error.numpy())
         label = "frames" if of == "chains" else "reweighted"
-        figure = draw_profile(labels[0], edges[0].numpy(), raw, (f.numpy(), error.numpy()), None, title, detail, label=label)
+        figure = draw_profile(labels[0], drawn[0], raw, (f.numpy(), error.numpy()), None, title, detail, label=label)
     arrays = {f"edges_{name}": e.numpy() for name, e in zip(observables, edges, strict=True)}
     return Part({**arrays, "F": f.numpy(), "F_err": error.numpy()}, figure, _describe_profile(observables, edges, f, error))
 
@@ -291,7 +290,8 @@ def find_path(source: Sampled, first: str, second: str) -> Part:
     lines += _describe_round_trip(paths["latent line"], paths["straight in x"])
     shown = {name: o for name, o in source.energy.observables.items() if o.range is not None}
     columns = {
-        name: {with_unit(key, o.unit): p.observables[key].numpy() for key, o in shown.items()} for name, p in paths.items()
+        name: {with_unit(key, o.unit): as_drawn(p.observables[key].numpy(), o.unit) for key, o in shown.items()}
+        for name, p in paths.items()
     }
     figure = draw_paths(
         {name: (p.t.numpy(), p.u.numpy(), p.log_q.numpy()) for name, p in paths.items()},

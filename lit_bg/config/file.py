@@ -6,6 +6,7 @@ import difflib
 import math
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from lit_bg.config.command_line import complain
@@ -165,3 +166,18 @@ def _problems_of_class(key: str, value: dict[Any, Any]) -> Iterator[str]:
     if not isinstance(arguments, dict):
         got = "nothing: leave it out" if arguments is None else repr(arguments)
         yield f"{key}.init_args must hold arguments by name, got {got}."
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the configuration of a run.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        content, problem = parse_yaml(path.read_text(encoding="utf-8"), f"'{path}'")
+    except UnicodeDecodeError as error:
+        content, problem = None, f"'{path}' is no text ({error})."
+    if problem is not None:
+        raise ValueError(" ".join(problem.split()))
+    return content if isinstance(content, dict) else {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lit_bg.estimators.events import FEWEST
 from lit_bg.figures.style import TARGET, caption, labels, new_figure
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def draw_configurations(
     plane: Plane, points: Array, w: Array, target: Array | None, title: str, detail: str, source: str = "target"
 ) -> Figure:
     """Draw free-energy surfaces of proposals, reweighted proposals and target, one colour scale for all.
+
+    Cells with fewer than five effective samples are left white.
 
     Args:
         plane: what is shown.
@@ -62,6 +65,8 @@ def draw_configurations(
             x, y = np.linspace(left, right, plane.u.shape[1]), np.linspace(bottom, top, plane.u.shape[0])
             height = plane.u - plane.u.min()
             ax.contour(x, y, height, levels=np.arange(1, DEPTH, 2.5), colors=TARGET, linewidths=0.5, alpha=0.55)
+        if not np.isfinite(f).any():
+            ax.text(0.5, 0.5, "too few\neffective samples", ha="center", va="center", transform=ax.transAxes, fontsize=9)
         ax.set_title(name, fontsize=10)
         ax.set_xlim(*plane.extent[:2])
         ax.set_ylim(*plane.extent[2:])
@@ -69,18 +74,23 @@ def draw_configurations(
     bar = figure.colorbar(colors, ax=axes[0].tolist(), shrink=0.9, pad=0.01, extend="max")
     bar.set_label("free energy [kT]", fontsize=9.5)
     bar.ax.tick_params(labelsize=8.5)
-    caption(figure, title, detail)
+    blank = any(not np.isfinite(f).all() for _, f in surfaces)
+    caption(figure, title, f"{detail}; white: fewer than {FEWEST:.0f} effective samples" if blank else detail)
     return figure
 
 
 def _surface(points: Array, w: Array, plane: Plane) -> Array:
-    """Return -log density on a grid, [y, x]; NaN where there is no sample."""
-    bins = int(np.clip(np.sqrt(len(points)) / 3, 20, 90))
+    """Return -log density on a grid, [y, x]; NaN where there are too few effective samples, by Kish."""
+    bins = int(np.clip(np.sqrt(len(points)) / 3, 12, 90))
     left, right, bottom, top = plane.extent
-    mass, _, _ = np.histogram2d(points[:, 0], points[:, 1], bins=bins, range=[[left, right], [bottom, top]], weights=w)
+    mass, squares = (
+        np.histogram2d(points[:, 0], points[:, 1], bins=bins, range=[[left, right], [bottom, top]], weights=v)[0]
+        for v in (w, w**2)
+    )
     cell = (right - left) * (top - bottom) / bins**2
-    with np.errstate(divide="ignore"):
-        return np.where(mass > 0, -np.log(mass / cell), np.nan).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        effective = np.where(squares > 0, mass**2 / squares, 0)
+        return np.where(effective >= FEWEST * (1 - 1e-9), -np.log(mass / cell), np.nan).T
 
 
 def _normalised(plane: Plane) -> Array:

@@ -27,6 +27,7 @@ def draw_distances(
     power: int = 1,
     unit: str = "",
     source: str = "reference",
+    of: str = "particles",
 ) -> Figure:
     """Draw densities of proposals, reweighted proposals and reference with two-sigma bands; below, their differences.
 
@@ -37,6 +38,7 @@ def draw_distances(
         quantity, power: what the curves are, and the power of the inverse length in their unit.
         unit: of length.
         source: what the reference is.
+        of: what the distances are between.
     """
     figure, axes = new_figure(5.8, 4.9, 2, sharex=True, height_ratios=[3, 1.2])
     top, bottom = axes[:, 0]
@@ -54,7 +56,7 @@ def draw_distances(
     bottom.set_ylim(-1.2 * beyond, 1.2 * beyond)
     per = f" [1/{unit}{f'^{power}' if power > 1 else ''}]" if unit else ""
     labels(top, "", f"{quantity}{per}")
-    labels(bottom, f"distance of two particles{f' [{unit}]' if unit else ''}", f"difference{per}")
+    labels(bottom, f"distance of two {of}{f' [{unit}]' if unit else ''}", f"difference{per}")
     legend(top)
     caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors")
     return figure

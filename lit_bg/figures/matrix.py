@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lit_bg.figures.style import caption, labels, new_figure
+from lit_bg.figures.style import WARNING, caption, labels, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 MOST_NUMBERS = 20  # states: of more the numbers would not be legible
-WARNING = "#b03030"
 
 
 def draw_matrix(

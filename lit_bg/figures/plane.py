@@ -8,20 +8,20 @@ from torch import Tensor
 
 from lit_bg.energies.base import Energy
 from lit_bg.figures.configurations import Plane
-from lit_bg.figures.style import with_unit
+from lit_bg.figures.style import as_drawn, with_unit
 
 GRID = 120  # energies per axis of a plane
 
 
 def in_plane(energy: Energy, x: Tensor) -> Tensor:
-    """Return the two coordinates that are drawn, (B, 2) float64.
+    """Return the two coordinates that are drawn, (B, 2) float64, as they are drawn.
 
     A pair of angles (the Ramachandran plane of a peptide) where the system has them; otherwise the first two
     coordinates; beside a single coordinate, the energy.
     """
     angles = [o for o in energy.observables.values() if o.periodic][:2]
     if len(angles) == 2:
-        return torch.stack([o.function(x) for o in angles], -1).double()
+        return torch.stack([as_drawn(o.function(x), o.unit) for o in angles], -1).double()
     flat = x.flatten(1)
     if flat.shape[1] >= 2:
         return flat[:, :2].double()
@@ -33,7 +33,7 @@ def find_plane(energy: Energy, target: np.ndarray | None, proposals: Tensor, dev
     angles = [(name, o) for name, o in energy.observables.items() if o.periodic][:2]
     if len(angles) == 2:
         names = [with_unit(name, o.unit) for name, o in angles]
-        ranges = [o.range or (-np.pi, np.pi) for _, o in angles]
+        ranges = [[as_drawn(end, o.unit) for end in o.range or (-np.pi, np.pi)] for _, o in angles]
         return Plane((names[0], names[1]), (*ranges[0], *ranges[1]))
     box = energy.box
     names = ["x1", "x2"] if energy.space.dim >= 2 else ["x", "u [kT]"]

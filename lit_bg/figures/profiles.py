@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lit_bg.estimators.events import FEWEST
 from lit_bg.figures.style import FAINT, PROPOSALS, REWEIGHTED, SIGMAS, TARGET, band, caption, labels, legend, new_figure
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def draw_profile(
 ) -> Figure:
     """Draw F of proposals, reweighted proposals and reference with two-sigma bands; below, what differs from the reference.
 
+    Bins without an error bar, which have fewer than five effective samples, are not drawn, and curves without one neither.
+
     All curves are minus the log of a normalised density and share one zero, the minimum of the reference (of
     the reweighted curve without one), so their heights can be compared.
 
@@ -44,6 +47,9 @@ def draw_profile(
         source: what the reference is.
         label: of the reweighted curve.
     """
+    hidden = any(np.isinf(curve[1]).any() for curve in (raw, reweighted, reference) if curve is not None)
+    reweighted = _barred(reweighted)
+    raw, reference = (None if c is None else _barred(c) for c in (raw, reference))
     rows = 1 if reference is None else 2
     figure, axes = new_figure(5.8, 3.7 + 1.2 * (rows - 1), rows, sharex=True, height_ratios=[1] if rows == 1 else [3, 1.2])
     top, bottom = axes[0, 0], axes[-1, 0]
@@ -69,13 +75,28 @@ def draw_profile(
     top.axhline(0, color=FAINT, linewidth=0.5)
     labels(top, name if rows == 1 else "", "free energy [kT]")
     legend(top)
-    bare = any(np.isinf(curve[1]).any() for curve in (raw, reweighted, reference) if curve is not None)
-    caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors{'; dotted: no error bar is honest' * bare}")
+    few = f"; bins with fewer than {FEWEST:.0f} effective samples are not drawn" * hidden
+    caption(figure, title, f"{detail}; bands: {SIGMAS} standard errors{few}")
     return figure
 
 
+def _barred(curve: Curve) -> Curve:
+    """Return a curve where it has an error bar, NaN elsewhere."""
+    f, error = curve
+    barred = np.isfinite(error)
+    return np.where(barred, f, np.nan), np.where(barred, error, np.nan)
+
+
 def _band(ax: Axes, edges: Array, curve: Curve, zero: float, color: str, label: str | None, dashed: bool = False) -> None:
-    f, err = curve
-    middle, barred = (edges[1:] + edges[:-1]) / 2, np.isfinite(err)
-    ax.plot(middle, f - zero, ":", color=color, linewidth=0.8)
-    band(ax, middle, np.where(barred, f - zero, np.nan), np.where(barred, err, np.nan), color, label, dashed)
+    f, error = curve
+    if label is not None and not np.isfinite(f).any():
+        label += " (nowhere an error bar)"
+    middle, lone = (edges[1:] + edges[:-1]) / 2, _alone(f)
+    band(ax, middle, f - zero, error, color, label, dashed)
+    ax.errorbar(middle[lone], f[lone] - zero, SIGMAS * error[lone], fmt=".", color=color, markersize=4, linewidth=0.8)
+
+
+def _alone(f: Array) -> NDArray[np.bool_]:
+    """Return which bins are drawn and have no neighbour that is: of them a line shows nothing."""
+    known = np.isfinite(np.pad(f, 1, constant_values=np.nan))
+    return known[1:-1] & ~known[:-2] & ~known[2:]

@@ -12,12 +12,12 @@ from torch import Tensor
 from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.profiles import find_profiles, reference_curve
 from lit_bg.energies.base import Energy
-from lit_bg.estimators import ess, pareto_k
+from lit_bg.estimators import ess, pareto_k, tail
 from lit_bg.figures.configurations import draw_configurations
 from lit_bg.figures.energies import draw_energies
 from lit_bg.figures.plane import find_plane, in_plane
 from lit_bg.figures.profiles import draw_profile
-from lit_bg.figures.style import with_unit
+from lit_bg.figures.style import as_drawn, with_unit
 from lit_bg.figures.weights import draw_weights
 from lit_bg.samples import Dependence
 
@@ -69,7 +69,7 @@ def draw_samples(
         "energies": draw_energies(u.double().numpy(), w.numpy(), target_u, f"{name}: energies", detail, source),
     }
     if not equal:
-        figures["weights"] = draw_weights(log_w.numpy(), pareto_k(log_w), f"{name}: weight tail", detail)
+        figures["weights"] = draw_weights(log_w.numpy(), tail(log_w), f"{name}: weight tail", detail)
     ranged = {n: o for n, o in energy.observables.items() if o.range is not None}
     with torch.no_grad():
         columns = {n: (o.function(x.to(energy.device)).cpu().double().reshape(lead), o) for n, o in ranged.items()}
@@ -81,7 +81,7 @@ def draw_samples(
     for key, p in find_profiles(columns, log_w.reshape(lead), BINS, curves, dependence).items():
         figures[f"profile_{file_name(key)}"] = draw_profile(
             with_unit(key, ranged[key].unit),
-            p.edges.numpy(),
+            as_drawn(p.edges.numpy(), ranged[key].unit),
             raw=(p.raw[0].numpy(), p.raw[1].numpy()),
             reweighted=(p.reweighted[0].numpy(), p.reweighted[1].numpy()),
             reference=None if p.reference is None else (p.reference[0].numpy(), p.reference[1].numpy()),

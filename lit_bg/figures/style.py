@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,11 @@ PROPOSALS = "#d9772b"  # what the generator draws
 REWEIGHTED = "#1f5fa8"  # the same draws with their weights
 TARGET = "#3a3a3a"  # reference data, exact samples, exact densities
 FAINT = "#9a9a9a"
+WARNING = "#b03030"  # what must not be
 DPI = 160
 SIGMAS = 2  # of bands
+LETTERS = 14  # of a legend or a caption, that an inch holds
+DEGREE = "°"
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout: Any) -> tuple[Figure, Any]:
@@ -34,18 +39,35 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **l
 
 
 def caption(figure: Figure, title: str, detail: str) -> None:
-    """Write what is shown, and how much the numbers are worth, below a figure."""
-    figure.suptitle(title, fontsize=11.5, fontweight="bold")
-    figure.text(0.5, -0.005, detail, ha="center", va="top", fontsize=8.5, color="#555555")
+    """Write what is shown, and how much the numbers are worth, around a figure."""
+    if title:
+        figure.suptitle(title, fontsize=11.5, fontweight="bold")
+    width = int(figure.get_figwidth() * LETTERS)
+    lines = [line for part in detail.splitlines() for line in textwrap.wrap(part, width)]
+    figure.text(0.5, -0.005, "\n".join(lines), ha="center", va="top", fontsize=8.5, color="#555555")
 
 
 def labels(ax: Axes, x: str, y: str) -> None:
+    """Name the axes; angles get ticks that people know."""
+    from matplotlib.ticker import MaxNLocator
+
     ax.set_xlabel(x, fontsize=9.5)
     ax.set_ylabel(y, fontsize=9.5)
+    for axis, name in ((ax.xaxis, x), (ax.yaxis, y)):
+        if name.endswith(f"[{DEGREE}]"):
+            axis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 3, 6, 9]))
 
 
-def legend(ax: Axes, **where: Any) -> None:
-    ax.legend(frameon=False, fontsize=8.5, **where)
+def legend(ax: Axes) -> None:
+    """Name the curves above the axes, where no data are; in as many columns as their names leave room for."""
+    names = ax.get_legend_handles_labels()[1]
+    figure, spec = ax.get_figure(root=True), ax.get_subplotspec()
+    assert figure is not None  # axes are made by `new_figure`
+    assert spec is not None
+    width = figure.get_figwidth() * LETTERS / spec.get_gridspec().ncols
+    lengths = [len(name) + 6 for name in names] or [1]  # with the line in front of it
+    columns = len(lengths) if sum(lengths) <= width else max(1, int(width / max(lengths)))
+    ax.legend(frameon=False, fontsize=8.5, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, columnspacing=1.4)
 
 
 def band(ax: Axes, x: ArrayLike, y: Any, err: Any, color: str, label: str | None, dashed: bool = False) -> None:
@@ -55,12 +77,22 @@ def band(ax: Axes, x: ArrayLike, y: Any, err: Any, color: str, label: str | None
 
 
 def with_unit(name: str, unit: str) -> str:
-    """Return the axis label of a quantity, with its unit.
+    """Return the label of an axis: angles are drawn in degrees (see `as_drawn`).
 
     >>> with_unit("phi", "rad"), with_unit("x1", "")
-    ('phi [rad]', 'x1')
+    ('phi [°]', 'x1')
     """
+    unit = DEGREE if unit == "rad" else unit
     return f"{name} [{unit}]" if unit else name
+
+
+def as_drawn(values: Any, unit: str) -> Any:
+    """Return values in the unit in which they are drawn: angles in degrees, all else as it is.
+
+    >>> as_drawn(3.141592653589793, "rad"), as_drawn(2.0, "nm")
+    (180.0, 2.0)
+    """
+    return values * (180 / math.pi) if unit == "rad" else values
 
 
 def png(figure: Figure) -> bytes:

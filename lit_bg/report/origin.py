@@ -33,6 +33,7 @@ class TrainedRun:
         field_evaluations: of a vector field, per proposal; None where there is none.
         wasserstein: None where there is nothing to compare with.
         conditions: what the run is worth under others than its usual ones; None where nobody asked.
+        kT: of the target [kJ/mol]; None for a model system, which has no temperature in kelvin.
     """
 
     energy: str
@@ -44,6 +45,7 @@ class TrainedRun:
     field_evaluations: float | None
     wasserstein: FromReference | None = None
     conditions: tuple[AtConditions, ...] | None = field(default=None, metadata=OMIT)
+    kT: float | None = field(default=None, metadata=OMIT)
 
 
 @dataclass(frozen=True)

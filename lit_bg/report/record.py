@@ -37,7 +37,9 @@ class Record:
     conditions: tuple[AtConditions, ...] | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
-    def summarise(self, energy: str, generator: str, steps: int, judged_step: int, seconds: float) -> Summary:
+    def summarise(
+        self, energy: str, generator: str, steps: int, judged_step: int, seconds: float, kT: float | None = None
+    ) -> Summary:
         """Return the summary of the run; for the arguments see `TrainedRun`.
 
         Raises:
@@ -46,5 +48,5 @@ class Record:
         if self.judgement is None:
             raise ValueError("Report writes what Diagnose finds: put it among the callbacks too.")
         field_evaluations, found = self.evaluation.field_evaluations, (self.wasserstein, self.conditions)
-        origin = TrainedRun(energy, generator, steps, judged_step, seconds, self.energy_calls, field_evaluations, *found)
+        origin = TrainedRun(energy, generator, steps, judged_step, seconds, self.energy_calls, field_evaluations, *found, kT)
         return replace(self.judgement.summary, origin=origin, more=self.more)

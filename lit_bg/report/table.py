@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import singledispatch
-from typing import Any
+from typing import Any, NamedTuple
 
 from lit_bg.cost import Cost
 from lit_bg.diagnostics.conditions import AtConditions
@@ -22,8 +22,17 @@ COLOURS = {"trust": "bold green", "do not trust": "bold red", "unchecked": "bold
 Lines = list[tuple[str, str]]  # names of numbers, and the numbers in words
 
 
-def print_summary(summary: Summary, folder: str | None = None) -> None:
-    """Print the numbers, then the verdict with its reasons, and last the run folder."""
+class Row(NamedTuple):
+    """A row of the table of averages and modes."""
+
+    claim: str  # name of the claim that it is
+    cells: list[str]  # as `HEADER` names them
+    word: str  # of the verdict; a dash where nothing is claimed
+    missing: bool  # it is a lost mode
+
+
+def print_summary(summary: Summary, folder: str | None = None, page: str | None = None) -> None:
+    """Print the numbers, then the verdict with its reasons, and last the page and the run folder."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -33,35 +42,38 @@ def print_summary(summary: Summary, folder: str | None = None) -> None:
         console = Console(width=110)  # a log file: no terminal whose width must be kept
 
     numbers = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in _numbers(summary):
+    for name, value in list_numbers(summary):
         numbers.add_row(Text(name, style="dim"), Text(value))
     console.print()
     console.print(numbers)
 
-    words = {claim.name: claim.word for claim in summary.claims}
     table = Table(*HEADER, box=None, header_style="dim", pad_edge=False)
-    for cells, missing in _rows(summary):
-        word = words.get(cells[0].split(" missing")[0].split(" [")[0], "-")
-        colour = COLOURS.get(word, "")
-        styled = [Text(cell, style="bold red" if missing else "") for cell in cells]
-        table.add_row(*styled, Text(word, style=colour))
+    for row in list_rows(summary):
+        styled = [Text(cell, style="bold red" if row.missing else "") for cell in row.cells[:-1]]
+        table.add_row(*styled, Text(row.word, style=COLOURS.get(row.word, "")))
     if table.row_count:
         console.print()
         console.print(table)
-    for note in _notes(summary):
+    for note in list_notes(summary):
         console.print(Text(note, style="dim"))
 
     console.print()
     console.print(Text(f"Verdict: {summary.verdict}", style=COLOURS[summary.verdict]))
     for reason in summary.reasons:
         console.print(Text(f"  {reason}"))
-    if summary.reference_problems:
-        problems = "; ".join(summary.reference_problems)
-        console.print(Text(f"  The reference data are no witness, by their own card: {problems}."), style="dim")
-    for remark in _remarks(summary.origin, summary.reasons):
+    for remark in list_remarks(summary):
         console.print(Text(f"  {remark}"), style="dim")
+    if page is not None:
+        console.print(Text(f"Page: {page}"), soft_wrap=True)
     if folder is not None:
         console.print(Text(f"Run folder: {folder}"), soft_wrap=True)
+
+
+def list_remarks(s: Summary) -> list[str]:
+    """Return what is to be said below the verdict, in sentences."""
+    problems = "; ".join(s.reference_problems)
+    own = [f"The reference data are no witness, by their own card: {problems}."] if problems else []
+    return [*own, *_remarks(s.origin, s.reasons)]
 
 
 @singledispatch
@@ -82,10 +94,17 @@ def _remarks_of_file(origin: GivenFile, reasons: tuple[str, ...]) -> Iterator[st
     yield from (f"Nobody can know from these samples: {unknown}" for unknown in origin.unknown)
 
 
-def _rows(s: Summary) -> Iterator[tuple[list[str], bool]]:
-    """Return the cells of all averages and modes, and whether it is a lost mode; the first cell begins with the claim."""
+def list_rows(s: Summary) -> list[Row]:
+    """Return a row for every average, mode and free-energy difference."""
+    words = {claim.name: claim.word for claim in s.claims}
+    return [Row(claim, [*cells, words.get(claim, "-")], words.get(claim, "-"), missing) for claim, cells, missing in _cells(s)]
+
+
+def _cells(s: Summary) -> Iterator[tuple[str, list[str], bool]]:
+    """Return the name of the claim and cells of every row, and whether it is a lost mode."""
     for name, row in s.observables.items():
         yield (
+            f"<{name}>",
             [
                 f"<{name}>" + (f" [{row.unit}]" if row.unit else ""),
                 with_error(row.raw, row.raw_err),
@@ -98,13 +117,14 @@ def _rows(s: Summary) -> Iterator[tuple[list[str], bool]]:
             False,
         )
     modes = s.modes or {}
-    shown = _shown(modes)
+    shown = shown_modes(modes)
     for name in shown:
         mode = modes[name]
         value = with_error(mode.reweighted, mode.err)
         if mode.upper is not None:
             value = f"< {mode.upper:.2g}" if not mode.missing else "-"
         yield (
+            f"P({name})",
             [
                 f"P({name})" + (" missing" if mode.missing else ""),
                 with_error(mode.raw),
@@ -120,8 +140,10 @@ def _rows(s: Summary) -> Iterator[tuple[list[str], bool]]:
         mode, first = modes[name], modes[shown[0]]
         known = [_difference(mode.reference, first.reference), _difference(mode.exact, first.exact)]
         value = with_error(mode.free_energy, mode.free_energy_err)
+        claim = f"F({name}) - F({shown[0]})"
         yield (
-            [f"F({name}) - F({shown[0]}) [kT]", "-", value, f"{mode.effective:.3g}", "-", *map(with_error, known)],
+            claim,
+            [f"{claim} [kT]", "-", value, f"{mode.effective:.3g}", "-", *map(with_error, known)],
             False,
         )
 
@@ -131,17 +153,18 @@ def _difference(p: float | None, first: float | None) -> float | None:
     return -math.log(p / first) if p and first else None
 
 
-def _notes(s: Summary) -> Iterator[str]:
-    """Return what the table leaves out, and why a high k-hat counts for nothing."""
+def list_notes(s: Summary) -> Iterator[str]:
+    """Say what the table leaves out, and why a high k-hat counts for nothing."""
     modes = s.modes or {}
-    if len(_shown(modes)) < len(modes):
-        yield f"... and {len(modes) - len(_shown(modes))} modes more, in summary.json"
+    if len(shown_modes(modes)) < len(modes):
+        yield f"... and {len(modes) - len(shown_modes(modes))} modes more, in summary.json"
     for name, row in s.observables.items():
         if ", ignored" in row.tail:
             yield f"* <{name}>: k-hat {row.tail}"
 
 
-def _numbers(s: Summary) -> Lines:
+def list_numbers(s: Summary) -> Lines:
+    """Return what is said above the table, in words."""
     return [
         *_before(s.origin),
         *_of_kind(s.samples, s),
@@ -168,8 +191,8 @@ def _before_sampler(origin: SamplerRun) -> Lines:
 
 @singledispatch
 def _after(origin: Any, s: Summary) -> Lines:
-    """Return what is said of the origin of samples below their numbers: above all what they cost."""
-    return _paid(s.cost, s.cost_per_effective_sample)
+    """Return what is said of where the samples come from, below their numbers: above all what they cost."""
+    return list_costs(s.cost, s.cost_per_effective_sample)
 
 
 @_after.register
@@ -184,7 +207,7 @@ def _after_run(origin: TrainedRun, s: Summary) -> Lines:
 
 @_after.register
 def _after_sampler(origin: SamplerRun, s: Summary) -> Lines:
-    rows = _paid(s.cost, s.cost_per_effective_sample)
+    rows = list_costs(s.cost, s.cost_per_effective_sample)
     if data := origin.reference_cost:
         price = f"{count(data.energies)} energies for {data.effective:.0f} effective frames, "
         rows.append(("reference", f"{data.simulator}, {price}{data.energies / data.effective:.3g} each"))
@@ -241,7 +264,7 @@ def _of_chains(samples: OfChains, s: Summary) -> Lines:
         ),
     ]
     if samples.starts is not None:
-        shown = _shown(s.modes or {})
+        shown = shown_modes(s.modes or {})
         text = ", ".join(f"{name} {samples.entries[name]} (began there: {samples.starts[name]})" for name in shown)
         rows.append(("entries", text))
     if samples.silence is not None:
@@ -274,7 +297,7 @@ def _known(value: float) -> float:
     return -math.inf if math.isnan(value) else value
 
 
-def _paid(paid: Cost | None, each: Cost | None) -> Lines:
+def list_costs(paid: Cost | None, each: Cost | None) -> Lines:
     """Return what samples cost, and each effective one of them."""
     if paid is None or each is None:
         return []
@@ -334,7 +357,7 @@ def _distances(found: FromReference | None) -> Lines:
     return rows
 
 
-def _shown(modes: dict[str, ModeRow]) -> list[str]:
+def shown_modes(modes: dict[str, ModeRow]) -> list[str]:
     """Return the names of the modes worth a row, in their own order."""
 
     def weight(name: str) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lit_bg.config.file import read_config
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
 from lit_bg.rng import stream
@@ -130,23 +131,6 @@ def _are_weights(state: Any) -> bool:
     return isinstance(state, dict) and all(
         isinstance(k, str) and (isinstance(v, Tensor) or k.endswith("_extra_state")) for k, v in state.items()
     )
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read the configuration of a run.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    from lit_bg.config.file import parse_yaml
-
-    try:
-        content, problem = parse_yaml(path.read_text(encoding="utf-8"), f"'{path}'")
-    except UnicodeDecodeError as error:
-        content, problem = None, f"'{path}' is no text ({error})."
-    if problem is not None:
-        raise ValueError(" ".join(problem.split()))
-    return content if isinstance(content, dict) else {}
 
 
 def _read_model(path: Path) -> dict[str, Any]:

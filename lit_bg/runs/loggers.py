@@ -15,6 +15,7 @@ from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_bg.files import atomic
+from lit_bg.runs.metrics_file import read_metrics
 
 
 class MetricsFile(CSVLogger):
@@ -36,17 +37,7 @@ class MetricsFile(CSVLogger):
     def rows(self) -> dict[int, dict[str, float]]:
         """Return metrics by step, read from the file of the run that is continued."""
         if self._rows is None:
-            self._rows = {}
-            if self.path.exists():
-                with open(self.path, newline="") as f:
-                    for line, row in enumerate(csv.DictReader(f), 2):
-                        try:
-                            values = {k: float(v) for k, v in row.items() if v and k != "step"}
-                            self._rows[int(row["step"])] = values
-                        except (TypeError, ValueError, KeyError):  # a cell too few or too many, a word, no steps
-                            raise ValueError(
-                                f"'{self.path}' is damaged in line {line}: mend it, or move it away to go on without."
-                            ) from None
+            self._rows = read_metrics(self.path) if self.path.exists() else {}
         return self._rows
 
     @rank_zero_only

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from lit_bg.config.file import read_config
 from lit_bg.data.dataset import Dataset
 from lit_bg.diagnostics.knowledge import Value
 from lit_bg.energies.base import Energy
 from lit_bg.runs.folder import RunFolder
-from lit_bg.runs.load import read_config, with_inputs
+from lit_bg.runs.load import with_inputs
 from lit_bg.shipped import locate
 
 

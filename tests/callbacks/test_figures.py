@@ -9,6 +9,7 @@ from lit_bg.callbacks import Diagnose, Figures
 from lit_bg.data.module import Data
 from lit_bg.energies import DoubleWell, Energy, Gaussian, ManyWell
 from lit_bg.energies.base import Observable
+from lit_bg.estimators import tail
 from lit_bg.figures import Plane, draw_configurations, draw_energies, draw_profile, draw_weights
 from lit_bg.figures.plane import find_plane, in_plane
 from lit_bg.figures.samples import file_name
@@ -67,9 +68,9 @@ def test_drawing_costs_no_energy_calls(tmp_path):
 def test_angles_are_the_plane_of_a_peptide():
     x = torch.randn(5, 4, 3)
     plane = find_plane(Torus(), None, in_plane(Torus(), x))
-    assert plane.names == ("phi [rad]", "psi [rad]")
-    assert plane.extent == (-np.pi, np.pi, -np.pi, np.pi)
-    torch.testing.assert_close(in_plane(Torus(), x)[:, 1], torch.atan2(x[:, 1, 0], x[:, 1, 1]).double())
+    assert plane.names == ("phi [°]", "psi [°]")
+    assert plane.extent == pytest.approx((-180, 180, -180, 180))
+    torch.testing.assert_close(in_plane(Torus(), x)[:, 1], torch.atan2(x[:, 1, 0], x[:, 1, 1]).double() * 180 / np.pi)
 
 
 def test_the_surface_of_the_target_is_its_free_energy():
@@ -106,8 +107,30 @@ def test_profiles_share_one_zero():
 
 
 def test_equal_weights_and_few_weights():
-    for log_w, k in ((np.zeros(100), -np.inf), (np.array([0.0, -np.inf]), np.nan)):
-        assert draw_weights(log_w, k, "t", "d").axes
+    for log_w in (np.zeros(100), np.array([0.0, -np.inf])):
+        assert draw_weights(log_w, tail(torch.from_numpy(log_w)), "t", "d").axes
+
+
+@pytest.mark.parametrize(("power", "word"), [(0.2, "lighter"), (1.5, "heavier")])
+def test_the_weight_tail_fills_its_picture_and_says_what_it_means(power, word):
+    log_w = -power * np.log(np.random.default_rng(0).random(20_000))
+    figure = draw_weights(log_w, tail(torch.from_numpy(log_w)), "t", "d")
+    ax, w = figure.axes[0], np.exp(log_w) / np.exp(log_w).mean()
+    low, high = ax.get_ylim()
+    assert ((w < low) * w).sum() < 1e-3 * w.sum()
+    assert w.max() < high < 1e3 * w.max()
+    assert f"The tail is {word} than" in " ".join(figure.texts[-1].get_text().split())
+
+
+def test_cells_with_fewer_than_five_effective_samples_are_white():
+    points = np.concatenate([np.full((4, 2), 0.1), np.full((5, 2), 0.9)])
+    plane = Plane(("a", "b"), (0.0, 1.0, 0.0, 1.0))
+    w = np.array([0.1] * 4 + [0.56, 0.01, 0.01, 0.01, 0.01])  # five samples of little more than one's worth
+    figure = draw_configurations(plane, points, w, None, "t", "d")
+    proposals, reweighted = (ax.images[0].get_array().filled(np.nan) for ax in figure.axes[:2])
+    assert np.isfinite(proposals).sum() == 1
+    assert np.isfinite(reweighted).sum() == 0
+    assert "white: fewer than 5 effective samples" in figure.texts[-1].get_text()
 
 
 def test_an_empty_panel_does_no_harm():

@@ -35,14 +35,16 @@ def test_a_surface_of_which_nothing_is_known_can_be_drawn():
     assert len(png(draw_surface(("a", "b"), EDGES, nothing, nothing, "title", "detail"))) > 1000
 
 
-def test_curves_without_an_error_bar_are_dotted():
+def test_bins_without_an_error_bar_are_not_drawn():
     f, error = np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.1, 0.1, 0.1, np.inf])
     figure = draw_profile("a", EDGES[0], None, (f, error), None, "title", "detail", label="frames")
     solid = next(line for line in figure.axes[0].lines if line.get_label() == "frames")
     assert np.isnan(solid.get_ydata()[3])
-    assert "dotted: no error bar is honest" in figure.texts[-1].get_text()
+    assert "fewer than 5 effective samples are not drawn" in " ".join(figure.texts[-1].get_text().split())
     whole = draw_profile("a", EDGES[0], None, (f, np.full(4, 0.1)), None, "title", "detail")
-    assert "dotted" not in whole.texts[-1].get_text()
+    assert "not drawn" not in whole.texts[-1].get_text()
+    nothing = draw_profile("a", EDGES[0], None, (f, np.full(4, np.inf)), None, "title", "detail", label="frames")
+    assert nothing.axes[0].lines[0].get_label() == "frames (nowhere an error bar)"
 
 
 def test_paths_that_leave_the_region_can_be_drawn():
