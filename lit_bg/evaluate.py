@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.cost import Cost
@@ -129,7 +130,7 @@ def _look(
     )
 
 
-def tabulate(energy: Energy, x: Tensor) -> Table:
+def tabulate(energy: Energy, x: Float[Tensor, "B *shape"]) -> Table:
     """Return what a diagnosis needs to know of configurations, a row each.
 
     Args:

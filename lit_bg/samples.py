@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lit_bg.cost import Cost
@@ -27,17 +28,17 @@ class Samples(NamedTuple):
     tensor([0.5000,   -inf])
     """
 
-    x: Tensor  # (B, *event_shape)
-    log_q: Tensor  # (B,) [nats]
-    u: Tensor  # (B,) [kT]
+    x: Float[Tensor, "B *shape"]
+    log_q: Float[Tensor, "B"]  # [nats]
+    u: Float[Tensor, "B"]  # [kT]
 
     @property
-    def finite(self) -> Tensor:
+    def finite(self) -> Bool[Tensor, "B"]:
         """Say of which configurations energy and density are finite, (B,) bool."""
         return torch.isfinite(self.u) & torch.isfinite(self.log_q)
 
     @property
-    def log_w(self) -> Tensor:
+    def log_w(self) -> Float[Tensor, "B"]:
         """Return unnormalised log weights -u - log_q, (B,) [nats]; -inf where the energy is NaN or +inf."""
         return torch.where(self.finite, -self.u - self.log_q, -torch.inf)
 
@@ -60,12 +61,12 @@ class Chains(NamedTuple):
     Where the walkers started says what their agreement is worth: walkers that all began in one mode agree on anything.
     """
 
-    x: Tensor  # (T, W, *event_shape), in order of time
-    u: Tensor  # (T, W) [kT]
-    start: Tensor | None = None  # (W, *event_shape) where every walker began, before any burn-in
+    x: Float[Tensor, "T W *shape"]  # in order of time
+    u: Float[Tensor, "T W"]  # [kT]
+    start: Float[Tensor, "W *shape"] | None = None  # where every walker began, before any burn-in
 
     @property
-    def log_w(self) -> Tensor:
+    def log_w(self) -> Float[Tensor, "T W"]:
         """Return the log weights of the frames, (T, W): all equal, of an unknown norm."""
         return torch.zeros_like(self.u, dtype=torch.float64)
 
@@ -82,13 +83,13 @@ class Populations(NamedTuple):
     one population share ancestors and are not independent, so errors are those between populations.
     """
 
-    x: Tensor  # (P, N, *event_shape)
-    log_w: Tensor  # (P, N) [nats], -inf for a weight of zero
-    u: Tensor  # (P, N) [kT]
-    ancestor: Tensor  # (P, N) long, the particle of the first generation, in its population, that each descends from
+    x: Float[Tensor, "P N *shape"]
+    log_w: Float[Tensor, "P N"]  # [nats], -inf for a weight of zero
+    u: Float[Tensor, "P N"]  # [kT]
+    ancestor: Int[Tensor, "P N"]  # the particle of the first generation, in its population, that each descends from
 
     @property
-    def log_Z(self) -> Tensor:
+    def log_Z(self) -> Float[Tensor, "P"]:
         """Return the estimates of the populations, (P,) float64."""
         return torch.logsumexp(self.log_w.double(), 1) - math.log(self.log_w.shape[1])
 
@@ -104,11 +105,15 @@ class Proposing(Protocol):
     def context(self) -> int:
         """Return the number of conditions that `sample` needs."""
 
-    def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def sample(
+        self, n: int, rng: torch.Generator, context: Float[Tensor, "... C"] | None = None
+    ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, "n"]]:
         """Return `n` configurations (n, *event_shape) and their log q, (n,) [nats]."""
 
 
-def draw(generator: Proposing, energy: Target, n: int, rng: torch.Generator, context: Tensor | None = None) -> Samples:
+def draw(
+    generator: Proposing, energy: Target, n: int, rng: torch.Generator, context: Float[Tensor, "... C"] | None = None
+) -> Samples:
     """Draw `n` proposals with their log density and reduced energy, each generated once and evaluated once.
 
     Both are given the conditions `context`, (C,) or (n, C), by default the usual ones of the energy, where there are any.
@@ -122,7 +127,9 @@ def draw(generator: Proposing, energy: Target, n: int, rng: torch.Generator, con
     return with_energies(energy, *generator.sample(n, rng, context), context)
 
 
-def with_energies(energy: Target, x: Tensor, log_q: Tensor, context: Tensor | None = None) -> Samples:
+def with_energies(
+    energy: Target, x: Float[Tensor, "n *shape"], log_q: Float[Tensor, "n"], context: Float[Tensor, "... C"] | None = None
+) -> Samples:
     """Return proposals (n, *event_shape) with their reduced energies, +inf outside the region that the target covers.
 
     Raises:
@@ -137,7 +144,7 @@ def with_energies(energy: Target, x: Tensor, log_q: Tensor, context: Tensor | No
     return samples
 
 
-def usual_context(generator: Proposing, energy: Target) -> Tensor | None:
+def usual_context(generator: Proposing, energy: Target) -> Float[Tensor, "C"] | None:
     """Return the conditions under which a generator is judged where none are given, (C,); None where it follows none."""
     return energy.default_context if generator.context else None
 
@@ -145,9 +152,9 @@ def usual_context(generator: Proposing, energy: Target) -> Tensor | None:
 class Table(NamedTuple):
     """Holds what is asked of every configuration alone: observables, modes, the region of the target."""
 
-    a: Tensor  # (B, A) float64, an observable of the energy each, in their order
-    label: Tensor  # (B,) long, index of the mode; -1 for none
-    inside: Tensor  # (B,) bool, whether the target covers it
+    a: Float[Tensor, "B A"]  # float64, an observable of the energy each, in their order
+    label: Int[Tensor, "B"]  # index of the mode; -1 for none
+    inside: Bool[Tensor, "B"]  # whether the target covers it
 
 
 class Evaluation(NamedTuple):
@@ -159,11 +166,11 @@ class Evaluation(NamedTuple):
     proposals: Samples  # drawn from the (averaged) generator, in the order of drawing
     reference: Samples | None = None  # held-out reference data under the same generator; None without data
     field_evaluations: float | None = None  # per proposal, for generators that integrate a vector field
-    densities: Tensor | None = None  # (K, 2) log q as it came with some of the proposals, and log_prob of the same
-    frame: Tensor | None = None  # (n,) index of the reference frames in the held-out data
-    walker: Tensor | None = None  # (n,) walker of the reference frames, which are in order of time within it
+    densities: Float[Tensor, "K 2"] | None = None  # log q as it came with some of the proposals, and log_prob of the same
+    frame: Int[Tensor, "n"] | None = None  # index of the reference frames in the held-out data
+    walker: Int[Tensor, "n"] | None = None  # walker of the reference frames, which are in order of time within it
     exact_density: bool = True  # whether log q is no random estimate
-    variance: Tensor | None = None  # (K,) of log q at some proposals, where it is a random estimate that tells
+    variance: Float[Tensor, "K"] | None = None  # of log q at some proposals, where it is a random estimate that tells
     table: Table | None = None  # of the proposals, where it was asked for already
     cost: Cost = Cost()
 
@@ -171,7 +178,7 @@ class Evaluation(NamedTuple):
 class Frames(NamedTuple):
     """Holds reference configurations of the target."""
 
-    x: Tensor  # (B, *event_shape)
-    u: Tensor  # (B,) [kT]
-    frame: Tensor  # (B,) index in the data they are from, where the frames of a walker are in order of time
-    walker: Tensor  # (B,)
+    x: Float[Tensor, "B *shape"]
+    u: Float[Tensor, "B"]  # [kT]
+    frame: Int[Tensor, "B"]  # index in the data they are from, where the frames of a walker are in order of time
+    walker: Int[Tensor, "B"]

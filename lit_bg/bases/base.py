@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_bg.energies.base import Energy
@@ -36,11 +37,11 @@ class BaseDensity(nn.Module, ABC):
         """
 
     @abstractmethod
-    def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(self, n: int, rng: torch.Generator) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, "n"]]:
         """Draw z, (n, *shape), with log p(z), (n,)."""
 
     @abstractmethod
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Float[Tensor, "B *shape"]) -> Float[Tensor, "B"]:
         """Return log p(z), (B,) [nats]."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.estimators import (
@@ -104,7 +105,9 @@ class Absolute:
         return self.lfep if self.bar is None else self.bar
 
 
-def estimate_absolute(forward: Tensor, reverse: Tensor | None, repeats: int, rng: torch.Generator) -> Absolute:
+def estimate_absolute(
+    forward: Float[Tensor, "n"], reverse: Float[Tensor, "T W"] | None, repeats: int, rng: torch.Generator
+) -> Absolute:
     r"""Return every estimate of the free energy of a target that works allow.
 
     Frames are thinned by the statistical inefficiency of their terms in `bar` before anything but the reverse LFEP and the

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.diagnostics.averages import Average, average_without, circular_mean
@@ -104,7 +105,7 @@ class ChainFindings(Findings):
 
 
 def diagnose_chains(
-    energy: Energy, chains: Chains, knowledge: Knowledge, reference: tuple[Tensor, int] | None = None
+    energy: Energy, chains: Chains, knowledge: Knowledge, reference: tuple[Float[Tensor, "n"], int] | None = None
 ) -> ChainFindings:
     """Diagnose frames of walkers from their numbers alone.
 

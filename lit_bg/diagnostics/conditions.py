@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg import estimators
@@ -37,7 +38,7 @@ class AtConditions:
     log_Z_exact: float | None
 
 
-def diagnose_conditions(energy: Energy, values: Sequence[float], log_w: Tensor) -> AtConditions:
+def diagnose_conditions(energy: Energy, values: Sequence[float], log_w: Float[Tensor, "n"]) -> AtConditions:
     """Diagnose the log weights, (n,), of proposals under conditions.
 
     Args:

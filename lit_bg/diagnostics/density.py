@@ -8,6 +8,7 @@ import time
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.bases.base import is_normalised
@@ -37,7 +38,7 @@ class DensityDefect(NamedTuple):
 
 
 def density_defect(
-    generator: Generator, energy: Energy, rng: torch.Generator, samples: int = 8, context: Tensor | None = None
+    generator: Generator, energy: Energy, rng: torch.Generator, samples: int = 8, context: Float[Tensor, "... C"] | None = None
 ) -> DensityDefect | None:
     r"""Compare log q of a few samples with $\log p(z) - \log|\det \partial x / \partial z|$, in float64 by autograd.
 

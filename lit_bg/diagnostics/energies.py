@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.diagnostics.averages import Mean
@@ -27,7 +28,11 @@ class EnergyDistance(NamedTuple):
 
 
 def compare_energies(
-    u: Tensor, mean: Mean, reference: Tensor, walkers: int, log_w: Tensor | None = None
+    u: Float[Tensor, "*rows"],
+    mean: Mean,
+    reference: Float[Tensor, "n"],
+    walkers: int,
+    log_w: Float[Tensor, "*rows"] | None = None,
 ) -> EnergyDistance | None:
     """Compare energies with those of reference frames; None where there are too few of these to be halved.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 
@@ -17,7 +18,7 @@ class ReplicaMixing(NamedTuple):
     visited: Tensor  # (K,) states that each replica has seen
 
 
-def mixing(state: Tensor) -> ReplicaMixing:
+def mixing(state: Int[Tensor, "T K"]) -> ReplicaMixing:
     r"""Measure how replicas mix, from the state of every replica at every record.
 
     The relaxation time is $1 / (1 - \lambda_2)$ with the second eigenvalue of the transition matrix, made symmetric: in

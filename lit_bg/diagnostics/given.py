@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 OFF = (0.1, 1e-4)  # [kT], and relative, by which an energy may differ: single precision, another summation
@@ -32,7 +33,7 @@ class OtherEnergy(NamedTuple):
     constant: bool
 
 
-def compare_given_energies(given: Tensor, u: Tensor, kT: float) -> OtherEnergy | None:
+def compare_given_energies(given: Float[Tensor, "n"], u: Float[Tensor, "n"], kT: float) -> OtherEnergy | None:
     """Compare energies of a file with those of the system; None where they agree.
 
     Args:
@@ -60,7 +61,7 @@ def compare_given_energies(given: Tensor, u: Tensor, kT: float) -> OtherEnergy |
     )
 
 
-def find_clipped_weights(log_w: Tensor) -> str | None:
+def find_clipped_weights(log_w: Float[Tensor, "n"]) -> str | None:
     """Say that the largest weights are one number, as clipping leaves them; return None where they are not.
 
     That is five or more of them, and five times as many as there are of any number among the fifty next.
@@ -86,7 +87,7 @@ def find_clipped_weights(log_w: Tensor) -> str | None:
     return f"the {top} largest of {len(log_w)} weights are equal: they were clipped, and averages are biased."
 
 
-def compare_given_weights(log_w: Tensor, log_q: Tensor, u: Tensor) -> Iterator[str]:
+def compare_given_weights(log_w: Float[Tensor, "n"], log_q: Float[Tensor, "n"], u: Float[Tensor, "n"]) -> Iterator[str]:
     """Say that weights of a file are not exp(-u - log q), up to a constant factor.
 
     Args:

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
@@ -21,11 +22,11 @@ PARALLEL = 1e-4  # [rad] between directions that are one, or opposite, so that n
 class Path(NamedTuple):
     """Holds configurations along a path, in order."""
 
-    t: Tensor  # (K,) from 0 to 1
-    x: Tensor  # (K, *event_shape)
-    u: Tensor  # (K,) float64 [kT]; +inf where there is no finite energy, or outside the region of the target
-    log_q: Tensor  # (K,) float64 [nats]
-    observables: dict[str, Tensor]  # (K,) each
+    t: Float[Tensor, "K"]  # from 0 to 1
+    x: Float[Tensor, "K *shape"]
+    u: Float[Tensor, "K"]  # float64 [kT]; +inf where there is no finite energy, or outside the region of the target
+    log_q: Float[Tensor, "K"]  # float64 [nats]
+    observables: dict[str, Float[Tensor, "K"]]
 
     @property
     def barrier(self) -> float:
@@ -42,11 +43,11 @@ class Path(NamedTuple):
 def latent_path(
     generator: Generator,
     energy: Energy,
-    a: Tensor,
-    b: Tensor,
+    a: Float[Tensor, "*shape"],
+    b: Float[Tensor, "*shape"],
     points: int = 201,
     spherical: bool = False,
-    context: Tensor | None = None,
+    context: Float[Tensor, "C"] | None = None,
 ) -> Path:
     r"""Return the path $x(t) = F((1 - t) z_a + t z_b)$ between two configurations, $z = F^{-1}(x)$.
 
@@ -96,7 +97,12 @@ def latent_path(
 
 @torch.no_grad()
 def straight_path(
-    generator: Generator, energy: Energy, a: Tensor, b: Tensor, points: int = 201, context: Tensor | None = None
+    generator: Generator,
+    energy: Energy,
+    a: Float[Tensor, "*shape"],
+    b: Float[Tensor, "*shape"],
+    points: int = 201,
+    context: Float[Tensor, "C"] | None = None,
 ) -> Path:
     """Return the straight line between two configurations in their own space, for comparison; on circles the short way.
 

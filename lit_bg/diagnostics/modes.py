@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lit_bg.diagnostics.averages import Mean
@@ -49,7 +50,11 @@ class ModeShare:
 
 
 def share_modes(
-    names: tuple[str, ...], label: Tensor, log_w: Tensor, known: dict[str, tuple[float, float]], inefficiency: float = 1.0
+    names: tuple[str, ...],
+    label: Int[Tensor, "n"],
+    log_w: Float[Tensor, "n"],
+    known: dict[str, tuple[float, float]],
+    inefficiency: float = 1.0,
 ) -> dict[str, ModeShare]:
     r"""Return one share per mode.
 
@@ -92,7 +97,12 @@ def share_modes(
 
 
 def share_pooled(
-    names: tuple[str, ...], label: Tensor, u: Tensor, target: Tensor, counts: Tensor, f: Tensor
+    names: tuple[str, ...],
+    label: Int[Tensor, "N"],
+    u: Float[Tensor, "K N"],
+    target: Float[Tensor, "N"],
+    counts: Shaped[Tensor, "K"],
+    f: Float[Tensor, "K"],
 ) -> dict[str, ModeShare]:
     """Return one share per mode from samples of several states together, weighted as MBAR has it.
 

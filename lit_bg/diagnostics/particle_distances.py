@@ -8,6 +8,7 @@ from statistics import mean
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.data.dataset import Dataset
@@ -58,9 +59,9 @@ class PairDensity(NamedTuple):
 class Half(NamedTuple):
     """Holds one of two parts of the reference data that share no walker."""
 
-    x: Tensor  # (n, N, d)
-    r: Tensor  # (n, N (N - 1) / 2) distances
-    u: Tensor  # (n,) [kT]
+    x: Float[Tensor, "n N d"]
+    r: Float[Tensor, "n pairs"]  # distances of the N (N - 1) / 2 pairs
+    u: Float[Tensor, "n"]  # [kT]
 
 
 def count_compared(particles: int, data: Dataset, n: int) -> int:

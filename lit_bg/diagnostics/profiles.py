@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lit_bg.energies.base import Observable
@@ -27,8 +28,8 @@ class Profile(NamedTuple):
 
 
 def find_profiles(
-    columns: dict[str, tuple[Tensor, Observable]],
-    log_w: Tensor,
+    columns: dict[str, tuple[Shaped[Tensor, "*rows"], Observable]],
+    log_w: Float[Tensor, "*rows"],
     bins: int,
     reference: dict[str, Curve],
     dependence: Dependence = "draws",
@@ -54,13 +55,13 @@ def find_profiles(
     return found
 
 
-def bin_edges(observable: Observable, bins: int) -> Tensor:
+def bin_edges(observable: Observable, bins: int) -> Float[Tensor, "E"]:
     """Return the edges of the bins over the range of an observable, (bins + 1,)."""
     assert observable.range is not None  # the caller asks for profiles of what has a range
     return torch.linspace(*observable.range, bins + 1, dtype=torch.float64)
 
 
-def reference_curve(a: Tensor, observable: Observable, bins: int) -> Curve:
+def reference_curve(a: Shaped[Tensor, "T W"], observable: Observable, bins: int) -> Curve:
     """Return the profile of possibly correlated frames of the target, with their error.
 
     Args:

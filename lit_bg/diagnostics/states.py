@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lit_bg.estimators import (
@@ -26,9 +27,9 @@ RESAMPLED = 50  # data sets of a bootstrap: the error of the error is a tenth
 class Drawn(NamedTuple):
     """Holds samples in order of time that are resampled together, because they may be correlated."""
 
-    u: Tensor  # (n, K) reduced energies in all states [kT]; +inf where a state has no density
-    state: Tensor  # (n,) long, the state that each was sampled in
-    group: Tensor | None = None  # (n,) long, samples that are drawn as a whole; None: all are independent
+    u: Float[Tensor, "n K"]  # reduced energies in all states [kT]; +inf where a state has no density
+    state: Int[Tensor, "n"]  # the state that each was sampled in
+    group: Int[Tensor, "n"] | None = None  # samples that are drawn as a whole; None: all are independent
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, Self
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lit_bg.diagnostics.modes import is_lost
@@ -21,9 +22,9 @@ class Weighted(Protocol):
     """Describes samples of any kind: `Samples`, `Chains` or `Populations`."""
 
     @property
-    def u(self) -> Tensor: ...
+    def u(self) -> Float[Tensor, "*rows"]: ...
     @property
-    def log_w(self) -> Tensor: ...
+    def log_w(self) -> Float[Tensor, "*rows"]: ...
     @property
     def dependence(self) -> Dependence: ...
 
@@ -32,11 +33,11 @@ class LabelledModes(NamedTuple):
     """Holds the metastable states that samples lie in."""
 
     names: tuple[str, ...]
-    label: Tensor  # of each sample, long, of the shape of u; -1 for none
-    exact: Callable[[float], Tensor | None]  # kT -> probabilities of the states, where they are known
+    label: Int[Tensor, "*rows"]  # of each sample, long, of the shape of u; -1 for none
+    exact: Callable[[float], Float[Tensor, "K"] | None]  # kT -> probabilities of the states, where they are known
 
     @classmethod
-    def of(cls, energy: Energy, label: Tensor | None) -> Self | None:
+    def of(cls, energy: Energy, label: Int[Tensor, "*rows"] | None) -> Self | None:
         """Return the modes of a system, at any temperature; None where none are known."""
         if energy.modes is None or label is None:
             return None
@@ -70,7 +71,7 @@ class AtTemperature(NamedTuple):
     reach: Reach
 
 
-def weights_at(samples: Weighted, kT: float, other: float) -> Tensor:
+def weights_at(samples: Weighted, kT: float, other: float) -> Float[Tensor, "*rows"]:
     r"""Return log weights for another temperature, $\log w' = \log w + u - u'$ with $u' = u\, kT / kT'$, float64.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lit_bg.diagnostics.averages import Mean
@@ -23,7 +24,7 @@ class Virial(NamedTuple):
     exact: float
 
 
-def find_virial(energy: Energy, x: Tensor, mean: Mean) -> Virial | None:
+def find_virial(energy: Energy, x: Float[Tensor, "..."], mean: Mean) -> Virial | None:
     """Return the virial of configurations; None where the identity does not hold, or nothing can be differentiated.
 
     Args:
@@ -45,6 +46,6 @@ def find_virial(energy: Energy, x: Tensor, mean: Mean) -> Virial | None:
     return Virial(*mean(found), float(energy.space.dof))
 
 
-def thin(x: Tensor, rest: int = 1) -> Tensor:
+def thin(x: Shaped[Tensor, "n ..."], rest: int = 1) -> Shaped[Tensor, "m ..."]:
     """Return every k-th of the first axis, so that with `rest` of each they are about `MOST`."""
     return x[:: max(1, len(x) * rest // MOST)]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from lit_bg.energies.condition import Condition, check_context
@@ -42,7 +43,7 @@ class Observable(NamedTuple):
             return None
         return 2 * math.pi if self.range is None else self.range[1] - self.range[0]
 
-    def on_the_line(self, a: Tensor) -> list[Tensor]:
+    def on_the_line(self, a: Float[Tensor, "*rows"]) -> list[Float[Tensor, "*rows"]]:
         """Return values as numbers whose correlation means something: an angle as its cosine and sine."""
         if self.period is None:
             return [a]
@@ -139,10 +140,10 @@ class Energy(Configured, nn.Module, ABC):
         self.meter = Meter()
 
     @abstractmethod
-    def potential(self, x: Tensor) -> Tensor:
+    def potential(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B"]:
         """Return U(x) in the system's own energy unit: (B, *event_shape) -> (B,)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B"]:
         """Return the reduced energy u(x) = U(x) / kT, (B,); counted, because energy calls are the currency of the field."""
         return self._reduced(x, self.kT)
 
@@ -154,7 +155,7 @@ class Energy(Configured, nn.Module, ABC):
             u.register_hook(self._count_gradients)
         return u
 
-    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def value_and_gradient(self, x: Float[Tensor, "B *shape"]) -> tuple[Float[Tensor, "B"], Float[Tensor, "B *shape"]]:
         """Return the reduced energies u(x), (B,) [kT], and their gradient, of the shape of x; detached, and counted.
 
         Dynamics call it in every step. Only the energy may be compiled, never what calls it: a compiled step with a gradient
@@ -166,7 +167,7 @@ class Energy(Configured, nn.Module, ABC):
             (gradient,) = torch.autograd.grad(u.sum(), x)
         return u.detach(), gradient
 
-    def potential_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def potential_and_gradient(self, x: Float[Tensor, "B *shape"]) -> tuple[Float[Tensor, "B"], Float[Tensor, "B *shape"]]:
         """Return U(x), (B,), and its gradient in the system's own unit, as `value_and_gradient` does and counted like it.
 
         It is what dynamics is made of: forces are the same at every temperature.
@@ -174,7 +175,7 @@ class Energy(Configured, nn.Module, ABC):
         u, gradient = self.value_and_gradient(x)
         return (u, gradient) if self.kT == 1 else (u * self.kT, gradient * self.kT)
 
-    def check_values(self, u: Any, x: Tensor) -> Tensor:
+    def check_values(self, u: Any, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B"]:
         """Return what `potential` returned for x, if it is one number per configuration in single or double precision.
 
         Raises:
@@ -236,11 +237,11 @@ class Energy(Configured, nn.Module, ABC):
         return torch.device("cpu") if tensor is None else tensor.device
 
     @property
-    def default_context(self) -> Tensor | None:
+    def default_context(self) -> Float[Tensor, "C"] | None:
         """Return the conditions that hold where none are given, (C,) float64; None: this system has none."""
         return None
 
-    def given(self, context: Tensor | Sequence[float] | None = None) -> Energy:
+    def given(self, context: Float[Tensor, "C"] | Sequence[float] | None = None) -> Energy:
         """Return a view of the system under fixed conditions, (C,), by default the usual ones; it shares the count of calls.
 
         What is known exactly it knows under these conditions.
@@ -251,7 +252,7 @@ class Energy(Configured, nn.Module, ABC):
         check_context(self.conditions, None if context is None else torch.as_tensor(context), type(self).__name__)
         return self
 
-    def conditioned(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def conditioned(self, x: Float[Tensor, "B *shape"], context: Float[Tensor, "... C"] | None = None) -> Float[Tensor, "B"]:
         """Return reduced energies with conditions for each row, (B, C), or for all, (C,): (B,) [kT]; counted as any others.
 
         It does not look whether conditions are in range: that would be a host read in every step of training. An energy that
@@ -278,14 +279,14 @@ class Energy(Configured, nn.Module, ABC):
         return self.space.dim
 
     @property
-    def masses(self) -> Tensor | None:
+    def masses(self) -> Float[Tensor, "N"] | None:
         """Return the masses of the particles, (N,), for dynamics; no average depends on them. None: 1 in every coordinate.
 
         Units fit those of the potential: with kJ/mol and nanometres [amu], and time is in picoseconds.
         """
         return None
 
-    def repartitioned_masses(self, hydrogen_mass: float) -> Tensor:
+    def repartitioned_masses(self, hydrogen_mass: float) -> Float[Tensor, "N"]:
         """Return (N,) masses with every hydrogen as heavy as asked for, at the cost of the atom it is bonded to.
 
         Raises:
@@ -298,7 +299,7 @@ class Energy(Configured, nn.Module, ABC):
         """Return the bonds about which a part of the system turns, for `TorsionMoves`; None: there are no bonds."""
         return None
 
-    def start_from_torsions(self, walkers: int, rng: torch.Generator) -> Tensor:
+    def start_from_torsions(self, walkers: int, rng: torch.Generator) -> Float[Tensor, "W *shape"]:
         """Return (walkers, *shape) starts whose backbone torsions are drawn uniformly.
 
         Raises:
@@ -306,7 +307,7 @@ class Energy(Configured, nn.Module, ABC):
         """
         raise ValueError(f"{type(self).__name__} has no peptide backbone to turn: use start: initial.")
 
-    def check_configurations(self, x: Tensor) -> None:
+    def check_configurations(self, x: Shaped[Tensor, "B ..."]) -> None:
         """Refuse configurations from elsewhere that cannot be of this system (its units, say); here: their shape.
 
         Raises:
@@ -314,7 +315,7 @@ class Energy(Configured, nn.Module, ABC):
         """
         self.space.check(x, type(self).__name__)
 
-    def in_region(self, x: Tensor) -> Tensor:
+    def in_region(self, x: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
         """Say which configurations the target covers, (B,) bool; by default all.
 
         A potential may be blind to copies of a system that are not it (the mirror image of a molecule). exp(-u) is meant
@@ -322,7 +323,7 @@ class Energy(Configured, nn.Module, ABC):
         """
         return torch.ones(len(x), dtype=torch.bool, device=x.device)
 
-    def find_faults(self, x: Tensor) -> dict[str, Tensor]:
+    def find_faults(self, x: Float[Tensor, "B *shape"]) -> dict[str, Bool[Tensor, "B"]]:
         """Return which configurations from elsewhere cannot be of this system, (B,) bool, by what is wrong with them.
 
         A key is a phrase that ends the sentence "3 of 100 frames have ...", such as "a bond longer than 0.4 nm".
@@ -330,7 +331,7 @@ class Energy(Configured, nn.Module, ABC):
         return {}
 
     @property
-    def box(self) -> Tensor | None:
+    def box(self) -> Float[Tensor, "2 D"] | None:
         """Return the lower and upper corner, (2, D), of a region with nearly all the probability: for figures and tests."""
         return None
 
@@ -352,7 +353,7 @@ class Energy(Configured, nn.Module, ABC):
     finds_modes = False  # whether `modes` are to be found in reference data
     found_modes: Mapping[str, Any] | None = None  # what was found there, where it can stand for the argument `modes`
 
-    def find_modes(self, x: Tensor) -> dict[str, Any] | None:
+    def find_modes(self, x: Float[Tensor, "T W *shape"]) -> dict[str, Any] | None:
         """Return what `adopt_modes` needs, as JSON holds it, from equilibrium frames (T, W, *event_shape); None: one mode."""
         return None
 
@@ -360,7 +361,7 @@ class Energy(Configured, nn.Module, ABC):
         """Set `modes` to what `find_modes` has found."""
 
     @property
-    def initial(self) -> Tensor | None:
+    def initial(self) -> Float[Tensor, "K *shape"] | None:
         """Return configurations to start a simulation from, (K, *event_shape), one per mode where modes are known."""
         return None
 
@@ -374,7 +375,7 @@ class Energy(Configured, nn.Module, ABC):
         """Return whether `exact_samples` is implemented."""
         return type(self).exact_samples is not Energy.exact_samples
 
-    def exact_samples(self, n: int, rng: torch.Generator) -> Tensor:
+    def exact_samples(self, n: int, rng: torch.Generator) -> Float[Tensor, "n *shape"]:
         """Draw independent samples of exp(-u) / Z, (n, *event_shape).
 
         Raises:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 ROUNDING = 1e-6  # relative: what single precision may add to an end of the range
@@ -45,24 +46,24 @@ class Condition:
         if self.log and not self.lowest > 0:
             raise ValueError(f"the condition {self.name} varies by its logarithm and needs lowest > 0, got {self.lowest}.")
 
-    def scale(self, value: Tensor) -> Tensor:
+    def scale(self, value: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
         """Map values of the range to [-1, 1]."""
         ends = (math.log(self.lowest), math.log(self.highest)) if self.log else (self.lowest, self.highest)
         return 2 * ((value.log() if self.log else value) - ends[0]) / (ends[1] - ends[0]) - 1
 
-    def value(self, scaled: Tensor) -> Tensor:
+    def value(self, scaled: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
         """Map [-1, 1] to values of the range."""
         share = 0.5 * (scaled + 1)
         if self.log:
             return (self.lowest * (share * math.log(self.highest / self.lowest)).exp()).clamp(self.lowest, self.highest)
         return (self.lowest + share * (self.highest - self.lowest)).clamp(self.lowest, self.highest)
 
-    def contains(self, value: Tensor) -> Tensor:
+    def contains(self, value: Float[Tensor, "*rows"]) -> Bool[Tensor, "*rows"]:
         """Say which values lie in the range, bool."""
         low, high = (ROUNDING * (abs(end) if self.log else self.highest - self.lowest) for end in (self.lowest, self.highest))
         return (value >= self.lowest - low) & (value <= self.highest + high)
 
-    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+    def draw(self, n: int, rng: torch.Generator) -> Float[Tensor, "n"]:
         """Draw n values, (n,), one in every interval of 1/n of the range, in no order."""
         share = torch.rand(n, generator=rng, device=rng.device)
         order = torch.randperm(n, generator=rng, device=rng.device)
@@ -72,12 +73,12 @@ class Condition:
         return f"{self.name} from {self.lowest:.6g} to {self.highest:.6g}{f' {self.unit}' * bool(self.unit)}"
 
 
-def draw_context(conditions: Sequence[Condition], n: int, rng: torch.Generator) -> Tensor:
+def draw_context(conditions: Sequence[Condition], n: int, rng: torch.Generator) -> Float[Tensor, "n C"]:
     """Draw n sets of conditions, (n, C)."""
     return torch.stack([condition.draw(n, rng) for condition in conditions], -1)
 
 
-def check_context(conditions: Sequence[Condition], context: Tensor | None, whose: str) -> None:
+def check_context(conditions: Sequence[Condition], context: Float[Tensor, "... C"] | None, whose: str) -> None:
     """Refuse what are not the conditions of a system or generator, (C,) or (B, C).
 
     Raises:
@@ -100,7 +101,7 @@ def check_context(conditions: Sequence[Condition], context: Tensor | None, whose
             raise ValueError(f"{whose} knows {condition}, and got {condition.name} = {wrong:.6g}: stay in the range.")
 
 
-def describe_context(conditions: Sequence[Condition], values: Sequence[float] | Tensor) -> str:
+def describe_context(conditions: Sequence[Condition], values: Sequence[float] | Float[Tensor, "C"]) -> str:
     """Name the values of conditions (C,).
 
     >>> describe_context([Condition("kT", 0.5, 2.0), Condition("field", 0.0, 9.0, "V/nm")], [1.5, 3.0])
@@ -110,7 +111,9 @@ def describe_context(conditions: Sequence[Condition], values: Sequence[float] | 
     return ", ".join(f"{c.name} = {float(value):.6g}{f' {c.unit}' * bool(c.unit)}" for c, value in pairs)
 
 
-def read_context(conditions: Sequence[Condition], usual: Tensor | None, words: Sequence[str]) -> Tensor | None:
+def read_context(
+    conditions: Sequence[Condition], usual: Float[Tensor, "C"] | None, words: Sequence[str]
+) -> Float[Tensor, "C"] | None:
     """Read conditions from words "name=value", (C,) float64; one that is not named keeps its usual value.
 
     Raises:

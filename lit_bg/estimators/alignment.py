@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class Moves(NamedTuple):
     """Says what may be done to a configuration (N, d); by default nothing."""
 
-    types: Tensor | None = None  # (N,) particles of one type change places; None: none does
+    types: Int[Tensor, "N"] | None = None  # particles of one type change places; None: none does
     translations: bool = False
     rotations: bool = False
     reflections: bool = False  # rotations may be improper
@@ -40,7 +41,7 @@ class Moves(NamedTuple):
         )
 
 
-def aligned(x: Tensor, y: Tensor, moves: Moves, sweeps: int = 1) -> Tensor:
+def aligned(x: Float[Tensor, "B N d"], y: Float[Tensor, "B N d"], moves: Moves, sweeps: int = 1) -> Float[Tensor, "B N d"]:
     r"""Move every y so that $\sum_i |x_i - R\, y_{s(i)}|^2$ is small: the best exchange s, the best rotation R, and again.
 
     Each half of a sweep is the best for the other half held fixed (Hungarian, Kabsch), so the sum never grows. With rotations
@@ -77,7 +78,7 @@ def aligned(x: Tensor, y: Tensor, moves: Moves, sweeps: int = 1) -> Tensor:
     return y + centre
 
 
-def rotate_onto(x: Tensor, y: Tensor, reflections: bool = False) -> Tensor:
+def rotate_onto(x: Float[Tensor, "B N d"], y: Float[Tensor, "B N d"], reflections: bool = False) -> Float[Tensor, "B N d"]:
     r"""Return y after the rotation about the origin that brings it nearest to x, (B, N, d).
 
     $R = U \,\mathrm{diag}(1, ..., \pm 1)\, V^T$ with $U S V^T = \sum_i x_i y_i^T$ (Kabsch); the sign keeps det R = 1 unless
@@ -89,7 +90,7 @@ def rotate_onto(x: Tensor, y: Tensor, reflections: bool = False) -> Tensor:
     return y @ (u @ v).mT
 
 
-def matched(f: Tensor, g: Tensor, types: Tensor) -> Tensor:
+def matched(f: Float[Tensor, "B N K"], g: Float[Tensor, "B N K"], types: Int[Tensor, "N"]) -> Int[Tensor, "B N"]:
     r"""Return the exchange s within types of least $\sum_i |f_i - g_{s(i)}|^2$ for features of particles (Hungarian).
 
     Args:
@@ -116,11 +117,11 @@ def matched(f: Tensor, g: Tensor, types: Tensor) -> Tensor:
     return order.to(f.device)
 
 
-def reordered(y: Tensor, order: Tensor) -> Tensor:
+def reordered(y: Float[Tensor, "B N d"], order: Int[Tensor, "B N"]) -> Float[Tensor, "B N d"]:
     """Return the particles of every configuration in an order of its own: (B, N, d), (B, N) -> (B, N, d)."""
     return y.gather(1, order[..., None].expand_as(y))
 
 
-def surroundings(x: Tensor) -> Tensor:
+def surroundings(x: Float[Tensor, "B N d"]) -> Float[Tensor, "B N N"]:
     """Return distances of particles to all others, ascending, (B, N, d) -> (B, N, N); rotations and reflections keep them."""
     return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").sort(-1).values

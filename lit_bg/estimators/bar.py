@@ -12,6 +12,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -21,7 +22,7 @@ STEP = 1.0  # by which a bracket of the root begins to widen [kT]
 EXPANSIONS = 200
 
 
-def bar(forward: Tensor, reverse: Tensor) -> tuple[float, float]:
+def bar(forward: Float[Tensor, "n"], reverse: Float[Tensor, "m"]) -> tuple[float, float]:
     r"""Return the free-energy difference F_B - F_A and its error by Bennett's acceptance ratio, in kT.
 
     $\Delta$ solves $\sum_F f(M + w_F - \Delta) = \sum_R f(-M + w_R + \Delta)$ with $f(x) = 1 / (1 + e^x)$ and
@@ -50,7 +51,9 @@ def bar(forward: Tensor, reverse: Tensor) -> tuple[float, float]:
     return value, math.sqrt(sum(_relative_variance(side) for side in log_f))
 
 
-def bar_terms(forward: Tensor, reverse: Tensor, value: float) -> tuple[Tensor, Tensor]:
+def bar_terms(
+    forward: Float[Tensor, "n"], reverse: Float[Tensor, "m"], value: float
+) -> tuple[Float[Tensor, "n"], Float[Tensor, "m"]]:
     """Return the terms of both sums of `bar` at a difference, each over its largest; they correlate in time as it does.
 
     Args:
@@ -61,7 +64,7 @@ def bar_terms(forward: Tensor, reverse: Tensor, value: float) -> tuple[Tensor, T
     return (sides[0] - sides[0].max()).exp(), (sides[1] - sides[1].max()).exp()
 
 
-def bar_overlap(forward: Tensor, reverse: Tensor, value: float) -> float:
+def bar_overlap(forward: Float[Tensor, "n"], reverse: Float[Tensor, "m"], value: float) -> float:
     r"""Return how much two states overlap, $\int p_A p_B / (p_A + p_B)$: 1/2 where they are one, 0 where they never meet.
 
     It is the entry beside the diagonal of the overlap matrix (see `overlap_matrix`) for as many samples of either state,
@@ -92,7 +95,7 @@ class Bounds(NamedTuple):
         return self.upper - self.lower
 
 
-def work_bounds(forward: Tensor, reverse: Tensor) -> Bounds:
+def work_bounds(forward: Float[Tensor, "n"], reverse: Float[Tensor, "T *W"]) -> Bounds:
     r"""Return $-\langle w_R \rangle \le \Delta F \le \langle w_F \rangle$ with their errors (Jensen's inequality).
 
     The upper bound less the difference is the divergence KL(A||B), the difference less the lower bound KL(B||A). A work of +inf

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 BINS = 360
@@ -12,7 +13,7 @@ SMOOTHING = math.radians(8)
 FEWEST = 10  # independent frames in a window of the smoothing: fewer are noise
 
 
-def circular_basins(angle: Tensor, effective: float, barrier: float = 1.0) -> list[float]:
+def circular_basins(angle: Float[Tensor, "n"], effective: float, barrier: float = 1.0) -> list[float]:
     r"""Find the borders between the basins of the free energy of an angle.
 
     $F(\varphi) = -\ln [\hat p(\varphi) + p_0]$ with $\hat p$ the density smoothed by a Gaussian of 8 degrees and $p_0$ that of

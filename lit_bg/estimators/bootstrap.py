@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 FEWEST_WALKERS = 16  # from which walkers as a whole are the groups: they alone are certainly independent
@@ -13,11 +14,11 @@ FEWEST_GROUPS = 64  # of stretches of time: the error of the error is a tenth
 
 def bootstrap(
     statistic: Callable[..., float | Tensor],
-    samples: tuple[Tensor, ...],
+    samples: tuple[Shaped[Tensor, "_ ..."], ...],
     repeats: int,
     rng: torch.Generator,
-    groups: Sequence[Tensor | None] | None = None,
-) -> Tensor:
+    groups: Sequence[Int[Tensor, "_"] | None] | None = None,
+) -> Float[Tensor, "repeats ..."]:
     r"""Return a statistic of as many resampled data sets as asked for, (repeats, ...) float64; their spread is its error.
 
     Every set of samples is drawn again from itself, with replacement and on its own. Correlated samples (frames of one walker,
@@ -56,7 +57,7 @@ def bootstrap(
     return torch.stack(values)
 
 
-def bootstrap_error(values: Tensor, fewest: int | None = None) -> Tensor:
+def bootstrap_error(values: Float[Tensor, "repeats *rest"], fewest: int | None = None) -> Float[Tensor, "*rest"]:
     r"""Return the standard deviation of what `bootstrap` returned, over $\sqrt{1 - 1/G}$ for the G groups of the smallest set.
 
     Args:
@@ -67,7 +68,7 @@ def bootstrap_error(values: Tensor, fewest: int | None = None) -> Tensor:
     return error if fewest is None or fewest < 2 else error / (1 - 1 / fewest) ** 0.5
 
 
-def group_frames(frames: int, walkers: int, least: int = FEWEST_GROUPS) -> Tensor:
+def group_frames(frames: int, walkers: int, least: int = FEWEST_GROUPS) -> Int[Tensor, "T W"]:
     """Return the group of every frame, (T, W): its walker, or where there are too few of them a stretch of time of it.
 
     Args:

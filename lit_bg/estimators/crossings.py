@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 
-def count_entries(label: Tensor, modes: int) -> Tensor:
+def count_entries(label: Int[Tensor, "T W"], modes: int) -> Int[Tensor, "K"]:
     """Count how often walkers enter each mode from another one, (modes,) long.
 
     Where a walker begins is no entry. A frame in no mode (-1) does not end a stay: a walker that leaves and comes back before

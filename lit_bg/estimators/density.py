@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.estimators.log_weights import check_log_weights
 
 
-def density(a: Tensor, log_w: Tensor | None, edges: Tensor) -> tuple[Tensor, Tensor]:
+def density(
+    a: Float[Tensor, "B P"], log_w: Float[Tensor, "B"] | None, edges: Float[Tensor, "E"]
+) -> tuple[Float[Tensor, "E-1"], Float[Tensor, "E-1"]]:
     r"""Estimate $\rho_k = \sum_i \bar w_i\, c_{ik} / (P \Delta_k)$ of P values per configuration, with its standard error.
 
     $c_{ik}$ counts the values of configuration i in bin k. Values of one configuration depend on each other, so the error is
@@ -45,7 +48,7 @@ def density(a: Tensor, log_w: Tensor | None, edges: Tensor) -> tuple[Tensor, Ten
     return mean, (w**2 @ (each - mean).square()).sqrt()
 
 
-def shell_factor(edges: Tensor, particles: int, d: int) -> Tensor:
+def shell_factor(edges: Float[Tensor, "E"], particles: int, d: int) -> Float[Tensor, "E-1"]:
     r"""Return the factor from the density of pair distances, $p(r)$, to the number density of particles around a particle.
 
     $\rho(r) = (N - 1)\, p(r)\, \Delta_k / V_k$ with the volume $V_k$ of a spherical shell in d dimensions. Divided by the

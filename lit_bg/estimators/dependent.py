@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lit_bg.estimators.events import jackknife, normalised, probabilities
@@ -16,7 +17,7 @@ from lit_bg.estimators.time_series import inefficiencies, mean_of_walkers, sprea
 from lit_bg.samples import Dependence
 
 
-def average(a: Tensor, log_w: Tensor, dependence: Dependence) -> tuple[float, float]:
+def average(a: Shaped[Tensor, "*rows"], log_w: Float[Tensor, "*rows"], dependence: Dependence) -> tuple[float, float]:
     r"""Return the self-normalised average $\sum w a / \sum w$ with the standard error that fits what the samples are.
 
     * Of independent draws as `expectation` has it.
@@ -73,7 +74,7 @@ def average(a: Tensor, log_w: Tensor, dependence: Dependence) -> tuple[float, fl
     return value, max(wide, spread_of_walkers(residual) * w.numel())
 
 
-def log_norm(log_w: Tensor, dependence: Dependence) -> tuple[float, float]:
+def log_norm(log_w: Float[Tensor, "*rows"], dependence: Dependence) -> tuple[float, float]:
     r"""Return $\log \langle w \rangle$, with the error that fits what the samples are; infinite where all weights are zero.
 
     Of draws and populations it is log Z; of chains, whose weights are those from one distribution to another, the difference of
@@ -103,7 +104,12 @@ def log_norm(log_w: Tensor, dependence: Dependence) -> tuple[float, float]:
     return value, max(wide, spread_of_walkers(residual) * w.numel())
 
 
-def effective_samples(log_w: Tensor, dependence: Dependence, series: Tensor, ancestor: Tensor | None = None) -> float:
+def effective_samples(
+    log_w: Float[Tensor, "*rows"],
+    dependence: Dependence,
+    series: Shaped[Tensor, "K *rows"],
+    ancestor: Int[Tensor, "P N"] | None = None,
+) -> float:
     r"""Return how many independent samples of the target the weighted ones are worth.
 
     Of draws it is n ESS. Of chains it is divided by the largest statistical inefficiency of the series $\bar w (a - \hat A)$ of

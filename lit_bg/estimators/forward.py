@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.estimators.time_series import mean_with_error
 
 
-def forward_log_z(log_w: Tensor) -> tuple[float, float]:
+def forward_log_z(log_w: Float[Tensor, "T *W"]) -> tuple[float, float]:
     r"""Return log Z from frames of the target, $-\log \langle 1/w \rangle_\pi$, and its standard error.
 
     Beside the reverse estimate $\log \langle w \rangle_q$ it tests consistency (a lost region, noise in log q), and never the
@@ -32,7 +33,7 @@ def forward_log_z(log_w: Tensor) -> tuple[float, float]:
     return -largest - math.log(2 * mean), error / mean
 
 
-def forward_ess_with_error(log_w: Tensor) -> tuple[float, float]:
+def forward_ess_with_error(log_w: Float[Tensor, "T *W"]) -> tuple[float, float]:
     r"""Return the forward ESS $1 / (\langle w \rangle_\pi \langle 1/w \rangle_\pi)$, a fraction, and its standard error.
 
     The relative error is that of the mean of $w / \langle w \rangle + (1/w) / \langle 1/w \rangle$ over the correlated frames.
@@ -52,7 +53,7 @@ def forward_ess_with_error(log_w: Tensor) -> tuple[float, float]:
     return value, value * mean_with_error(up + down)[1]
 
 
-def unproposed_share(log_w: Tensor, log_Z: float, n: float) -> float:
+def unproposed_share(log_w: Float[Tensor, "T *W"], log_Z: float, n: float) -> float:
     r"""Return the share of frames that n proposals hardly ever reach, $w / Z > n$.
 
     A generator of ESS e gives the target at most a share 1 / (e n) of such frames (Markov's inequality), so more than a few are

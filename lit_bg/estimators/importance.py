@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lit_bg.estimators.log_weights import check_log_weights
@@ -24,7 +25,7 @@ EVEN = 0.5  # ESS of a few samples that is no accident
 POOR = 1 / 3  # of all samples that are effective: above it few samples are as good as they say
 
 
-def ess(log_w: Tensor) -> float:
+def ess(log_w: Float[Tensor, "n"]) -> float:
     r"""Return the Kish effective sample size as a fraction of the sample count, $(\sum w)^2 / (N \sum w^2)$.
 
     This is the reverse ESS (samples of q). It cannot see modes that q misses: never show it alone.
@@ -37,7 +38,7 @@ def ess(log_w: Tensor) -> float:
     return effective_share(check_log_weights(log_w)).item()
 
 
-def effective_share(log_w: Tensor) -> Tensor:
+def effective_share(log_w: Float[Tensor, "*rows n"]) -> Float[Tensor, "*rows"]:
     """Return the Kish effective sample size of every row as a fraction, (..., N) -> (...); 0 where none has a weight.
 
     >>> effective_share(torch.tensor([[0.0, 0.0], [0.0, -torch.inf], [-torch.inf, -torch.inf]]))
@@ -47,7 +48,7 @@ def effective_share(log_w: Tensor) -> Tensor:
     return kish.nan_to_num(0.0).clamp_max(1.0)  # rounding may lift equal weights above it
 
 
-def forward_ess(log_w: Tensor) -> float:
+def forward_ess(log_w: Float[Tensor, "n"]) -> float:
     r"""Return the forward ESS as a fraction, $1 / (\langle w \rangle_\pi \langle 1/w \rangle_\pi)$, from samples of the target.
 
     Args:
@@ -62,7 +63,7 @@ def forward_ess(log_w: Tensor) -> float:
     return math.exp(2 * n - torch.logsumexp(log_w, 0).item() - torch.logsumexp(-log_w, 0).item())
 
 
-def ess_with_error(log_w: Tensor) -> tuple[float, float]:
+def ess_with_error(log_w: Float[Tensor, "n"]) -> tuple[float, float]:
     r"""Return the Kish ESS as a fraction with its standard error (delta method).
 
     With $x = w / \langle w \rangle$ the fraction is $1 / \langle x^2 \rangle$, and its relative error is that of the mean of
@@ -91,7 +92,7 @@ def ess_is_known(value: float, n: float) -> bool:
     return n * value**4 >= KNOWN
 
 
-def resolves_averages(w: Tensor) -> bool:
+def resolves_averages(w: Float[Tensor, "n"]) -> bool:
     r"""Say whether so many weights determine the error of an average: $n e^{-2 D} \ge 130$, or $e^{-2 D} \ge 1/3$, or no tail.
 
     $D = \sum \bar w \ln (n \bar w)$ is the divergence of the target from the proposal. $e^{-2 D}$ is the ESS of lognormal
@@ -112,7 +113,7 @@ def resolves_averages(w: Tensor) -> bool:
     return not math.isnan(k) and k < BOUNDED
 
 
-def effective_in(inside: Tensor, log_w: Tensor) -> float:
+def effective_in(inside: Shaped[Tensor, "n"], log_w: Float[Tensor, "n"]) -> float:
     r"""Return the Kish effective samples of an event, $(\sum_A w)^2 / \sum_A w^2$; 0 where it has no weight.
 
     >>> effective_in(torch.tensor([1.0, 1.0, 0.0]), torch.zeros(3))
@@ -142,7 +143,7 @@ def certain_count(total: Tensor, squares: Tensor, held: Tensor, w: Tensor) -> Te
     return torch.where(known, kish, torch.minimum(kish, held / (w**2).sum() / len(w)))
 
 
-def upper_limit(inside: Tensor, log_w: Tensor) -> float:
+def upper_limit(inside: Shaped[Tensor, "n"], log_w: Float[Tensor, "n"]) -> float:
     r"""Return a 95 % upper limit of the probability of an event that (next to) no sample shows, $\hat p + 3 / (n\, ESS)$.
 
     The rule of three with the effective number of draws. It holds if the proposals reach all of the event; what they cannot
@@ -159,7 +160,7 @@ def upper_limit(inside: Tensor, log_w: Tensor) -> float:
     return min((w * torch.as_tensor(inside).to(w)).sum().item() + 3 / effective, 1.0)
 
 
-def log_z(log_w: Tensor) -> tuple[float, float]:
+def log_z(log_w: Float[Tensor, "n"]) -> tuple[float, float]:
     r"""Return the log partition function $\log \frac1N \sum w$ and its standard error.
 
     The error is that of the relative weights $(w / \langle w \rangle - 1) / N$, as `standard_error` has it, infinite where the
@@ -178,7 +179,7 @@ def log_z(log_w: Tensor) -> tuple[float, float]:
     return value, math.hypot(error, unseen_mass(relative / n)) if error else 0.0
 
 
-def expectation(a: Tensor, log_w: Tensor) -> tuple[float, float]:
+def expectation(a: Shaped[Tensor, "n"], log_w: Float[Tensor, "n"]) -> tuple[float, float]:
     r"""Return the self-normalised average $\hat A = \sum w a / \sum w$ and its standard error.
 
     The error is that of the residuals $\bar w_i (a_i - \hat A)$ (see `standard_error`), and of the pull of the weights that

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def raise_shares(p: Tensor, least: Tensor) -> Tensor:
+def raise_shares(p: Float[Tensor, "*rows K"], least: Float[Tensor, "*rows K"]) -> Float[Tensor, "*rows K"]:
     r"""Lift the probabilities that are below a floor to it, and scale the others down in proportion.
 
     $s_m = \max(f_m, c\, p_m)$ with c such that $\sum_m s_m = 1$. Nothing is read by the host.
@@ -32,7 +33,9 @@ def raise_shares(p: Tensor, least: Tensor) -> Tensor:
     return torch.where(p.sum(-1, keepdim=True) > 0, s / s.sum(-1, keepdim=True).clamp_min(tiny), 0.0)
 
 
-def balance(w: Tensor, label: Tensor, modes: int, least_share: float) -> Tensor:
+def balance(
+    w: Float[Tensor, "*rows n"], label: Int[Tensor, "*rows n"], modes: int, least_share: float
+) -> Float[Tensor, "*rows n"]:
     r"""Return weights in which every mode that has any holds a share of at least `least_share` of their sum, one.
 
     $w_i\, s_m / \sum_{j \in m} w_j$ for i in mode m, with the shares s of `raise_shares`. Within a mode weights keep their

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from lit_bg.estimators.student import student_factors
@@ -16,7 +17,7 @@ CONVERGED = 1e-12  # of the number of samples: what a state may have too many or
 FEWEST_SHARED = 1e-3  # samples that tie two groups of states together
 
 
-def mbar(u: Tensor, counts: Tensor, start: Tensor | None = None) -> Tensor:
+def mbar(u: Float[Tensor, "K N"], counts: Shaped[Tensor, "K"], start: Float[Tensor, "K"] | None = None) -> Float[Tensor, "K"]:
     r"""Return the free energies of K states from samples of all of them, the multistate Bennett acceptance ratio.
 
     $f_k = -\ln Z_k$ with $f_1 = 0$ solves $f_k = -\ln \sum_n e^{-u_k(x_n)} / \sum_j N_j e^{f_j - u_j(x_n)}$. For the states
@@ -117,7 +118,7 @@ def _refuse_apart(p: Tensor, counts: Tensor) -> None:
         )
 
 
-def mbar_covariance(u: Tensor, counts: Tensor, f: Tensor) -> Tensor:
+def mbar_covariance(u: Float[Tensor, "K N"], counts: Shaped[Tensor, "K"], f: Float[Tensor, "K"]) -> Float[Tensor, "K K"]:
     r"""Return the asymptotic covariance of f relative to the first state, (K, K), for independent samples.
 
     With $W_{nk} = e^{f_k - u_k(x_n)} / \sum_j N_j e^{f_j - u_j(x_n)}$ it is $\Theta = W^T (1 - W N W^T)^+ W$, by the singular
@@ -142,7 +143,9 @@ def mbar_covariance(u: Tensor, counts: Tensor, f: Tensor) -> Tensor:
     return theta - theta[:1] - theta[:, :1] + theta[0, 0]
 
 
-def mbar_log_weights(u: Tensor, target: Tensor, counts: Tensor, f: Tensor) -> Tensor:
+def mbar_log_weights(
+    u: Float[Tensor, "K N"], target: Float[Tensor, "N"], counts: Shaped[Tensor, "K"], f: Float[Tensor, "K"]
+) -> Float[Tensor, "N"]:
     r"""Return $\ln w_n = -u(x_n) - \ln \sum_k N_k e^{f_k - u_k(x_n)}$, (N,), which weigh all samples to the target.
 
     Args:
@@ -155,7 +158,13 @@ def mbar_log_weights(u: Tensor, target: Tensor, counts: Tensor, f: Tensor) -> Te
     return -target.double() - torch.logsumexp(counts[used].double().log()[:, None] + f[used, None] - u[used].double(), 0)
 
 
-def mbar_events(u: Tensor, target: Tensor, inside: Tensor, counts: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+def mbar_events(
+    u: Float[Tensor, "K N"],
+    target: Float[Tensor, "N"],
+    inside: Bool[Tensor, "M N"],
+    counts: Shaped[Tensor, "K"],
+    f: Float[Tensor, "K"],
+) -> tuple[Float[Tensor, "M"], Float[Tensor, "M M"]]:
     r"""Return free energies of events in one state, $-\ln \int_A e^{-u}$, with their covariance, from samples of all states.
 
     An event is a state without samples, of the same energy inside and none outside, so that the error is that of
@@ -193,7 +202,9 @@ def mbar_events(u: Tensor, target: Tensor, inside: Tensor, counts: Tensor, f: Te
     return found, covariance
 
 
-def ladder_populations(u: Tensor, label: Tensor, states: int) -> tuple[Tensor, Tensor]:
+def ladder_populations(
+    u: Float[Tensor, "K T W K"], label: Int[Tensor, "T W K"], states: int
+) -> tuple[Float[Tensor, "M"], Float[Tensor, "M M"]]:
     r"""Return populations of modes in the first of several states from the samples of all of them, with their covariance.
 
     A rare mode is less rare in another state, where it is warm, say: the samples there say how often it is visited, and the

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 LEAST = 0.03  # entry next to the diagonal below which a difference is not to be trusted
 
 
-def overlap_matrix(u: Tensor, counts: Tensor, f: Tensor, alike: bool = False) -> Tensor:
+def overlap_matrix(
+    u: Float[Tensor, "K N"], counts: Shaped[Tensor, "K"], f: Float[Tensor, "K"], alike: bool = False
+) -> Float[Tensor, "K K"]:
     r"""Return the overlap matrix of states, $O_{ij} = \sum_n N_j W_{ni} W_{nj}$, (K, K).
 
     With $W_{ni} = e^{f_i - u_i(x_n)} / \sum_k N_k e^{f_k - u_k(x_n)}$ it is the mean probability that a sample of state i
@@ -41,7 +44,7 @@ def overlap_matrix(u: Tensor, counts: Tensor, f: Tensor, alike: bool = False) ->
     return w @ w.T
 
 
-def next_to_diagonal(overlap: Tensor) -> tuple[float, int]:
+def next_to_diagonal(overlap: Float[Tensor, "K K"]) -> tuple[float, int]:
     """Return the smallest entry next to the diagonal and the first of its two states, for states in an order.
 
     >>> next_to_diagonal(torch.tensor([[0.8, 0.2, 0.0], [0.2, 0.7, 0.1], [0.0, 0.1, 0.9]], dtype=torch.float64))
@@ -52,7 +55,7 @@ def next_to_diagonal(overlap: Tensor) -> tuple[float, int]:
     return entries[at].item(), at
 
 
-def weakest_link(overlap: Tensor) -> tuple[float, int, int]:
+def weakest_link(overlap: Float[Tensor, "K K"]) -> tuple[float, int, int]:
     """Return the smallest overlap along the best tree that joins all states, and the two states: for states in no order.
 
     >>> weakest_link(torch.tensor([[0.6, 0.0, 0.4], [0.0, 0.9, 0.1], [0.4, 0.1, 0.5]], dtype=torch.float64))

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lit_bg.estimators.log_weights import check_log_weights
@@ -34,7 +35,7 @@ class Tail(NamedTuple):
     share: float
 
 
-def tail(log_w: Tensor, a: Tensor | None = None) -> Tail:
+def tail(log_w: Float[Tensor, "n"], a: Shaped[Tensor, "n"] | None = None) -> Tail:
     r"""Fit the tail of the weights, or of $w |a - \langle a \rangle|$ where an observable is given.
 
     Below k = 0.5 the variance is finite and error bars hold; above 0.7 importance sampling does not work at this sample
@@ -77,12 +78,12 @@ def tail(log_w: Tensor, a: Tensor | None = None) -> Tail:
     return max(large, key=lambda t: -math.inf if math.isnan(t.k) else t.k)
 
 
-def pareto_k(log_w: Tensor) -> float:
+def pareto_k(log_w: Float[Tensor, "n"]) -> float:
     """Return the shape k-hat of the tail of the weights (see `tail`); NaN for fewer than 25 samples or none with weight."""
     return tail(log_w).k
 
 
-def tail_share(log_w: Tensor) -> float:
+def tail_share(log_w: Float[Tensor, "n"]) -> float:
     r"""Return the share of the total weight above the threshold of the tail, $\sum_{tail} (w - w_0) / \sum w$ (see `tail`).
 
     k-hat describes the form of the tail and not its size; where all weights are nearly equal the form is of no consequence.

@@ -7,6 +7,7 @@ Log weights (P, N) are absolute: the mean weight of a population is an unbiased 
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lit_bg.estimators.log_weights import check_log_weights_of
@@ -24,7 +25,9 @@ def family_sums(values: Tensor, ancestor: Tensor) -> Tensor:
     return torch.zeros_like(values).scatter_add_(1, ancestor, values)
 
 
-def effective_ancestors(log_w: Tensor, ancestor: Tensor, inside: Tensor | None = None) -> float:
+def effective_ancestors(
+    log_w: Float[Tensor, "P N"], ancestor: Int[Tensor, "P N"], inside: Shaped[Tensor, "P N"] | None = None
+) -> float:
     r"""Return $(\sum_a W_a)^2 / \sum_a W_a^2$ with $W_a$ the weight of all descendants of an ancestor, of all populations.
 
     Without resampling it is the effective sample size of Kish. It is a lower limit where kernels carry the members of a family
@@ -48,7 +51,7 @@ def effective_ancestors(log_w: Tensor, ancestor: Tensor, inside: Tensor | None =
     return family.sum().item() ** 2 / squares if squares > 0 else 0.0
 
 
-def count_ancestors(log_w: Tensor, ancestor: Tensor) -> int:
+def count_ancestors(log_w: Float[Tensor, "P N"], ancestor: Int[Tensor, "P N"]) -> int:
     """Count the ancestors that have a descendant with weight, over all populations.
 
     >>> count_ancestors(torch.tensor([[0.0, 0.0, -torch.inf]]), torch.tensor([[1, 1, 2]]))
@@ -57,7 +60,9 @@ def count_ancestors(log_w: Tensor, ancestor: Tensor) -> int:
     return int((family_sums((log_w > -torch.inf).double().cpu(), ancestor.cpu()) > 0).sum())
 
 
-def populations_disagree(log_w: Tensor, ancestor: Tensor, a: Tensor | None = None) -> bool:
+def populations_disagree(
+    log_w: Float[Tensor, "P N"], ancestor: Int[Tensor, "P N"], a: Shaped[Tensor, "P N"] | None = None
+) -> bool:
     r"""Say whether populations scatter by more than their families explain, beyond four standard errors.
 
     Deviations of populations, $d_p = Z_p / \bar Z - 1$ or with an observable $d_p = Z_p (f_p - \bar f) / \bar Z$, are sums over

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lit_bg.estimators.events import Events, normalised, probabilities
@@ -13,8 +14,12 @@ from lit_bg.samples import Dependence
 
 
 def profile(
-    a: Tensor, log_w: Tensor | None, edges: Tensor, periodic: bool = False, dependence: Dependence = "draws"
-) -> tuple[Tensor, Tensor]:
+    a: Shaped[Tensor, "*rows"],
+    log_w: Float[Tensor, "*rows"] | None,
+    edges: Float[Tensor, "E"],
+    periodic: bool = False,
+    dependence: Dependence = "draws",
+) -> tuple[Float[Tensor, "E-1"], Float[Tensor, "E-1"]]:
     r"""Return the free energy $F_i = -\log(p_i / \Delta_i)$ along a coordinate, with its standard error.
 
     $p_i = \sum_{a \in i} w / \sum w$ is the weight in bin i, $\Delta_i$ the width of the bin. F is minus the log of a
@@ -44,13 +49,13 @@ def profile(
 
 
 def surface(
-    a: Tensor,
-    b: Tensor,
-    log_w: Tensor | None,
-    edges: tuple[Tensor, Tensor],
+    a: Shaped[Tensor, "*rows"],
+    b: Shaped[Tensor, "*rows"],
+    log_w: Float[Tensor, "*rows"] | None,
+    edges: tuple[Float[Tensor, "E"], Float[Tensor, "L"]],
     periodic: tuple[bool, bool] = (False, False),
     dependence: Dependence = "draws",
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float[Tensor, "E-1 L-1"], Float[Tensor, "E-1 L-1"]]:
     r"""Return the free energy $F_{ij} = -\log(p_{ij} / \Delta_i \Delta_j)$ in the plane of two coordinates, with its error.
 
     As `profile`, of which it is the same sum in bins of two coordinates.
@@ -76,8 +81,12 @@ def surface(
 
 
 def effective_count(
-    a: Tensor, log_w: Tensor | None, edges: Tensor, periodic: bool = False, dependence: Dependence = "draws"
-) -> Tensor:
+    a: Shaped[Tensor, "*rows"],
+    log_w: Float[Tensor, "*rows"] | None,
+    edges: Float[Tensor, "E"],
+    periodic: bool = False,
+    dependence: Dependence = "draws",
+) -> Float[Tensor, "E-1"]:
     r"""Return the effective number of samples in every bin, (K,) float64; arguments as for `profile`.
 
     Of independent draws it is that of Kish, $(\sum_i w)^2 / \sum_i w^2$, less where few weights do not know themselves, 0 where

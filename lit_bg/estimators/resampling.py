@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lit_bg.estimators.log_weights import check_log_weights
@@ -14,7 +15,7 @@ Method = Literal["systematic", "stratified", "multinomial"]
 BELOW_ONE = 1 - 2.0**-53  # the largest float64 below one
 
 
-def resample(log_w: Tensor, n: int, rng: torch.Generator, method: Method = "systematic") -> Tensor:
+def resample(log_w: Float[Tensor, "*P N"], n: int, rng: torch.Generator, method: Method = "systematic") -> Int[Tensor, "*P n"]:
     r"""Return the indices of n samples drawn by their weights, on average $n \bar w_i$ of sample i.
 
     Points on (0, 1) pick the samples in whose part of the cumulated weights $\sum_{j \le i} \bar w_j$ they lie:
@@ -65,17 +66,17 @@ def resample(log_w: Tensor, n: int, rng: torch.Generator, method: Method = "syst
     return index.reshape(*log_w.shape[:-1], n)
 
 
-def systematic(log_w: Tensor, rng: torch.Generator) -> Tensor:
+def systematic(log_w: Float[Tensor, "*P N"], rng: torch.Generator) -> Int[Tensor, "*P N"]:
     """Return as many indices as there are weights, (N,) or (P, N), by systematic resampling (see `resample`)."""
     return resample(log_w, torch.as_tensor(log_w).shape[-1], rng)
 
 
-def multinomial(log_w: Tensor, rng: torch.Generator) -> Tensor:
+def multinomial(log_w: Float[Tensor, "*P N"], rng: torch.Generator) -> Int[Tensor, "*P N"]:
     """Return as many indices as there are weights, (N,) or (P, N), drawn independently (see `resample`)."""
     return resample(log_w, torch.as_tensor(log_w).shape[-1], rng, "multinomial")
 
 
-def choose_distinct(log_w: Tensor, n: int, rng: torch.Generator) -> Tensor:
+def choose_distinct(log_w: Float[Tensor, "N"], n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
     r"""Return the indices of n different samples, drawn one after the other by their weights without putting any back.
 
     The n largest of $\log w_i + g_i$ with independent Gumbel variables g. Unlike `resample` it does not keep averages: it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from lit_bg.estimators.student import widening
@@ -23,7 +24,7 @@ def check_series(series: Tensor) -> Tensor:
     return series
 
 
-def statistical_inefficiency(series: Tensor) -> float:
+def statistical_inefficiency(series: Shaped[Tensor, "T *W"]) -> float:
     r"""Return the frames per independent frame, $g = 1 + 2 \sum_{t \ge 1} (1 - t/T)\, \rho(t) \ge 1$.
 
     The autocorrelation rho is taken about the mean of all walkers and averaged over them, so walkers
@@ -68,7 +69,7 @@ def inefficiencies(series: Tensor) -> Tensor:
     return torch.where(moves, (2 * monotone - 1).clamp_min(1.0), 1.0)
 
 
-def subsample(frames: int, inefficiency: float) -> Tensor:
+def subsample(frames: int, inefficiency: float) -> Int[Tensor, "m"]:
     r"""Return which of so many frames in order of time to keep, so that they are as good as independent, (m,) long.
 
     Frame $\lceil i g \rceil$ for i = 0, 1, ...: one for every g, and the first always.
@@ -89,7 +90,7 @@ def subsample(frames: int, inefficiency: float) -> Tensor:
     return kept[kept < frames]
 
 
-def mean_with_error(series: Tensor) -> tuple[float, float]:
+def mean_with_error(series: Shaped[Tensor, "T *W"]) -> tuple[float, float]:
     r"""Return the mean of correlated frames and its standard error, $t\, \sigma \sqrt{g / (T W)}$.
 
     t is Student's factor for as many degrees of freedom as there are independent frames but one. A series of nothing but 0, or
@@ -113,7 +114,7 @@ def mean_with_error(series: Tensor) -> tuple[float, float]:
     return a.mean().item(), t * a.std().item() * math.sqrt(g / a.numel())
 
 
-def mean_of_walkers(series: Tensor) -> tuple[float, float]:
+def mean_of_walkers(series: Shaped[Tensor, "T W"]) -> tuple[float, float]:
     """Return the mean of frames (T, W) and its error, by their correlation in time and by the spread between eight walkers.
 
     The larger error counts: walkers that were slow to leave their starts tell more by their spread.
@@ -128,7 +129,7 @@ def spread_of_walkers(series: Tensor) -> float:
     return series.double().mean(0).std().item() / math.sqrt(walkers) if walkers >= FEWEST_WALKERS else 0.0
 
 
-def r_hat(series: Tensor) -> float:
+def r_hat(series: Shaped[Tensor, "T *W"]) -> float:
     r"""Return the split, rank-normalised $\hat R$: the larger of that of the ranks and that of the folded ranks.
 
     It compares the spread between walkers, each cut into halves, with the spread within. Above 1.01 the walkers

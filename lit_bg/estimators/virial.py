@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.estimators.time_series import mean_with_error
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from lit_bg.spaces import Target
 
 
-def virial_terms(energy: Target, x: Tensor, chunk: int = 4096) -> Tensor:
+def virial_terms(energy: Target, x: Float[Tensor, "n *shape"], chunk: int = 4096) -> Float[Tensor, "n"]:
     r"""Return $\sum_i x_i\, \partial u / \partial x_i$ of every configuration, float64.
 
     Args:
@@ -34,7 +35,7 @@ def virial_terms(energy: Target, x: Tensor, chunk: int = 4096) -> Tensor:
     return torch.cat(terms)
 
 
-def virial(energy: Target, x: Tensor) -> tuple[float, float]:
+def virial(energy: Target, x: Float[Tensor, "n *shape"]) -> tuple[float, float]:
     r"""Return the mean of $\sum_i x_i\, \partial u / \partial x_i$ and its standard error.
 
     In equilibrium the mean is `energy.space.dof`, for every confined system on linear

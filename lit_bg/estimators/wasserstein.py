@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,7 +18,13 @@ PAIRS = 4096  # of configurations, aligned at a time
 Array = NDArray[np.float64]
 
 
-def wasserstein(a: Tensor, b: Tensor, log_w: Tensor | None = None, log_v: Tensor | None = None, order: int = 1) -> float:
+def wasserstein(
+    a: Shaped[Tensor, "n ..."],
+    b: Shaped[Tensor, "m ..."],
+    log_w: Float[Tensor, "n"] | None = None,
+    log_v: Float[Tensor, "m"] | None = None,
+    order: int = 1,
+) -> float:
     r"""Return $W_p = [\int_0^1 |F_a^{-1}(t) - F_b^{-1}(t)|^p\, dt]^{1/p}$ between weighted samples of a number, exactly.
 
     Args:
@@ -74,7 +81,7 @@ def _finite(x: Array) -> Array:
     return x
 
 
-def geometric_w2(x: Tensor, y: Tensor, moves: Moves | None = None) -> float:
+def geometric_w2(x: Float[Tensor, "n *shape"], y: Float[Tensor, "m *shape"], moves: Moves | None = None) -> float:
     r"""Return $W_2 = \min_\gamma [\sum_{kl} \gamma_{kl}\, c(x_k, y_l)]^{1/2}$ of sets of configurations, by exact transport.
 
     $c(x, y) = \min_{R, s} \sum_i |x_i - R\, y_{s(i)}|^2$ over the moves: without any, W2 of plain vectors. The minimum over

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from lit_bg.energies.base import Energy
@@ -38,14 +39,16 @@ class Generator(nn.Module, ABC):
             ValueError: generator and energy do not fit, with the way out.
         """
 
-    def adapt(self, x: Tensor) -> None:
+    def adapt(self, x: Float[Tensor, "B *shape"]) -> None:
         """Take location and scale from training data, (B, *event_shape), before training; by default take nothing."""
 
     @abstractmethod
-    def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def sample(
+        self, n: int, rng: torch.Generator, context: Float[Tensor, "... C"] | None = None
+    ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, "n"]]:
         """Draw `n` configurations `(n, *event_shape)` and their log q `(n,)` in one pass, differentiable in the parameters."""
 
-    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def log_prob(self, x: Float[Tensor, "B *shape"], context: Float[Tensor, "... C"] | None = None) -> Float[Tensor, "B"]:
         """Return log q(x), (B,) [nats].
 
         Raises:
@@ -60,7 +63,9 @@ class Generator(nn.Module, ABC):
         """Return whether log q is exact (to the accuracy of its arithmetic) and not a random estimate."""
         return True
 
-    def log_prob_variance(self, x: Tensor, rng: torch.Generator, context: Tensor | None = None) -> Tensor | None:
+    def log_prob_variance(
+        self, x: Float[Tensor, "B *shape"], rng: torch.Generator, context: Float[Tensor, "... C"] | None = None
+    ) -> Float[Tensor, "B"] | None:
         """Return the variance of a random log q at x, (B,), itself estimated from two; None where log q is exact."""
         return None
 
@@ -69,7 +74,7 @@ class Generator(nn.Module, ABC):
         """Return the number of conditions (temperature, say) that `sample` and `log_prob` need as `context`."""
         return len(self.conditions)
 
-    def scaled(self, context: Tensor | None, like: Tensor) -> Tensor | None:
+    def scaled(self, context: Float[Tensor, "... C"] | None, like: Shaped[Tensor, "B ..."]) -> Float[Tensor, "B C"] | None:
         """Return conditions as networks see them, (B, C) in [-1, 1], for samples (B, ...); None where there are none.
 
         Whether they are in range is looked at where that costs no host read: on a CPU, and of one set for all samples. A row

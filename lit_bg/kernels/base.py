@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
@@ -26,23 +27,23 @@ class State(NamedTuple):
     it does not need, so kernels can take turns on one State. What a move has made wrong it must leave out.
     """
 
-    x: Tensor  # (W, *shape)
-    u: Tensor  # (W,) [kT]; NaN for walkers that blew up in the middle of a move
-    gradient: Tensor | None = None  # (W, *shape) of u at x
-    velocity: Tensor | None = None  # (W, *shape)
-    noise: Tensor | None = None  # (W, *shape), what overdamped dynamics carries over from its last step
-    log_q: Tensor | None = None  # (W,) of the generator that proposes moves, at x [nats]
-    waited: Tensor | None = None  # (W, 2) its proposals refused in a row: up to now, and at most so far
+    x: Float[Tensor, "W *shape"]
+    u: Float[Tensor, "W"]  # [kT]; NaN for walkers that blew up in the middle of a move
+    gradient: Float[Tensor, "W *shape"] | None = None  # of u at x
+    velocity: Float[Tensor, "W *shape"] | None = None
+    noise: Float[Tensor, "W *shape"] | None = None  # what overdamped dynamics carries over from its last step
+    log_q: Float[Tensor, "W"] | None = None  # of the generator that proposes moves, at x [nats]
+    waited: Shaped[Tensor, "W 2"] | None = None  # its proposals refused in a row: up to now, and at most so far
 
 
 class Info(NamedTuple):
     """Says what one move did, for tuning and for the record."""
 
-    acceptance: Tensor  # (W,) probabilities; 1 where nothing is ever rejected
+    acceptance: Float[Tensor, "W"]  # probabilities; 1 where nothing is ever rejected
     measured: Mapping[str, Tensor] = NOTHING  # named sums: whoever drives the kernel adds them up
     parts: tuple[Info | None, ...] = ()  # of the kernels inside, None for one that did not move
     # (W,) of a move that is never refused, log [e^{-u(x')} K(x', x) / e^{-u(x)} K(x, x')]; None: detailed balance makes it zero
-    log_ratio: Tensor | None = None
+    log_ratio: Float[Tensor, "W"] | None = None
 
 
 S = TypeVar("S")
@@ -74,11 +75,11 @@ class Kernel(ABC, Generic[S]):
             ValueError: the kernel cannot move in this system, with the way out.
         """
 
-    def attach(self, generator: Generator, context: Tensor | None = None) -> None:
+    def attach(self, generator: Generator, context: Float[Tensor, "C"] | None = None) -> None:
         """Take the generator that proposes moves, with its conditions (C,), unless one is set; by default none is needed."""
 
     @abstractmethod
-    def init(self, energy: Energy, x: Tensor, rng: torch.Generator) -> S:
+    def init(self, energy: Energy, x: Float[Tensor, "W *shape"], rng: torch.Generator) -> S:
         """Return the state of walkers at x, (W, *shape); with several replicas state by state, (R W, *shape)."""
 
     @abstractmethod
@@ -122,7 +123,7 @@ class Kernel(ABC, Generic[S]):
         return f"{type(self).__name__}({own})"
 
 
-def one(like: Tensor) -> Tensor:
+def one(like: Shaped[Tensor, "..."]) -> Float[Tensor, ""]:
     """Return the number 1 in double precision, on the device of `like`, as a term of a count."""
     return torch.ones((), dtype=torch.float64, device=like.device)
 
@@ -140,12 +141,12 @@ def require_continuous(kernel: Kernel[Any], energy: Energy) -> None:
         )
 
 
-def choose(accepted: Tensor, new: Tensor, old: Tensor) -> Tensor:
+def choose(accepted: Bool[Tensor, "W"], new: Shaped[Tensor, "W ..."], old: Shaped[Tensor, "W ..."]) -> Shaped[Tensor, "W ..."]:
     """Take the new values where a move was accepted, (W,) bool, and the old ones elsewhere."""
     return torch.where(accepted.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
 
-def accept(log_ratio: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def accept(log_ratio: Float[Tensor, "W"], rng: torch.Generator) -> tuple[Bool[Tensor, "W"], Float[Tensor, "W"]]:
     r"""Return which proposals are accepted with $\min(1, e^r)$, (W,) bool, and that probability; never where r is NaN."""
     log_probability = log_ratio.double().nan_to_num(nan=-torch.inf, neginf=-torch.inf).clamp_max(0)
     r = torch.rand(len(log_ratio), generator=rng, device=rng.device, dtype=torch.float64)

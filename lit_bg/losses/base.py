@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Self
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_bg.energies.base import Energy
@@ -59,9 +60,9 @@ class Loss(nn.Module, ABC):
         """Take the global step before each training step, which a schedule uses."""
 
     @abstractmethod
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the loss, a scalar."""
 
-    def parts(self) -> dict[str, Tensor]:
+    def parts(self) -> dict[str, Float[Tensor, ""]]:
         """Return named terms of the last call, for the log; by default none."""
         return {}

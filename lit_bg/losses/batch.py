@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
@@ -75,7 +76,7 @@ class Batch:
         return self._address("proposals"), self.context
 
     @property
-    def context(self) -> Tensor | None:
+    def context(self) -> Float[Tensor, "B C"] | None:
         """Return the conditions of the proposals, (size, C), evenly over their ranges; None where there are none.
 
         Proposals of one set of conditions follow one another: `size / groups` of them.

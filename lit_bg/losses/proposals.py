@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
@@ -47,17 +48,17 @@ class Proposals:
         return self._drawn
 
     @property
-    def x(self) -> Tensor:
+    def x(self) -> Float[Tensor, "B *shape"]:
         """Return the configurations, (size, *event_shape)."""
         return self._draw()[0]
 
     @property
-    def log_q(self) -> Tensor:
+    def log_q(self) -> Float[Tensor, "B"]:
         """Return log q of each under its conditions, (size,) [nats]."""
         return self._draw()[1]
 
     @property
-    def u(self) -> Tensor:
+    def u(self) -> Float[Tensor, "B"]:
         """Return the reduced energies under the conditions of each, (size,) [kT].
 
         Raises:
@@ -79,7 +80,7 @@ class Proposals:
         return self._u
 
     @property
-    def finite(self) -> Tensor:
+    def finite(self) -> Bool[Tensor, "B"]:
         """Say which have a finite energy and density, (size,) bool."""
         return torch.isfinite(self._u if self._u is not None else self.u) & torch.isfinite(self.log_q)
 

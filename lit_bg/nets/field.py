@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_bg.spaces import Particles
@@ -36,7 +37,9 @@ class VectorField(nn.Module, ABC):
         """
 
     @abstractmethod
-    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(
+        self, t: Float[Tensor, "B"], x: Float[Tensor, "B *shape"], context: Float[Tensor, "B C"] | None = None
+    ) -> Float[Tensor, "B *shape"]:
         """Return v: times (B,), configurations (B, *event_shape), conditions (B, C) in [-1, 1] or None -> (B, *event_shape)."""
 
     def check_symmetries(self, energy: Target) -> None:
@@ -56,7 +59,7 @@ class VectorField(nn.Module, ABC):
                 f"{name} makes a density that does not change under any {symmetry}, and {system} does change: use {instead}."
             )
 
-    def at_once(self, x: Tensor) -> int:
+    def at_once(self, x: Float[Tensor, "B *shape"]) -> int:
         """Return how many samples `with_divergence` should get at a time; by default all."""
         return len(x)
 
@@ -65,7 +68,9 @@ class VectorField(nn.Module, ABC):
         """Return whether `with_divergence` is written out, so that torch.compile can take it: autograd inside would be lost."""
         return type(self).with_divergence is not VectorField.with_divergence
 
-    def with_divergence(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def with_divergence(
+        self, t: Float[Tensor, "B"], x: Float[Tensor, "B *shape"], context: Float[Tensor, "B C"] | None = None
+    ) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B"]]:
         r"""Return v and its exact divergence $\sum_i \partial v_i / \partial x_i$, (B,), differentiable where gradients are on.
 
         By default one backward pass per coordinate through one forward pass. A field that knows better says so. For one that
@@ -76,7 +81,13 @@ class VectorField(nn.Module, ABC):
         v, forms = self.with_forms(t, x, basis, context)
         return v, forms.sum(0)
 
-    def with_forms(self, t: Tensor, x: Tensor, e: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def with_forms(
+        self,
+        t: Float[Tensor, "B"],
+        x: Float[Tensor, "B *shape"],
+        e: Float[Tensor, "K #B *shape"],
+        context: Float[Tensor, "B C"] | None = None,
+    ) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "K B"]]:
         r"""Return v and $e_k^T \frac{\partial v}{\partial x} e_k$ of directions (K, B or 1, *event_shape): (K, B); likewise."""
         keep = torch.is_grad_enabled()
         with torch.enable_grad():
@@ -87,6 +98,6 @@ class VectorField(nn.Module, ABC):
         return (v, forms) if keep else (v.detach(), forms.detach())
 
 
-def centre(x: Tensor) -> Tensor:
+def centre(x: Float[Tensor, "B N d"]) -> Float[Tensor, "B N d"]:
     """Subtract the mean from vectors of particles, (B, N, d)."""
     return x - x.mean(1, keepdim=True)

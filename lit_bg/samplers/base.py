@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
@@ -24,7 +25,7 @@ class Proposer(NamedTuple):
 
     generator: Generator
     energy: Energy  # under the conditions, so that it has none itself
-    context: Tensor | None = None  # (C,) of the generator
+    context: Float[Tensor, "C"] | None = None  # of the generator
 
     def draw(self, n: int, seed: int, purpose: str, step: int = 0) -> Samples:
         """Draw proposals, in batches; the same address gives the same proposals."""
@@ -37,7 +38,7 @@ class Proposer(NamedTuple):
                 parts.append(with_energies(self.energy, *drawn))
         return Samples.cat(parts)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B"]:
         """Return log q, (B,) [nats], in the precision of the generator."""
         dtype = next((p.dtype for p in self.generator.parameters()), x.dtype)
         return self.generator.log_prob(x.to(dtype), self.context)

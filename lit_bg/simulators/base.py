@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
@@ -32,19 +33,19 @@ class States:
     Replica r was simulated in state r; the first state is that of the trajectory.
     """
 
-    u: Tensor  # (K, T, W, R) reduced energies in state k of the frames of replica r [kT]
-    label: Tensor  # (T, W, R) modes, as `Modes.label` numbers them
+    u: Float[Tensor, "K T W R"]  # reduced energies in state k of the frames of replica r [kT]
+    label: Int[Tensor, "T W R"]  # modes, as `Modes.label` numbers them
 
 
 @dataclass
 class Trajectory:
     """Holds frames of independent walkers side by side."""
 
-    x: Tensor  # (T, W, *shape)
+    x: Float[Tensor, "T W *shape"]
     interval: float = 1.0  # time between frames, in `time_unit`
     time_unit: str = "steps"
     info: Numbers = field(default_factory=dict)  # acceptance and the like, for the data card
-    u: Tensor | None = None  # (T, W) reduced energies of the frames [kT], where the simulator knows them
+    u: Float[Tensor, "T W"] | None = None  # reduced energies of the frames [kT], where the simulator knows them
     problems: list[str] = field(default_factory=list)  # what the simulator itself says against its data; see `is_doubt`
     states: States | None = None  # what the same walkers did in all states, thinned
     others: dict[float, Trajectory] = field(default_factory=dict)  # the same walkers at other temperatures, by kT

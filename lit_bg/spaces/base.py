@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from lit_bg.spaces.domain import Domain, Kind
@@ -41,7 +42,7 @@ class Space(ABC):
         return self.dim
 
     @property
-    def cell(self) -> Tensor | None:
+    def cell(self) -> Float[Tensor, "d d"] | None:
         """Return the (d, d) vectors of a periodic cell, one per row, float64; None: space has no end."""
         return None
 
@@ -64,7 +65,7 @@ class Space(ABC):
         """Say whether both have one reference measure; which particles are alike does not matter."""
         return self == other
 
-    def check(self, x: Tensor, name: str = "the system") -> None:
+    def check(self, x: Shaped[Tensor, "B ..."], name: str = "the system") -> None:
         """Refuse a tensor that does not have the shape of configurations, (B, *shape).
 
         Raises:
@@ -75,18 +76,18 @@ class Space(ABC):
                 f"{name} takes configurations of shape (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}."
             )
 
-    def contains(self, x: Tensor) -> Tensor:
+    def contains(self, x: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
         """Return which of the configurations (B, *shape) have values that this space holds, (B,) bool."""
         return torch.isfinite(x).flatten(1).all(1)
 
-    def noise(self, n: int, rng: torch.Generator, dtype: torch.dtype | None = None) -> Tensor:
+    def noise(self, n: int, rng: torch.Generator, dtype: torch.dtype | None = None) -> Float[Tensor, "n *shape"]:
         """Draw n standard normal displacements, (n, *shape), on the device of `rng`.
 
         They have variance one in each of the `dof` degrees of freedom and none in what `project` takes out.
         """
         return self.project(torch.randn(n, *self.shape, generator=rng, device=rng.device, dtype=dtype))
 
-    def project(self, v: Tensor, mass: Tensor | None = None) -> Tensor:
+    def project(self, v: Float[Tensor, "B *shape"], mass: Float[Tensor, "N 1"] | None = None) -> Float[Tensor, "B *shape"]:
         """Return displacements, (B, *shape), without their part outside of the degrees of freedom.
 
         It is orthogonal in the metric of `mass`, where that is given, one value per particle, (N, 1). Configurations of a free
@@ -94,15 +95,15 @@ class Space(ABC):
         """
         return v
 
-    def wrap(self, x: Tensor) -> Tensor:
+    def wrap(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B *shape"]:
         """Return the representative of every configuration, (B, *shape), that lies in the cell or on its interval."""
         return x
 
-    def difference(self, x: Tensor, y: Tensor) -> Tensor:
+    def difference(self, x: Float[Tensor, "B *shape"], y: Float[Tensor, "B *shape"]) -> Float[Tensor, "B *shape"]:
         """Return the shortest displacements that lead from y to x, (B, *shape)."""
         return self.project(x - y)
 
-    def measure_units(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def measure_units(self, x: Float[Tensor, "B *shape"]) -> tuple[Float[Tensor, "D"], Float[Tensor, "D"]]:
         """Return location and width of data, (B, *shape), each (D,) or (1,) as far as the space tells coordinates apart.
 
         Here one width, and no shift, for all: no symmetry between coordinates is lost.

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -24,9 +25,9 @@ class Domain(NamedTuple):
     tensor([0, 0])
     """
 
-    kinds: Tensor  # (D,) long
-    lower: Tensor  # (D,)
-    upper: Tensor  # (D,)
+    kinds: Int[Tensor, "D"]
+    lower: Float[Tensor, "D"]
+    upper: Float[Tensor, "D"]
 
     @property
     def dim(self) -> int:
@@ -38,6 +39,6 @@ class Domain(NamedTuple):
         return cls(torch.full((dim,), int(Kind.LINEAR)), -torch.ones(dim), torch.ones(dim))
 
     @classmethod
-    def canonical(cls, kinds: Tensor) -> Domain:
+    def canonical(cls, kinds: Int[Tensor, "D"]) -> Domain:
         """Return the space coupling layers work in: linear coordinates of order one, all others on [-1, 1]."""
         return cls(kinds, -torch.ones(len(kinds)), torch.ones(len(kinds)))

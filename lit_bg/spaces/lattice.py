@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.spaces.base import Space
@@ -32,7 +33,7 @@ class Lattice(Space):
     def shape(self) -> tuple[int, ...]:
         return self.sizes
 
-    def measure_units(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def measure_units(self, x: Float[Tensor, "B *shape"]) -> tuple[Float[Tensor, "D"], Float[Tensor, "D"]]:
         return x.mean().reshape(1), x.std(correction=0).reshape(1)
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.spaces.base import Space
@@ -76,7 +77,7 @@ class Particles(Space):
         return (self.n - self.centred) * self.d
 
     @property
-    def cell(self) -> Tensor | None:
+    def cell(self) -> Float[Tensor, "d d"] | None:
         return None if self.box is None else torch.tensor(self.box, dtype=torch.float64)
 
     @property
@@ -97,7 +98,7 @@ class Particles(Space):
         same = isinstance(other, Particles)
         return same and (self.shape, self.centred, self.box) == (other.shape, other.centred, other.box)  # type: ignore[attr-defined]
 
-    def project(self, v: Tensor, mass: Tensor | None = None) -> Tensor:
+    def project(self, v: Float[Tensor, "*rows N d"], mass: Float[Tensor, "N 1"] | None = None) -> Float[Tensor, "*rows N d"]:
         if not self.centred:
             return v
         if mass is None:
@@ -105,7 +106,7 @@ class Particles(Space):
         share = (mass / mass.sum(-2, keepdim=True)).to(v).expand(v.shape[-2:]).contiguous()
         return v - (v * share).sum(-2, keepdim=True)
 
-    def wrap(self, x: Tensor) -> Tensor:
+    def wrap(self, x: Float[Tensor, "*rows N d"]) -> Float[Tensor, "*rows N d"]:
         """Bring every particle into the cell; where translations do not count, to the image nearest to the first particle."""
         cell = self.cell
         if cell is None:
@@ -117,7 +118,7 @@ class Particles(Space):
         fraction = x @ _there(inverse, x)
         return (fraction - fraction.floor()) @ _there(rows, x)
 
-    def difference(self, x: Tensor, y: Tensor) -> Tensor:
+    def difference(self, x: Float[Tensor, "*rows N d"], y: Float[Tensor, "*rows N d"]) -> Float[Tensor, "*rows N d"]:
         d = x - y
         if self.cell is None:
             return self.project(d)
@@ -126,7 +127,7 @@ class Particles(Space):
         first = d[..., :1, :]  # the shortest of all joint translations is not sought: relative to the first particle
         return self.project(self._shortest(d - first))
 
-    def separations(self, v: Tensor) -> Tensor:
+    def separations(self, v: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
         """Return the shortest images of vectors between particles, (..., d); of a free system they are as they are."""
         return v if self.cell is None else self._shortest(v)
 
@@ -168,7 +169,7 @@ def _there(rows: list[list[float]], like: Tensor) -> Tensor:
     return torch.stack([torch.stack([like.new_full((), number) for number in row]) for row in rows])
 
 
-def reduced(cell: Tensor) -> Tensor:
+def reduced(cell: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
     """Return short vectors of the same lattice, (d, d): none gets shorter by adding or subtracting others once.
 
     In up to three dimensions that is Minkowski's reduction, and the nearest image of a point, brought into the cell, is among

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lit_bg.spaces.base import Space
@@ -49,7 +50,7 @@ class Spins(Space):
         return 0
 
     @property
-    def values(self) -> Tensor:
+    def values(self) -> Float[Tensor, "q"]:
         """Return the values of the states, (q,)."""
         return torch.tensor([-1.0, 1.0]) if self.states == 2 else torch.arange(self.states, dtype=torch.float32)
 
@@ -57,15 +58,15 @@ class Spins(Space):
     def domain(self) -> Domain:
         raise TypeError(f"{self} live on no lines: generators for continuous coordinates do not apply.")
 
-    def contains(self, x: Tensor) -> Tensor:
+    def contains(self, x: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
         return torch.isin(x, self.values.to(x)).flatten(1).all(1)
 
-    def noise(self, n: int, rng: torch.Generator, dtype: torch.dtype | None = None) -> Tensor:
+    def noise(self, n: int, rng: torch.Generator, dtype: torch.dtype | None = None) -> Float[Tensor, "n *shape"]:
         """Draw n configurations uniformly, each with probability q^-N: there are no displacements between states."""
         index = torch.randint(self.states, (n, *self.shape), generator=rng, device=rng.device)
         return self.values.to(rng.device, dtype or torch.get_default_dtype())[index]
 
-    def measure_units(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def measure_units(self, x: Float[Tensor, "B *shape"]) -> tuple[Float[Tensor, "D"], Float[Tensor, "D"]]:
         raise TypeError(f"{self} have no unit of length.")
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lit_bg.spaces.base import Space, Symmetry
@@ -28,14 +29,14 @@ class Target(Protocol):
         """Return what the energy depends on besides the configuration."""
 
     @property
-    def default_context(self) -> Tensor | None:
+    def default_context(self) -> Float[Tensor, "C"] | None:
         """Return the conditions that hold where none are given, (C,); None: there are none."""
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B"]:
         """Return the reduced energies of configurations (B, *shape), (B,) [kT]."""
 
-    def conditioned(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def conditioned(self, x: Float[Tensor, "B *shape"], context: Float[Tensor, "... C"] | None = None) -> Float[Tensor, "B"]:
         """Return reduced energies with conditions for each row, (B, C), or for all, (C,): (B,) [kT]."""
 
-    def in_region(self, x: Tensor) -> Tensor:
+    def in_region(self, x: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
         """Say which configurations the target covers, (B,) bool."""

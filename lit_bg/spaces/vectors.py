@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lit_bg.spaces.base import Space
@@ -47,7 +48,7 @@ class Vectors(Space):
     def bounded(self) -> bool:
         return self._bounded
 
-    def contains(self, x: Tensor) -> Tensor:
+    def contains(self, x: Float[Tensor, "B *shape"]) -> Bool[Tensor, "B"]:
         lower, upper = self._domain.lower.to(x), self._domain.upper.to(x)
         bounded = (self._domain.kinds == Kind.BOUNDED).to(x.device)
         return super().contains(x) & (~bounded | ((x >= lower) & (x <= upper))).all(1)
@@ -56,11 +57,11 @@ class Vectors(Space):
         lower, upper = self._domain.lower.to(x), self._domain.upper.to(x)
         return (self._domain.kinds == Kind.CIRCULAR).to(x.device), lower, upper - lower
 
-    def wrap(self, x: Tensor) -> Tensor:
+    def wrap(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B *shape"]:
         circular, lower, length = self._circles(x)
         return torch.where(circular, lower + torch.remainder(x - lower, length), x)
 
-    def difference(self, x: Tensor, y: Tensor) -> Tensor:
+    def difference(self, x: Float[Tensor, "B *shape"], y: Float[Tensor, "B *shape"]) -> Float[Tensor, "B *shape"]:
         circular, _, length = self._circles(x)
         d = x - y
         return torch.where(circular, d - length * torch.round(d / length), d)
@@ -69,7 +70,7 @@ class Vectors(Space):
     def units_shape(self) -> tuple[int]:
         return (self._dim,)
 
-    def measure_units(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def measure_units(self, x: Float[Tensor, "B *shape"]) -> tuple[Float[Tensor, "D"], Float[Tensor, "D"]]:
         return x.mean(0), x.std(0, correction=0)
 
     def __eq__(self, other: object) -> bool:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_bg.spaces import Domain, Vectors
@@ -22,11 +23,11 @@ class Transform(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, z: Float[Tensor, "B D"]) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B"]]:
         """Map z -> x with log|det dx/dz|."""
 
     @abstractmethod
-    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Float[Tensor, "B D"]) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B"]]:
         """Map x -> z with log|det dz/dx|."""
 
 
@@ -34,11 +35,15 @@ class Layer(Transform):
     """Transforms as a part of a flow, which may depend on conditions (B, C); without any it gets None."""
 
     @abstractmethod
-    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, z: Float[Tensor, "B D"], context: Float[Tensor, "B C"] | None = None
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B"]]:
         """Map z -> x with log|det dx/dz|."""
 
     @abstractmethod
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(
+        self, x: Float[Tensor, "B D"], context: Float[Tensor, "B C"] | None = None
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B"]]:
         """Map x -> z with log|det dz/dx|."""
 
 
@@ -70,9 +75,9 @@ class Chart(Transform):
         """Return the canonical space."""
         return Vectors(self.domain.dim, self.domain)
 
-    def adapt(self, x: Tensor) -> None:
+    def adapt(self, x: Float[Tensor, "B *shape"]) -> None:
         """Take location and scale from data, (B, *event_shape). By default there is nothing to take."""
 
-    def complete(self, x: Tensor, rng: torch.Generator) -> Tensor:
+    def complete(self, x: Float[Tensor, "B *shape"], rng: torch.Generator) -> Float[Tensor, "B *shape"]:
         """Draw what the coordinates leave open (an orientation, say); by default nothing."""
         return x
