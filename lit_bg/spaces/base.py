@@ -87,11 +87,11 @@ class Space(ABC):
         """
         return self.project(torch.randn(n, *self.shape, generator=rng, device=rng.device, dtype=dtype))
 
-    def project(self, v: Float[Tensor, "B *shape"], mass: Float[Tensor, "N 1"] | None = None) -> Float[Tensor, "B *shape"]:
+    def project(self, v: Float[Tensor, "B *shape"], mass: Float[Tensor, "*#shape"] | None = None) -> Float[Tensor, "B *shape"]:
         """Return displacements, (B, *shape), without their part outside of the degrees of freedom.
 
-        It is orthogonal in the metric of `mass`, where that is given, one value per particle, (N, 1). Configurations of a free
-        cluster come out centred.
+        It is orthogonal in the metric of `mass`, where that is given: one value per particle, (N, 1), or per coordinate. A free
+        cluster comes out centred.
         """
         return v
 

@@ -98,7 +98,7 @@ class Particles(Space):
         same = isinstance(other, Particles)
         return same and (self.shape, self.centred, self.box) == (other.shape, other.centred, other.box)  # type: ignore[attr-defined]
 
-    def project(self, v: Float[Tensor, "*rows N d"], mass: Float[Tensor, "N 1"] | None = None) -> Float[Tensor, "*rows N d"]:
+    def project(self, v: Float[Tensor, "*rows N d"], mass: Float[Tensor, "#N #d"] | None = None) -> Float[Tensor, "*rows N d"]:
         if not self.centred:
             return v
         if mass is None:

@@ -65,7 +65,7 @@ class Product(Space):
         same = isinstance(other, Product)
         return same and self.a.shares_measure_with(other.a) and self.b.shares_measure_with(other.b)  # type: ignore[attr-defined]
 
-    def project(self, v: Float[Tensor, "B *shape"], mass: Float[Tensor, "D"] | None = None) -> Float[Tensor, "B *shape"]:
+    def project(self, v: Float[Tensor, "B *shape"], mass: Float[Tensor, "*#shape"] | None = None) -> Float[Tensor, "B *shape"]:
         """Project both parts; `mass`, where it is given, has one value per coordinate, (D,)."""
         a, b = self.split(v)
         if mass is None:

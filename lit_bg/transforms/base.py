@@ -23,11 +23,11 @@ class Transform(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self, z: Float[Tensor, "B D"]) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B"]]:
+    def forward(self, z: Float[Tensor, "B *latent"]) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B"]]:
         """Map z -> x with log|det dx/dz|."""
 
     @abstractmethod
-    def inverse(self, x: Float[Tensor, "B D"]) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B"]]:
+    def inverse(self, x: Float[Tensor, "B *shape"]) -> tuple[Float[Tensor, "B *latent"], Float[Tensor, "B"]]:
         """Map x -> z with log|det dz/dx|."""
 
 
