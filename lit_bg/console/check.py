@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from lit_bg.config.command_line import complain
 from lit_bg.config.file import OF_A_CLASS, parse_yaml
-from lit_bg.console.module_files import may_define
+from lit_bg.console.module_files import is_importable, may_define
 from lit_bg.console.near import either, find_near
 from lit_bg.console.schema import ROOTS, KnownClass, Parameter, Schema, read_schema
 
@@ -60,7 +60,11 @@ def find_problem(args: Sequence[str], schema: Schema | None = None) -> str | Non
     """
     schema = read_schema() if schema is None else schema
     sources = list(_sources(args))
-    checker = _Checker(schema, any(_names_foreign(source.value) for source in sources))
+    scout = _Checker(schema, lenient=True)
+    for source in sources:
+        for _ in scout.check(source):
+            pass
+    checker = _Checker(schema, lenient=scout.foreign)
     for source in sources:
         for problem in checker.check(source):
             return f"{problem.what} ({_place(source, problem.path)}){problem.way_out}"
@@ -94,22 +98,12 @@ def _read(file: str, path: Path) -> Iterator[Source]:
         yield Source(file, text, path, content)
 
 
-def _names_foreign(value: Any) -> bool:
-    """Whether a class is named that is not in `ROOTS`; what imports it may define others, known by their short names."""
-    if isinstance(value, dict):
-        return any(_names_foreign(inner) for inner in value.values())
-    if isinstance(value, list):
-        return any(_names_foreign(inner) for inner in value)
-    if not isinstance(value, str) or "." not in value or "/" in value:
-        return False
-    return value.replace(".", "_").isidentifier() and value.partition(".")[0] not in ROOTS
-
-
 class _Checker:
     """Walks through what is given, and remembers which class each key names, for what is given later."""
 
     def __init__(self, schema: Schema, lenient: bool) -> None:
         self.schema, self.lenient = schema, lenient
+        self.foreign = False  # whether a class of another package is named
         self.of_option = False
         self.named: dict[str, str | None] = {}  # key: class, or None for one that the schema does not know
 
@@ -163,7 +157,7 @@ class _Checker:
         elif key not in self.named:
             for name in () if parameter.plain else value:
                 if name not in OF_A_CLASS and find_near(str(name), OF_A_CLASS, LIKELY):
-                    yield self._unknown(name, (*path, name), OF_A_CLASS, "a class", "")
+                    yield self._unknown(name, (*path, name), OF_A_CLASS, "", "")
             return
         of = self.schema.classes.get(self.named[key] or "")
         if of is None:
@@ -188,16 +182,19 @@ class _Checker:
                 yield Problem(f"'{name}' is not what {key} needs", path, ": it is a class of another kind.")
             return
         root = name.partition(".")[0]
-        roots = {kind.partition(".")[0] for kind in parameter.kinds} if root == name else {root}
-        if (root == name and self.lenient) or any(not self.schema.is_current(r) for r in roots) or not roots <= {*ROOTS}:
+        short = root == name
+        if not short and root not in ROOTS and (is_importable(root) or not find_near(root, ROOTS, LIKELY)):
+            self.foreign = True
             return
-        if root != name and may_define(name):
+        roots = {kind.partition(".")[0] for kind in parameter.kinds} if short else {root}
+        if (short and self.lenient) or not all(self.schema.is_current(r) for r in roots):
             return
-        other = root == name and any(known.name == name for known in self.schema.classes.values())
-        if other:
+        if not short and may_define(name):
+            return
+        if short and any(known.name == name for known in self.schema.classes.values()):
             yield Problem(f"'{name}' is not what {key} needs", path, ": it is a class of another kind.")
             return
-        candidates = [c.name if root == name else c.path for c in fitting if not c.abstract]
+        candidates = [c.name if short else c.path for c in fitting if not c.abstract]
         last = name.rpartition(".")[2]
         near = [c.path for c in fitting if c.name == last] or find_near(name, candidates)
         hint = f", did you mean {either(near)}? A" if near else "; a"

@@ -1,8 +1,10 @@
-"""Whether a module may define a name, from its file alone: importing it would take seconds."""
+"""What modules there are and what they may define, from their files alone: importing them would take seconds."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -26,3 +28,12 @@ def may_define(path: str) -> bool:
         return any(place.parent.glob(f"{place.name}.*.so")) or any(place.parent.glob(f"{place.name}.*.pyd"))
     text = file.read_text(encoding="utf-8")
     return re.search(rf"\b{re.escape(name)}\b", text) is not None or "import *" in text or "__getattr__" in text
+
+
+def is_importable(package: str) -> bool:
+    """Return whether there is a package or module of a name without dots, which is not imported for that.
+
+    >>> is_importable("json"), is_importable("jsno")
+    (True, False)
+    """
+    return package in sys.modules or importlib.util.find_spec(package) is not None
