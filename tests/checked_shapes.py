@@ -134,7 +134,7 @@ def main() -> None:
     with torch.no_grad():
         clusters = draw(moving, springs, 20, rng)
         moving.log_prob(clusters.x)
-    estimators.aligned(clusters.x[:9], clusters.x[9:18], estimators.Moves.of(springs))
+    estimators.align(clusters.x[:9], clusters.x[9:18], estimators.Moves.of(springs))
     box = Particles(3, 2, box=((2.0, 0.0), (0.5, 2.0)))
     box.wrap(box.difference(box.noise(4, rng), box.noise(4, rng)))
 

@@ -369,8 +369,8 @@ GUARD = {"callbacks/nonfinite_guard.py: on_before_optimizer_step"}  # whether th
 FINITE = {"losses/proposals.py: u"}  # how many proposals have a finite energy, and whether one is -inf
 OF_LOSSES = {
     # Assignments are solved by SciPy.
-    "FlowMatching, noisy and paired": {"losses/pairings/minibatch_ot.py: assigned"},
-    "FlowMatching, aligned": {"losses/pairings/equivariant_ot.py: _partners", "estimators/alignment.py: matched"},
+    "FlowMatching, noisy and paired": {"losses/pairings/minibatch_ot.py: assign"},
+    "FlowMatching, aligned": {"losses/pairings/equivariant_ot.py: _partners", "estimators/alignment.py: match_particles"},
     "ReverseKL": FINITE,
     "ReverseKL, of a molecule": FINITE,
     "ReactionCoordinate": {"losses/reaction_coordinate.py: forward"},  # whether any value is finite
@@ -503,7 +503,7 @@ GROUPS = torch.arange(200) // 10
 POPULATIONS = LOG_W.reshape(8, 25)
 ANCESTORS = (torch.arange(25) // 2).repeat(8, 1)
 ESTIMATES = {  # a function of tensors, and the tensors
-    "aligned": (lambda x, y, types: estimators.aligned(x, y, Moves(types, True, True), 3), *PAIRED, TYPES),
+    "aligned": (lambda x, y, types: estimators.align(x, y, Moves(types, True, True), 3), *PAIRED, TYPES),
     "balance": (lambda w, label: estimators.balance(w, label, 2, 0.3), LOG_W.exp(), INSIDE.long()),
     "average": (lambda a, w: estimators.average(a, w, "draws"), LOG_W.sin(), LOG_W),
     "average, of chains": (lambda a, w: estimators.average(a, w, "chains"), SERIES.sin(), SERIES),

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lit_bg.energies.base import Energy
-from lit_bg.estimators.alignment import Moves, aligned
+from lit_bg.estimators.alignment import Moves, align
 from lit_bg.generators.base import Generator
 from lit_bg.generators.transport import Transport
 from lit_bg.samples import usual_context
@@ -131,7 +131,7 @@ def _ends(generator: Generator, energy: Energy, a: Tensor, b: Tensor, points: in
     moves = Moves.of(energy)._replace(reflections=False)
     moves = moves if _follows_exchanges(generator) else moves._replace(types=None)
     a, b = energy.space.wrap(a[None]), energy.space.wrap(b[None])
-    return a[0], aligned(a, b, moves, sweeps=10)[0].to(b)
+    return a[0], align(a, b, moves, sweeps=10)[0].to(b)
 
 
 def _follows_exchanges(generator: Generator) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
-from lit_bg.energies.quadrature import projected
+from lit_bg.energies.quadrature import project_out
 from lit_bg.energies.rejection_grid import RejectionGrid
 from lit_bg.spaces import Vectors
 
@@ -137,7 +137,7 @@ def _exact(scale: float) -> _Exact:
     def u(x: Tensor) -> Tensor:
         return scale * surface(x[..., 0], x[..., 1])
 
-    x, y, diagonal = (projected(u, angle, CENTER, _reach(scale)) for angle in (0.0, math.pi / 2, -math.pi / 4))
+    x, y, diagonal = (project_out(u, angle, CENTER, _reach(scale)) for angle in (0.0, math.pi / 2, -math.pi / 4))
     return _Exact(
         log_Z=x.log_Z,
         x=x.expectation(lambda s: s),

@@ -72,7 +72,7 @@ class Boltzmann1D:
         return s[i - 1] + f * (s[i] - s[i - 1])
 
 
-def projected(
+def project_out(
     u: Callable[[Tensor], Tensor],
     angle: float,
     center: tuple[float, float],
@@ -90,7 +90,7 @@ def projected(
         center, radius: a disk holding all the probability.
         points: of the grid, in each of the two directions.
 
-    >>> gauss = projected(lambda x: (x**2).sum(-1) / 2, angle=0.3, center=(0.0, 0.0), radius=9.0)
+    >>> gauss = project_out(lambda x: (x**2).sum(-1) / 2, angle=0.3, center=(0.0, 0.0), radius=9.0)
     >>> round(gauss.log_Z, 9) == round(math.log(2 * math.pi), 9)
     True
     """

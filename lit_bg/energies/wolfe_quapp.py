@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
-from lit_bg.energies.quadrature import projected
+from lit_bg.energies.quadrature import project_out
 from lit_bg.energies.rejection_grid import RejectionGrid
 from lit_bg.spaces import Vectors
 
@@ -116,7 +116,7 @@ def _exact(kT: float) -> _Exact:
     def u(x: Tensor) -> Tensor:
         return surface(x[..., 0], x[..., 1]) / kT
 
-    x, y = (projected(u, angle, (0.0, 0.0), _reach(kT)) for angle in (0.0, math.pi / 2))
+    x, y = (project_out(u, angle, (0.0, 0.0), _reach(kT)) for angle in (0.0, math.pi / 2))
     return _Exact(
         log_Z=x.log_Z,
         x=x.expectation(lambda s: s),

@@ -1,6 +1,6 @@
 """Pure functions from weighted samples and time series to numbers with error bars."""
 
-from lit_bg.estimators.alignment import Moves, aligned
+from lit_bg.estimators.alignment import Moves, align
 from lit_bg.estimators.bar import Bounds, bar, bar_overlap, bar_terms, work_bounds
 from lit_bg.estimators.basins import circular_basins
 from lit_bg.estimators.bootstrap import bootstrap, bootstrap_error, group_frames
@@ -42,7 +42,7 @@ __all__ = [
     "Smoothed",
     "SmoothedWeights",
     "Tail",
-    "aligned",
+    "align",
     "average",
     "balance",
     "bar",

@@ -41,7 +41,7 @@ class Moves(NamedTuple):
         )
 
 
-def aligned(x: Float[Tensor, "B N d"], y: Float[Tensor, "B N d"], moves: Moves, sweeps: int = 1) -> Float[Tensor, "B N d"]:
+def align(x: Float[Tensor, "B N d"], y: Float[Tensor, "B N d"], moves: Moves, sweeps: int = 1) -> Float[Tensor, "B N d"]:
     r"""Move every y so that $\sum_i |x_i - R\, y_{s(i)}|^2$ is small: the best exchange s, the best rotation R, and again.
 
     Each half of a sweep is the best for the other half held fixed (Hungarian, Kabsch), so the sum never grows. With rotations
@@ -66,10 +66,10 @@ def aligned(x: Float[Tensor, "B N d"], y: Float[Tensor, "B N d"], moves: Moves, 
         x, y = x - x.mean(1, keepdim=True), y - centre
     for sweep in range(sweeps):
         if moves.types is not None:
-            order = matched(x, y, moves.types)
+            order = match_particles(x, y, moves.types)
             if sweep and (order == torch.arange(order.shape[1], device=order.device)).all():
                 break  # the rotation of the last sweep was already for this order
-            y = reordered(y, order)
+            y = reorder(y, order)
         if not moves.rotations:
             break
         y = rotate_onto(x, y, moves.reflections)
@@ -90,7 +90,7 @@ def rotate_onto(x: Float[Tensor, "B N d"], y: Float[Tensor, "B N d"], reflection
     return y @ (u @ v).mT
 
 
-def matched(f: Float[Tensor, "B N K"], g: Float[Tensor, "B N K"], types: Int[Tensor, "N"]) -> Int[Tensor, "B N"]:
+def match_particles(f: Float[Tensor, "B N K"], g: Float[Tensor, "B N K"], types: Int[Tensor, "N"]) -> Int[Tensor, "B N"]:
     r"""Return the exchange s within types of least $\sum_i |f_i - g_{s(i)}|^2$ for features of particles (Hungarian).
 
     Args:
@@ -101,7 +101,7 @@ def matched(f: Float[Tensor, "B N K"], g: Float[Tensor, "B N K"], types: Int[Ten
         s, (B, N) long.
 
     >>> f = torch.tensor([[[0.0], [1.0], [2.0]]])
-    >>> matched(f, f[:, [1, 0, 2]], torch.tensor([0, 0, 1]))
+    >>> match_particles(f, f[:, [1, 0, 2]], torch.tensor([0, 0, 1]))
     tensor([[1, 0, 2]])
     """
     from scipy.optimize import linear_sum_assignment
@@ -117,7 +117,7 @@ def matched(f: Float[Tensor, "B N K"], g: Float[Tensor, "B N K"], types: Int[Ten
     return order.to(f.device)
 
 
-def reordered(y: Float[Tensor, "B N d"], order: Int[Tensor, "B N"]) -> Float[Tensor, "B N d"]:
+def reorder(y: Float[Tensor, "B N d"], order: Int[Tensor, "B N"]) -> Float[Tensor, "B N d"]:
     """Return the particles of every configuration in an order of its own: (B, N, d), (B, N) -> (B, N, d)."""
     return y.gather(1, order[..., None].expand_as(y))
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_bg.estimators.alignment import Moves, aligned, matched, reordered, rotate_onto, surroundings
+from lit_bg.estimators.alignment import Moves, align, match_particles, reorder, rotate_onto, surroundings
 from lit_bg.estimators.log_weights import check_log_weights
 
 PAIRS = 4096  # of configurations, aligned at a time
@@ -128,10 +128,10 @@ def _costs(x: Tensor, y: Tensor, moves: Moves) -> Tensor:
     rows = []
     for part in torch.arange(len(x)).split(max(1, PAIRS // len(y))):
         i, j = part.repeat_interleave(len(y)), torch.arange(len(y)).repeat(len(part))
-        found = [aligned(x[i], y[j], moves)]
+        found = [align(x[i], y[j], moves)]
         if around is not None and moves.types is not None:
-            order = matched(around[0][i], around[1][j], moves.types)
-            found.append(rotate_onto(x[i], reordered(y[j], order), moves.reflections))
+            order = match_particles(around[0][i], around[1][j], moves.types)
+            found.append(rotate_onto(x[i], reorder(y[j], order), moves.reflections))
         cost = torch.stack([(x[i] - moved).square().flatten(1).sum(-1) for moved in found])
         rows.append(cost.amin(0).reshape(-1, len(y)))
     return torch.cat(rows)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_bg.forces.base import Force, Frame, System, total
 from lit_bg.forces.custom import columns, global_parameters, parameter_names, parse_expression
-from lit_bg.forces.custom_nonbonded import excluded, of_both, within
+from lit_bg.forces.custom_nonbonded import find_exclusions, of_both, within
 from lit_bg.forces.expressions import Expression
 
 
@@ -30,7 +30,7 @@ class CustomGB(Force):
         self.cutoff = None if force.getNonbondedMethod() == force.NoCutoff else force.getCutoffDistance()._value
         rows = [force.getParticleParameters(m) for m in range(n)]
         single, shared = columns(parameter_names(force, "Particle"), rows), global_parameters(force)
-        self.register_buffer("kept", ~excluded(force, n)[:, :, None], persistent=False)
+        self.register_buffer("kept", ~find_exclusions(force, n)[:, :, None], persistent=False)
         self.register_buffer("others", ~torch.eye(n, dtype=torch.bool)[:, :, None], persistent=False)
         of_pair = shared | of_both(single)
 

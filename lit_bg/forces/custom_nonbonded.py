@@ -126,7 +126,7 @@ def _times(force: Any, n: int) -> Tensor:
             first, second = (_members(group, n) for group in force.getInteractionGroupParameters(k))
             inside = first[:, None] & second
             times += inside & ~(inside & inside.T).tril()
-    return times * ~excluded(force, n)
+    return times * ~find_exclusions(force, n)
 
 
 def _members(atoms: Any, n: int) -> Tensor:
@@ -136,7 +136,7 @@ def _members(atoms: Any, n: int) -> Tensor:
     return mask
 
 
-def excluded(force: Any, n: int) -> Tensor:
+def find_exclusions(force: Any, n: int) -> Tensor:
     """Return the exclusions of a force, and every atom with itself, (N, N) bool."""
     table = torch.eye(n, dtype=torch.bool)
     for k in range(force.getNumExclusions()):

@@ -74,7 +74,9 @@ class Generator(nn.Module, ABC):
         """Return the number of conditions (temperature, say) that `sample` and `log_prob` need as `context`."""
         return len(self.conditions)
 
-    def scaled(self, context: Float[Tensor, "... C"] | None, like: Shaped[Tensor, "B ..."]) -> Float[Tensor, "B C"] | None:
+    def scale_context(
+        self, context: Float[Tensor, "... C"] | None, like: Shaped[Tensor, "B ..."]
+    ) -> Float[Tensor, "B C"] | None:
         """Return conditions as networks see them, (B, C) in [-1, 1], for samples (B, ...); None where there are none.
 
         Whether they are in range is looked at where that costs no host read: on a CPU, and of one set for all samples. A row

@@ -74,7 +74,7 @@ class ContinuousFlow(FieldGenerator, Transport):
         self, y: Tensor, start: float, end: float, noise: Tensor | None, context: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return y at the end and the integral of the divergence on the way."""
-        conditions = self.scaled(context, y)
+        conditions = self.scale_context(context, y)
         evaluations = 0
 
         def rate(t: Tensor, state: OdeState) -> OdeState:

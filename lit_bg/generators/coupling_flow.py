@@ -123,13 +123,13 @@ class CouplingFlow(Transport):
         return self.chart.complete(x, rng)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        scaled = self.scaled(context, z)
+        scaled = self.scale_context(context, z)
         y, ladj = push(self.stack, z, scaled) if self.compile_stack else self.stack(z, scaled)
         x, chart_ladj = self.chart(y)
         return x, ladj + chart_ladj
 
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        scaled = self.scaled(context, x)
+        scaled = self.scale_context(context, x)
         y, chart_ladj = self.chart.inverse(x)
         z, ladj = pull(self.stack, y, scaled) if self.compile_stack else self.stack.inverse(y, scaled)
         return z, ladj + chart_ladj

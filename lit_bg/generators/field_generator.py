@@ -40,7 +40,7 @@ class FieldGenerator(Generator):
             spins = "no gradient, so that no flow applies"
             where = spins if not energy.space.continuous else "coordinates on circles or intervals: use CouplingFlow"
             raise ValueError(f"{name} lives on lines, and {system} has {where}.")
-        seen = self.seen(energy)
+        seen = self.view_target(energy)
         self.field.build(seen)
         if energy.space.dof != energy.space.dim and "translation" not in self.field.symmetries:
             raise ValueError(
@@ -58,7 +58,7 @@ class FieldGenerator(Generator):
         self.event_shape, self.units = energy.space.shape, Units(energy, self.start_scale)
         return self
 
-    def seen(self, energy: Energy) -> Energy:
+    def view_target(self, energy: Energy) -> Energy:
         """Return the system as field, base and pairings see it, which is as it is unless the density is folded.
 
         Raises:

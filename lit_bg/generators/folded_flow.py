@@ -35,7 +35,7 @@ class FoldedFlow(ContinuousFlow):
             or base that lacks the symmetry.
     """
 
-    def seen(self, energy: Energy) -> Energy:
+    def view_target(self, energy: Energy) -> Energy:
         molecule = energy.given()
         if molecule.structure is None:
             raise ValueError(

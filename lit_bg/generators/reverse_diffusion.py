@@ -68,7 +68,7 @@ class ReverseDiffusion(FieldGenerator):
 
     def sample(self, n: int, rng: torch.Generator, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y, log_q = self.prior.sample(n, rng)
-        conditions = self.scaled(context, y)
+        conditions = self.scale_context(context, y)
         times = torch.linspace(0, 1, self.steps + 1, device=y.device, dtype=y.dtype)
         for k in range(self.steps):
             y, gained = self._step(y, times[k].expand(n), times[k + 1].expand(n), conditions, rng)
@@ -92,7 +92,7 @@ class ReverseDiffusion(FieldGenerator):
         ratio = a.signal / b.signal
         added = a.noise**2 - (ratio * b.noise) ** 2  # variance of y given y'
         kept, drawn = ratio * b.noise**2 / a.noise**2, b.signal * added / a.noise**2
-        mean = kept * y + drawn * self.field.denoised(start, y, context)
+        mean = kept * y + drawn * self.field.denoise(start, y, context)
         variance = added * (b.noise / a.noise) ** 2 + (drawn * a.noise / a.width) ** 2
         xi = self.units.noise(y, rng)
         new = mean + variance.sqrt() * xi

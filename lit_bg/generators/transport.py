@@ -40,11 +40,11 @@ class Transport(Generator):
         self, n: int, rng: torch.Generator, context: Float[Tensor, "... C"] | None = None
     ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, "n"]]:
         z, log_p = self.prior.sample(n, rng)
-        self.scaled(context, z)  # refuses conditions that this system does not have, whatever `forward` makes of them
+        self.scale_context(context, z)  # refuses conditions that this system does not have, whatever `forward` makes of them
         x, ladj = self(z, context)
         return self.complete(x, rng), log_p - ladj
 
     def log_prob(self, x: Float[Tensor, "B *shape"], context: Float[Tensor, "... C"] | None = None) -> Float[Tensor, "B"]:
-        self.scaled(context, x)
+        self.scale_context(context, x)
         z, ladj = self.inverse(x, context)
         return self.prior.log_prob(z) + ladj

@@ -114,7 +114,7 @@ class Exchange(Kernel[Ladders]):
         """Return the energies of all states, that which is simulated first."""
         return [energy, *self.energies]
 
-    def stacked(self, energy: Energy, walkers: int) -> Replicas:
+    def stack(self, energy: Energy, walkers: int) -> Replicas:
         """Return the energy of all rows."""
         known, states = self._stacked, self.states(energy)
         if known is None or known.walkers != walkers or list(map(id, known.states)) != list(map(id, states)):
@@ -136,12 +136,12 @@ class Exchange(Kernel[Ladders]):
         walkers, left = divmod(len(x), self.replicas)
         if left or not walkers:
             raise ValueError(f"{self.replicas} states need as many configurations for every walker, got {len(x)} in all.")
-        rows = self.kernel.init(self.stacked(energy, walkers), x, rng)
+        rows = self.kernel.init(self.stack(energy, walkers), x, rng)
         journey = torch.zeros(self.replicas, walkers, dtype=torch.long, device=x.device)
         return Ladders(rows, journey, torch.zeros((), dtype=torch.long))
 
     def step(self, energy: Energy, state: Ladders, rng: torch.Generator) -> tuple[Ladders, Info]:
-        rows, info = self.kernel.step(self.stacked(energy, state.journey.shape[1]), state.rows, rng)
+        rows, info = self.kernel.step(self.stack(energy, state.journey.shape[1]), state.rows, rng)
         moved, swapped = self.swap(energy, state._replace(rows=rows), rng)
         inner = {f"rows.{name}": value for name, value in info.measured.items()}
         return moved, Info(info.acceptance, {**inner, **swapped}, (info,))
@@ -149,7 +149,7 @@ class Exchange(Kernel[Ladders]):
     def swap(self, energy: Energy, state: Ladders, rng: torch.Generator) -> tuple[Ladders, dict[str, Tensor]]:
         """Attempt one exchange for every even (or odd, by turns) pair of neighbouring states in every ladder."""
         rungs, walkers = state.journey.shape
-        stack = self.stacked(energy, walkers)
+        stack = self.stack(energy, walkers)
         x, u = (part.reshape(rungs, walkers, *part.shape[1:]) for part in (state.rows.x, state.rows.u))
         kT = stack.kT.reshape(rungs, walkers)  # type: ignore[attr-defined]
         low = torch.arange(int(state.turn) % min(2, rungs - 1), rungs - 1, 2, device=x.device)

@@ -81,6 +81,6 @@ class DenoisingScoreMatching(Loss):
             t = even_times(x1, batch.rng("times"))
             at = field.level(t)
             x, target = at.signal * x1 + at.noise * noise, field.target(at, x1, noise)
-        error = field.correction(t, x, generator.scaled(frames.context, x)) - target
+        error = field.correction(t, x, generator.scale_context(frames.context, x)) - target
         each = (self.weight(at) * error.square()).flatten(1).sum(-1)
         return (frames.weight * each).mean() / generator.units.space.dof

@@ -64,7 +64,7 @@ class FlowMatching(Loss):
                 f"data under conditions must meet base samples as drawn: {type(self.pairing).__name__} would make the base "
                 "depend on them; use Independent."
             )
-        self.pairing.build(generator.seen(energy))
+        self.pairing.build(generator.view_target(energy))
         self.pairing.check(generator.prior, generator.field)
         return super().build(generator, energy)
 
@@ -84,5 +84,5 @@ class FlowMatching(Loss):
             t = even_times(x1, batch.rng("times"))
             noise = units.noise(x1, batch.rng("noise")) if self.interpolant.latent else None
             x, rate = self.interpolant.at(t, x0, x1, noise)
-        error = generator.field(t, x, generator.scaled(frames.context, x)) - rate
+        error = generator.field(t, x, generator.scale_context(frames.context, x)) - rate
         return (frames.weight * error.square().flatten(1).sum(-1)).mean() / units.space.dof

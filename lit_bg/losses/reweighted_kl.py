@@ -79,7 +79,7 @@ class ReweightedKL(Loss):
         self.ess = kish.mean().to(torch.get_default_dtype())
         if self.least_share and (modes := self.energy.modes) is not None:
             w = balance(w, modes.label(x).reshape(w.shape), len(modes.names), self.least_share)
-        w = truncated(w).flatten()
+        w = truncate(w).flatten()
         # The best of all stands in for what has no weight: the batch keeps its size, and compiled code its shape.
         stand_in = x.index_select(0, log_w.flatten().argmax().reshape(1))
         x = torch.where((w > 0).reshape(-1, *[1] * (x.ndim - 1)), x, stand_in)
@@ -89,13 +89,13 @@ class ReweightedKL(Loss):
         return {"ess": self.ess}
 
 
-def truncated(w: Tensor) -> Tensor:
+def truncate(w: Tensor) -> Tensor:
     r"""Cut the largest of weights (..., n) to a common value, so that none has more than $1 / \sqrt n$ of their sum, one.
 
     With the k largest at c and R_k the sum of the others, $c = R_k / (\sqrt n - k)$; k is the smallest for which the next
     weight is below c. Weights that are all zero stay so.
 
-    >>> truncated(torch.tensor([1.0, 1.0, 1.0, 97.0]))
+    >>> truncate(torch.tensor([1.0, 1.0, 1.0, 97.0]))
     tensor([0.1667, 0.1667, 0.1667, 0.5000])
     """
     n = w.shape[-1]

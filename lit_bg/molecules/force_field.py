@@ -110,7 +110,7 @@ def read_system(path: str, n_atoms: int) -> Any:
     """Read a serialized System (XML), without its constraints.
 
     Raises:
-        ValueError: no such file, no System, one of another size, or one that `unconstrained` refuses.
+        ValueError: no such file, no System, one of another size, or one that `free_coordinates` refuses.
     """
     import openmm
 
@@ -123,10 +123,10 @@ def read_system(path: str, n_atoms: int) -> Any:
         raise ValueError(f"system {path} is no serialized OpenMM System: {one_line(error)}.") from error
     if n != n_atoms:
         raise ValueError(f"system {path} has {n} particles and the topology {n_atoms} atoms: they must be one molecule.")
-    return unconstrained(system, f"system {path}", "serialize it with constraints=None, rigidWater=False")
+    return free_coordinates(system, f"system {path}", "serialize it with constraints=None, rigidWater=False")
 
 
-def unconstrained(system: Any, source: str, way_out: str) -> Any:
+def free_coordinates(system: Any, source: str, way_out: str) -> Any:
     """Return the System with every coordinate free.
 
     A constraint is dropped, with a warning, where the System also holds the harmonic bond between its atoms (or the

@@ -92,7 +92,7 @@ class Denoiser(VectorField):
     def _correction(self, at: Level, t: Tensor, x: Tensor, context: Tensor | None) -> Tensor:
         return self.network(self.schedule.clock(t), x / at.width, context)
 
-    def denoised(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def denoise(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return E[x_1 | x], (B, *event_shape)."""
         at = self.level(t)
         return at.signal / at.width**2 * self._own(x) + at.noise / at.width * self._correction(at, t, x, context)

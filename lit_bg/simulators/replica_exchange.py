@@ -99,7 +99,7 @@ class ReplicaExchange(Simulation):
             return kernel, state
         first = self.ladder.first(energy)
         means, state = self._pilot(energy, kernel, state, seed, report)
-        tuned = self.ladder.spaced(energy, lambda kT: float(np.interp(kT, first, means)))
+        tuned = self.ladder.space_evenly(energy, lambda kT: float(np.interp(kT, first, means)))
         nearest = [min(range(len(first)), key=lambda r: abs(math.log(first[r] / kT))) for kT in tuned]
         x = torch.cat([state.rows.x.split(self.walkers)[r] for r in nearest])
         kernel = self.exchange(energy, tuned)

@@ -74,7 +74,7 @@ class Temperatures:
                     f"{t:g} {unit} lies above the ladder, which ends at {given[-1]:g} {unit}: raise its highest rung."
                 )
         if self.temperatures is None:
-            return self.spaced(energy, lambda kT: 0.5 * energy.space.dof * kT)
+            return self.space_evenly(energy, lambda kT: 0.5 * energy.space.dof * kT)
         if not math.isclose(self.temperatures[0], own, rel_tol=1e-6):
             raise ValueError(
                 f"the lowest of the temperatures, {self.temperatures[0]:g} {unit}, must be that of the energy, {own:g} {unit}."
@@ -83,7 +83,7 @@ class Temperatures:
         wanted = self.others(energy).values()
         return sorted([*ladder, *(t for t in wanted if not any(math.isclose(t, rung, rel_tol=1e-9) for rung in ladder))])
 
-    def spaced(self, energy: Energy, mean_energy: Callable[[float], float]) -> list[float]:
+    def space_evenly(self, energy: Energy, mean_energy: Callable[[float], float]) -> list[float]:
         """Return kT of rungs between which swaps are accepted equally often, given the mean potential energy at kT."""
         assert self.max_temperature is not None  # for the type checker
         highest = to_kT(energy, self.max_temperature)

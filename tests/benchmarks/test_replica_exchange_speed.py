@@ -48,7 +48,7 @@ def test_replica_exchange(benchmark, name):
     )
     kernel, state = simulation.begin(energy, 0, lambda text: None)
     replicas = len(state.rows.x)
-    stack, torsions = kernel.stacked(energy, walkers), kernel.kernel.kernels[0]
+    stack, torsions = kernel.stack(energy, walkers), kernel.kernel.kernels[0]
     energy.field.work = [10**9, 10**9]  # what compiles when it pays does so now
     now = [state]
     for k in range(3):

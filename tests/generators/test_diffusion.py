@@ -102,7 +102,7 @@ def test_velocity_and_score_of_a_mixture(schedule):
     (score,) = torch.autograd.grad(log_noised(x, sigma, alpha).sum(), x)
     torch.testing.assert_close(field.score(t, x), score, rtol=1e-7, atol=1e-7)
     denoised = (x + sigma[:, None] ** 2 * score) / alpha[:, None]  # Tweedie
-    torch.testing.assert_close(field.denoised(t, x), denoised, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(field.denoise(t, x), denoised, rtol=1e-7, atol=1e-7)
     dsigma, dalpha, _ = schedule.rates(t)
     torch.testing.assert_close(
         field(t, x), dalpha[:, None] * denoised - (dsigma * sigma)[:, None] * score, rtol=1e-6, atol=1e-6

@@ -98,7 +98,7 @@ def test_proposals_whose_centres_contradict_each_other_have_no_weight():
 
 def test_pairings_use_what_is_folded(cloud):
     flow = FoldedFlow(EGNN(1, 2), prior=Harmonic()).build(cloud)
-    pairing = EquivariantOT(2).build(flow.seen(cloud))
+    pairing = EquivariantOT(2).build(flow.view_target(cloud))
     assert pairing.moves == Moves(types=pairing.moves.types, translations=True, rotations=True, reflections=True)
     assert torch.equal(pairing.moves.types, flow.folding.types)
     pairing.check(flow.prior, flow.field)

@@ -19,7 +19,7 @@ from lit_bg.losses import (
     WeightedSum,
 )
 from lit_bg.losses.pairings import MinibatchOT
-from lit_bg.losses.reweighted_kl import truncated
+from lit_bg.losses.reweighted_kl import truncate
 from lit_bg.nets import MLPField
 
 ENERGY = Tempered(DoubleWell(), 0.5, 4.0)
@@ -84,7 +84,7 @@ def test_partition_functions_of_different_conditions_are_not_mixed():
         rows = slice(64 * k, 64 * (k + 1))
         x, c = batch.proposals.x[rows], batch.context[64 * k]
         w = (-ENERGY.given(c.double())(x) - batch.proposals.log_q[rows]).double().softmax(0)
-        by_hand.append(-(truncated(w) * flow.log_prob(x, c)).sum().item())
+        by_hand.append(-(truncate(w) * flow.log_prob(x, c)).sum().item())
         ess.append(1 / (64 * (w**2).sum().item()))
     assert value.item() == pytest.approx(sum(by_hand) / 4, abs=1e-4)
     assert loss.parts()["ess"].item() == pytest.approx(sum(ess) / 4, rel=1e-4)

@@ -198,12 +198,12 @@ def test_reweighted_kl_leaves_out_what_has_no_energy_and_bounds_single_weights()
 
 
 def test_truncated_weights():
-    from lit_bg.losses.reweighted_kl import truncated
+    from lit_bg.losses.reweighted_kl import truncate
 
     for n in (1, 2, 9, 50, 1000):
         for spread in (0.0, 1.0, 30.0):
             w = (spread * torch.randn(n, generator=rng(n), dtype=torch.float64)).exp()
-            cut = truncated(w)
+            cut = truncate(w)
             assert cut.sum().item() == pytest.approx(1)
             assert cut.max() <= 1 / math.sqrt(n) + 1e-9
             below = cut < cut.max() * (1 - 1e-9)

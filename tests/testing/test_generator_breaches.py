@@ -41,11 +41,11 @@ class Right(Transport):
         self.loc = x.mean(0).to(self.loc)
 
     def forward(self, z, context=None):
-        self.scaled(context, z)
+        self.scale_context(context, z)
         return self.loc + self.a + self.s.exp() * z, self.s.sum().expand(len(z))
 
     def inverse(self, x, context=None):
-        self.scaled(context, x)
+        self.scale_context(context, x)
         return (x - self.loc - self.a) / self.s.exp(), -self.s.sum().expand(len(x))
 
 
@@ -108,7 +108,7 @@ class IgnoresContext(Right):
 
 
 class TakesAnyContext(Right):
-    def scaled(self, context, like):
+    def scale_context(self, context, like):
         return None
 
 

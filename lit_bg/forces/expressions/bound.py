@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_bg.forces.expressions.graph import Call, Constant, Node, Variable
-from lit_bg.forces.expressions.guard import guarded
+from lit_bg.forces.expressions.guard import guard
 from lit_bg.forces.expressions.lowering import Lowering
 from lit_bg.forces.expressions.operations import Function, evaluator
 
@@ -31,7 +31,7 @@ class Bound(nn.Module):
     def __init__(self, expression: Sequence[Node], constants: Mapping[str, Tensor], functions: Mapping[str, Function]) -> None:
         super().__init__()
         lowered = Lowering(expression, constants, functions)
-        self.nodes = guarded(lowered.nodes, functions)
+        self.nodes = guard(lowered.nodes, functions)
         called = {node.operation for node in self.nodes if isinstance(node, Call)}
         self.functions = {name: function for name, function in functions.items() if name in called}
         self.tables = nn.ModuleList(f for f in self.functions.values() if isinstance(f, nn.Module))

@@ -10,7 +10,7 @@ from lit_bg.forces.expressions.operations import OPERATIONS
 FLAT = {"x>=0", "x!=0", "step", "delta", "floor", "ceil"}  # no gradient passes
 
 
-def guarded(nodes: Sequence[Node], functions: Collection[str]) -> tuple[Node, ...]:
+def guard(nodes: Sequence[Node], functions: Collection[str]) -> tuple[Node, ...]:
     r"""Return the same expression, with gates where it enters the branches of its choices.
 
     `select(c, a, b)` has the gradient $0 \cdot \partial a$ where b is chosen, which is NaN where $\partial a$ is infinite, as

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit_bg.bases.base import BaseDensity
 from lit_bg.energies.base import Energy
-from lit_bg.estimators.alignment import Moves, aligned
+from lit_bg.estimators.alignment import Moves, align
 from lit_bg.losses.pairings.base import Pairing
 from lit_bg.nets.field import VectorField
 
@@ -81,7 +81,7 @@ class EquivariantOT(Pairing):
 
         n = len(x0)
         each = x0.repeat_interleave(n, 0)
-        moved = aligned(each, x1.repeat(n, 1, 1), moves, self.sweeps)
+        moved = align(each, x1.repeat(n, 1, 1), moves, self.sweeps)
         cost = (each - moved).square().flatten(1).sum(-1).reshape(n, n)
         _, columns = linear_sum_assignment(cost.cpu().numpy())
         return moved.reshape(n, n, *x1.shape[1:])[torch.arange(n), torch.as_tensor(columns)]

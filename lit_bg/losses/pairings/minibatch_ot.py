@@ -27,11 +27,11 @@ class MinibatchOT(Pairing):
         self.block = block
 
     def __call__(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
-        pairs = [assigned(a, b) for a, b in zip(x0.split(self.block), x1.split(self.block), strict=True)]
+        pairs = [assign(a, b) for a, b in zip(x0.split(self.block), x1.split(self.block), strict=True)]
         return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs])
 
 
-def assigned(x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
+def assign(x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
     """Return rows in the order of least total squared distance."""
     from scipy.optimize import linear_sum_assignment
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lit_bg.identity import Configured
-from lit_bg.molecules.force_field import unconstrained
+from lit_bg.molecules.force_field import free_coordinates
 from lit_bg.molecules.structure import NO_ELEMENT, Structure, bonds_of, harmonic_terms
 
 
@@ -57,7 +57,9 @@ class Topology(Configured, ABC):
                 bonds, virtual sites.
         """
         read = self.read()
-        system = unconstrained(read.make_system(), self.name or "the System", "make it with constraints=None, rigidWater=False")
+        system = free_coordinates(
+            read.make_system(), self.name or "the System", "make it with constraints=None, rigidWater=False"
+        )
         particles, atoms = system.getNumParticles(), read.atoms.getNumAtoms()
         if particles != atoms:
             raise ValueError(f"the System has {particles} particles and the topology {atoms} atoms.")

@@ -11,7 +11,7 @@ import numpy as np
 
 from lit_bg.identity import digest, identify
 from lit_bg.molecules.coordinates import read_topology
-from lit_bg.molecules.force_field import read_system, unconstrained
+from lit_bg.molecules.force_field import free_coordinates, read_system
 from lit_bg.molecules.topologies.base import Read, Topology
 from lit_bg.molecules.topologies.options import check_box, longest_cutoff
 from lit_bg.molecules.topologies.pdb import PDB
@@ -93,4 +93,4 @@ class OpenMMObjects(Topology):
         return Read(read.topology, positions, self._free_system)
 
     def _free_system(self) -> Any:
-        return unconstrained(copy.deepcopy(self.system), "the System", "make it with constraints=None, rigidWater=False")
+        return free_coordinates(copy.deepcopy(self.system), "the System", "make it with constraints=None, rigidWater=False")

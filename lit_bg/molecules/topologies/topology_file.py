@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_bg.molecules.coordinates import check_atoms, existing, read_coordinates
-from lit_bg.molecules.force_field import one_line, system_options, unconstrained
+from lit_bg.molecules.force_field import free_coordinates, one_line, system_options
 from lit_bg.molecules.topologies.base import Read, Topology
 from lit_bg.molecules.topologies.options import PERIODIC, check_box, check_implicit_solvent, check_nonbonded
 
@@ -70,7 +70,7 @@ class TopologyFile(Topology):
         def make_system() -> Any:
             if self.nonbonded in PERIODIC:
                 check_box(atoms.getPeriodicBoxVectors(), self.cutoff, f"nonbonded={self.nonbonded}")
-            return unconstrained(create(), f"topology {file}", "take [ constraints ] and [ settles ] out of it")
+            return free_coordinates(create(), f"topology {file}", "take [ constraints ] and [ settles ] out of it")
 
         return Read(atoms, found.positions, make_system)
 
