@@ -35,5 +35,7 @@ def _no_service_left():
 
 @pytest.fixture
 def empty_figures(monkeypatch):
-    """Figures are built and their files are empty: drawing is most of what a short run costs."""
-    monkeypatch.setattr("lit_bg.figures.style.png", lambda figure: b"")
+    """Figures are built, and their files are one pixel: drawing is most of what a short run costs."""
+    from blank_picture import BLANK
+
+    monkeypatch.setattr("lit_bg.figures.style.png", lambda figure: BLANK)

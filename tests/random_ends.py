@@ -233,7 +233,17 @@ def import_everything() -> None:
     """What every child needs, once."""
     import importlib
 
-    names = ("cli", "run", "loggers", "resume", "callbacks", "callbacks.checkpoints", "data.simulation", "report.table")
+    names = (
+        "config.cli",
+        "commands.training",
+        "runs.load",
+        "runs.loggers",
+        "runs.resume",
+        "callbacks",
+        "callbacks.checkpoints",
+        "data.simulation",
+        "report.table",
+    )
     for name in names:
         importlib.import_module(f"lit_bg.{name}")
     for name in ("matplotlib.pyplot", "scipy.stats", "scipy.optimize", "rich.progress", "lightning.pytorch.loggers"):

@@ -396,7 +396,8 @@ def of_training_step(make, generator, energy):
     module._trainer, module.log, module.log_dict = trainer, lambda *a, **k: None, lambda *a, **k: None
     for callback in callbacks:
         callback.setup(trainer, module, "fit")
-    optimizer = SimpleNamespace(param_groups=[{"params": list(module.generator.parameters())}])
+    optimizer = SimpleNamespace(param_groups=[{"params": list(module.generator.parameters()), "lr": 1e-3}])
+    trainer.optimizers = [optimizer]
 
     def run(rng, x):
         module._device = rng.device
@@ -503,7 +504,7 @@ GROUPS = torch.arange(200) // 10
 POPULATIONS = LOG_W.reshape(8, 25)
 ANCESTORS = (torch.arange(25) // 2).repeat(8, 1)
 ESTIMATES = {  # a function of tensors, and the tensors
-    "aligned": (lambda x, y, types: estimators.align(x, y, Moves(types, True, True), 3), *PAIRED, TYPES),
+    "align": (lambda x, y, types: estimators.align(x, y, Moves(types, True, True), 3), *PAIRED, TYPES),
     "balance": (lambda w, label: estimators.balance(w, label, 2, 0.3), LOG_W.exp(), INSIDE.long()),
     "average": (lambda a, w: estimators.average(a, w, "draws"), LOG_W.sin(), LOG_W),
     "average, of chains": (lambda a, w: estimators.average(a, w, "chains"), SERIES.sin(), SERIES),

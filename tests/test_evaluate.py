@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from blank_picture import BLANK
 from torch import nn
 
 from lit_bg.callbacks import Diagnose, Figures, ParticleDistances, Report
@@ -72,7 +73,7 @@ def test_observers_ask_the_generator_and_the_energy_nothing(tmp_path, monkeypatc
     from lightning.pytorch import Trainer
     from lightning.pytorch.loggers import CSVLogger
 
-    monkeypatch.setattr("lit_bg.figures.style.png", lambda figure: b"")
+    monkeypatch.setattr("lit_bg.figures.style.png", lambda figure: BLANK)
     x, n = ENERGY.exact_samples(400, rng()), 400
     dataset = Dataset(
         x, ENERGY.potential(x), torch.arange(n) // 100, torch.arange(n) % 100, {"statistical_inefficiency": {"u": 1.0}}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from blank_picture import BLANK
 from small_experiment import SMALL
 
 import lit_bg
@@ -88,7 +89,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("LIT_BG_VERSION", raising=False)
-        patch.setattr("lit_bg.figures.style.png", lambda figure: b"")
+        patch.setattr("lit_bg.figures.style.png", lambda figure: BLANK)
         fit.main(["-c", "wells.yaml", f"--runs={folder / 'runs'}"])
     for name, (energy, generator) in MADE.items():
         run = folder / "runs" / name / "version_0"

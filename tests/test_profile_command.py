@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from blank_picture import BLANK
 from made_runs import make_run
 
 import lit_bg
@@ -290,7 +291,7 @@ class TestWhatItRefuses:
         assert "'o/profile.png' exists: give another --out, or overwrite it with --force" in capsys.readouterr().err
         assert [p.name for p in Path("o").iterdir()] == ["profile.png"]
         profile.main([HOT_RUN, "-n", "100", "--along", "x1", "--out", "o", "--force"])
-        assert Path("o/profile.png").read_bytes() == b""
+        assert Path("o/profile.png").read_bytes() == BLANK
         Path("file").write_text("")
         with pytest.raises(SystemExit):
             profile.main([HOT_RUN, "-n", "100", "--along", "x1", "--out", "file"])

@@ -242,7 +242,7 @@ def test_a_queue_requeues_nothing_by_itself(monkeypatch):
     """Lightning's own requeueing leaves checkpoints that any later run would load."""
     from lightning.fabric.plugins.environments import SLURMEnvironment
 
-    from lit_bg.fit import with_plugins
+    from lit_bg.commands.training import with_plugins
 
     monkeypatch.setattr(SLURMEnvironment, "detect", staticmethod(lambda: True))
     environment = next(p for p in with_plugins([]) if isinstance(p, SLURMEnvironment))

@@ -22,6 +22,7 @@ from lit_bg.console.schema import ANYTHING, FILE, installed
 
 PUBLIC = ("lit_bg.", "torch.optim.", "lightning.")
 FOREIGN = ("torch", "lightning")
+HIDDEN = ("lit_bg.testing.", "lit_bg.runs.")  # classes that no experiment names, there or not by what was imported before
 GIVEN = ("params", "optimizer")  # what optimizers and schedules of the learning rate are given where they are built
 SMALLEST = {
     "energy": {"class_path": "DoubleWell"},
@@ -58,7 +59,7 @@ def _describe_all(kinds: set[type]) -> dict[str, dict[str, Any]]:
     queue = [*kinds]
     while queue:
         for path in get_all_subclass_paths(queue.pop(), include_abstract=True):
-            if path not in described and path.startswith(PUBLIC) and ".testing." not in path:
+            if path not in described and path.startswith(PUBLIC) and not path.startswith(HIDDEN):
                 described[path] = of = _import(path)
                 classes[path], found = _describe(path, of)
                 queue += found - kinds
