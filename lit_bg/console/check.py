@@ -17,7 +17,7 @@ MANY = 12  # names that a sentence can list
 Path = tuple[str | int, ...]
 
 
-class Source(NamedTuple):
+class Setting(NamedTuple):
     """One thing that a command line gives: a file, or an option with its value.
 
     Attributes:
@@ -71,7 +71,7 @@ def find_problem(args: Sequence[str], schema: Schema | None = None) -> str | Non
     return None
 
 
-def _sources(args: Sequence[str]) -> Iterator[Source]:
+def _sources(args: Sequence[str]) -> Iterator[Setting]:
     """Files and options, in the order in which they are merged."""
     rest = list(args)
     while rest:
@@ -86,16 +86,16 @@ def _sources(args: Sequence[str]) -> Iterator[Source]:
         elif option.startswith("--"):
             path = tuple(option[2:].split("."))
             value, problem = parse_yaml(text, option)
-            yield Source(option, None, path, text if problem else value)
+            yield Setting(option, None, path, text if problem else value)
 
 
-def _read(file: str, path: Path) -> Iterator[Source]:
+def _read(file: str, path: Path) -> Iterator[Setting]:
     """Read the content of a YAML, and of the files that stand for its sections."""
     with open(file, encoding="utf-8") as stream:
         text = stream.read()
     content, problem = parse_yaml(text, file)
     if problem is None:
-        yield Source(file, text, path, content)
+        yield Setting(file, text, path, content)
 
 
 class _Checker:
@@ -107,7 +107,7 @@ class _Checker:
         self.of_option = False
         self.named: dict[str, str | None] = {}  # key: class, or None for one that the schema does not know
 
-    def check(self, source: Source) -> Iterator[Problem]:
+    def check(self, source: Setting) -> Iterator[Problem]:
         self.of_option = source.text is None
         yield from self._option(source) if self.of_option else self._section("", source.path, source.value)
 
@@ -212,7 +212,7 @@ class _Checker:
             elif "." not in bare and self.schema.is_current(of.path.partition(".")[0]):
                 yield self._unknown(name, (*path, name), list(of.parameters), of.name, "")
 
-    def _option(self, source: Source) -> Iterator[Problem]:
+    def _option(self, source: Setting) -> Iterator[Problem]:
         """Check an option with dots: its names are keys of sections, then arguments of the classes that stand there."""
         names = [*source.path]
         names[-1] = str(names[-1]).removesuffix("+")
@@ -273,7 +273,7 @@ class _Checker:
         return Problem(f"unknown key '{name}'", path, f"{hint} {listed}.")
 
 
-def _place(source: Source, path: Path) -> str:
+def _place(source: Setting, path: Path) -> str:
     """Where something stands: an option, or the line of a file with its key."""
     inside = path if source.text is not None else path[len(source.path) :]
     dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inside).lstrip(".")

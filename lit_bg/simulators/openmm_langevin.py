@@ -26,7 +26,7 @@ from lit_bg.simulators.recorder import Recorder
 
 
 @dataclass(frozen=True)
-class Walk:
+class OpenMMWalk:
     """Holds one walker's work as plain data, to be sent to a process."""
 
     index: int
@@ -128,7 +128,7 @@ class OpenMMLangevin(Simulator):
         system = self._system(energy)
         seeds = torch.randint(1, 2**31 - 1, (self.walkers,), generator=stream(seed, "simulate")).tolist()
         walks = [
-            Walk(
+            OpenMMWalk(
                 w, system, energy.evaluator.platform, x.numpy(), energy.temperature, self.time_step, self.friction,
                 burn_in, self.stride, self.frames, seeds[w], energy.space.centred,
             )
@@ -189,7 +189,7 @@ def _check_region(energy: Energy, x: Tensor) -> None:
         )
 
 
-def walk(task: Walk, advance: Callable[[int], None]) -> tuple[np.ndarray, float]:
+def walk(task: OpenMMWalk, advance: Callable[[int], None]) -> tuple[np.ndarray, float]:
     """Minimise, thermalise and record one walker: frames (T, N, 3) float32 [nm], and the kinetic temperature [K].
 
     Raises:
@@ -236,7 +236,7 @@ def walk(task: Walk, advance: Callable[[int], None]) -> tuple[np.ndarray, float]
     return frames, 2 * kinetic / task.frames / (3 * len(task.start) * R)
 
 
-def _run_all(walks: list[Walk], processes: int, advance: Callable[[int], None]) -> Any:
+def _run_all(walks: list[OpenMMWalk], processes: int, advance: Callable[[int], None]) -> Any:
     """Yield (index, frames, kinetic temperature) of every walk as it ends; no process outlives the loop."""
     if processes == 1:
         for task in walks:
@@ -278,7 +278,7 @@ def _run_all(walks: list[Walk], processes: int, advance: Callable[[int], None]) 
                 worker.join()
 
 
-def _work(walks: list[Walk], results: Any) -> None:
+def _work(walks: list[OpenMMWalk], results: Any) -> None:
     """Run a process: its walks one after the other."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its processes
     torch.set_num_threads(1)

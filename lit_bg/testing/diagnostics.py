@@ -28,7 +28,7 @@ from lit_bg.generators.base import Generator
 from lit_bg.losses import Batch, Loss
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.report.record import Record
-from lit_bg.testing.law import Checked, Law, require, run_laws
+from lit_bg.testing.law import Checked, Law, require, run_laws, same
 
 STAGES = ("val", "test")
 
@@ -73,7 +73,7 @@ class DiagnosticCase:
         module = Watched(energy, generator, Nothing(), torch.optim.Adam, seed=seed)
         module.spoil = spoil
         spy = Spy()
-        with quiet(), tempfile.TemporaryDirectory() as folder:
+        with silence_lightning(), tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(
                 accelerator="cpu",
                 devices=1,
@@ -173,7 +173,7 @@ class _Post(Callback):
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_lightning() -> Iterator[None]:
     """Keep what Lightning says about loaders and accelerators from the terminal."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
@@ -318,11 +318,6 @@ def same_value(one: Any, other: Any) -> bool:
 def same_number(one: Any, other: Any) -> bool:
     """Say whether two values are equal, NaN included."""
     return bool(one == other or (one != one and other != other))
-
-
-def same(one: Tensor, other: Tensor) -> bool:
-    """Say whether two tensors are equal bit for bit, NaN included."""
-    return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 DIAGNOSTIC_LAWS: dict[str, Law[DiagnosticCase]] = {

@@ -7,14 +7,13 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lit_bg.energies import Gaussian, Ising
 from lit_bg.energies.base import Energy
 from lit_bg.generators.base import Generator
 from lit_bg.kernels import Info, Kernel, State
 from lit_bg.simulators.packing import pack, unpack
-from lit_bg.testing.law import Checked, DoesNotApply, Law, require, require_close, run_laws, seeded
+from lit_bg.testing.law import Checked, DoesNotApply, Law, require, require_close, run_laws, same, seeded
 from lit_bg.testing.moves import DISTRIBUTION_LAWS, KernelCase, move, rows_of
 
 __all__ = ["KERNEL_LAWS", "KernelCase", "check_kernel"]
@@ -147,11 +146,6 @@ def go_on(kernel: Kernel[Any], energy: Energy, state: Any, rng: torch.Generator)
     for _ in range(3):
         state, info = kernel.step(energy, state, rng)
     return state, info
-
-
-def same(a: Tensor, b: Tensor) -> bool:
-    """Say whether two tensors are equal bit for bit, NaN included."""
-    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 KERNEL_LAWS: dict[str, Law[KernelCase]] = {

@@ -104,6 +104,11 @@ def require_refusal(what: str, call: Callable[[], object], errors: type[Exceptio
     raise AssertionError(f"{what} is taken without complaint and must raise {names}.")
 
 
+def same(a: Tensor, b: Tensor) -> bool:
+    """Say whether two tensors are equal bit for bit, NaN included."""
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     """Return a stream of random numbers."""
     return torch.Generator().manual_seed(seed)

@@ -60,7 +60,7 @@ class LossCase:
     def batch(self, loss: Loss, generator: Generator, step: int = 0, source: Source | None = None) -> Batch:
         """Return the batch of a step, with frames if the loss needs any."""
         if source is None and loss.needs_data:
-            source = Frames(self.data(next(generator.parameters()).dtype), self.context)
+            source = GivenFrames(self.data(next(generator.parameters()).dtype), self.context)
         place, follows = Place(seed=3, step=step), loss.follows_proposals
         return Batch(generator, self.energy, self.size, source, place, follows, loss.per_condition)
 
@@ -84,7 +84,7 @@ class LossCase:
         return loss(self.batch(loss, generator, step))
 
 
-class Frames(Source):
+class GivenFrames(Source):
     """Draws frames with replacement, with weights if there are any.
 
     Args:
@@ -248,7 +248,7 @@ def weigh_frames(case: LossCase) -> None:
 
     def value(frames: Tensor, w: Tensor | None) -> float:
         loss, generator = case.build()
-        return float(loss(case.batch(loss, generator, source=Frames(frames, case.context, w, all_of_them=True))))
+        return float(loss(case.batch(loss, generator, source=GivenFrames(frames, case.context, w, all_of_them=True))))
 
     try:
         half, other = value(x, weight), value(moved, weight)
