@@ -16,7 +16,7 @@ EVERY = 30.0  # [s] and named again
 def announce(what: str) -> None:
     """Say what is being loaded, where that takes time: before torch has been imported."""
     if "torch" not in sys.modules:
-        _say(f"loading {what} ...")
+        say(f"loading {what} ...")
 
 
 class Activity:
@@ -46,9 +46,9 @@ class Activity:
         began = time.monotonic()
         if over.wait(FIRST):
             return
-        _say(f"{self.what} ...")
+        say(f"{self.what} ...")
         while not over.wait(EVERY):
-            _say(f"still {self.what}, {format_time(time.monotonic() - began)} so far ...")
+            say(f"still {self.what}, {format_time(time.monotonic() - began)} so far ...")
 
 
 @contextmanager
@@ -76,6 +76,7 @@ def format_time(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line to stderr, once for all processes of a run."""
     if os.environ.get("LOCAL_RANK", "0") == "0":  # one of the processes of a run speaks for all
         print(f"lit_bg: {text}", file=sys.stderr, flush=True)

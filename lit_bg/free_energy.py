@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lit_bg import signals
 from lit_bg.activity import announce
-from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining, name_of
+from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, name_of, run_command
 from lit_bg.runs.folder import RunFolder
 
 RESULTS = ("free_energy.json", "u_nk.parquet", "u_kn.npz", "mbar_overlap_matrix.png", "forward_reverse_convergence.png")
@@ -29,15 +28,7 @@ they share a space MBAR over all energies and generators. Frames are those that 
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
-    args = sys.argv[1:] if args is None else args
-    parser = make_parser()
-    if not args:
-        parser.print_help()
-        return
-    options = parser.parse_args(args)
-    with signals.listening("what was found so far is in free_energy.json."), complaining():
-        signals.set_mode("raise")
-        print(free_energy(**vars(options)))
+    run_command(make_parser, free_energy, args, "what was found so far is in free_energy.json.")
 
 
 def make_parser() -> argparse.ArgumentParser:

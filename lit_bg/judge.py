@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_bg import signals
 from lit_bg.activity import announce
-from lit_bg.config.command_line import check_output, complaining, name_of
+from lit_bg.config.command_line import check_output, name_of, run_command
 
 if TYPE_CHECKING:
     from lit_bg.report.summary import Summary
@@ -18,15 +17,7 @@ if TYPE_CHECKING:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
-    args = sys.argv[1:] if args is None else args
-    parser = make_parser()
-    if not args:
-        parser.print_help()
-        return
-    options = parser.parse_args(args)
-    with signals.listening("nothing was written."), complaining():
-        signals.set_mode("raise")
-        judge(**vars(options))
+    run_command(make_parser, judge, args, "nothing was written.")
 
 
 def make_parser() -> argparse.ArgumentParser:

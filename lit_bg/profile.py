@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lit_bg import signals
 from lit_bg.activity import announce
-from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, complaining, name_of
+from lit_bg.config.command_line import add_options_of_runs, check_device, check_output, name_of, run_command
 from lit_bg.files import atomic
 from lit_bg.runs.folder import RunFolder
 
@@ -26,15 +25,7 @@ BINS = (60, 30)  # along one observable, and along each of two
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
-    args = sys.argv[1:] if args is None else args
-    parser = make_parser()
-    if not args:
-        parser.print_help()
-        return
-    options = parser.parse_args(args)
-    with signals.listening("nothing was written."), complaining():
-        signals.set_mode("raise")
-        print(profile(**vars(options)))
+    run_command(make_parser, profile, args, "nothing was written.")
 
 
 def make_parser() -> argparse.ArgumentParser:

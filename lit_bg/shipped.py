@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePath
+
+from lit_bg.activity import say
 
 FOLDER = "experiments"
 
@@ -64,7 +65,6 @@ def suggest(path: str) -> str:
     return f"{FOLDER}/{close[0] if close else 'double_well.yaml'}"
 
 
-@cache
+@cache  # once for every file
 def _say(path: str, found: str) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"{path} is not here: taken from lit_bg, {found}", file=sys.stderr)
+    say(f"{path} is not here: taken from the package, {found}")

@@ -65,6 +65,11 @@ def run(*arguments: str, cwd: Path) -> str:
     return _run([sys.executable, *arguments], cwd)
 
 
+def run_shell(command: str, cwd: Path) -> str:
+    """Commands of a shell, as a user types them."""
+    return _run(["bash", "-euo", "pipefail", "-c", command], cwd)
+
+
 def _run(command: list[str], cwd: Path) -> str:
     process = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True)
     assert process.returncode == 0, process.stdout + process.stderr
@@ -103,7 +108,7 @@ class Reader:
         self.names.update(test.globs)
 
     def _bash(self, snippet: Snippet) -> None:
-        _run(["bash", "-euo", "pipefail", "-c", snippet.text], self.folder)
+        run_shell(snippet.text, self.folder)
 
     def _yaml(self, snippet: Snippet) -> None:
         from lit_bg.config.cli import build

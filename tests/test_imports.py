@@ -9,7 +9,7 @@ from snippets import ROOT
 # From the ground to the roof. Whatever stands in a line knows only what stands before it; an inner room,
 # or a file that needs nothing of its room, has a place of its own.
 ROOMS = (
-    "files", "identity", "shipped", "rng", "signals", "activity", "cost", "compiling",
+    "files", "identity", "activity", "shipped", "rng", "signals", "cost", "compiling",
     "config.old_spelling", "config.command_line", "config.file", "runs.folder", "runs.metrics_file",
     "spaces", "molecules", "molecules.topologies", "forces.expressions", "forces",
     "samples", "estimators",

@@ -1,17 +1,18 @@
 """The notebooks of the tutorial are stored as they ran, and run."""
 
 import json
+import re
+from itertools import groupby
 from pathlib import Path
 
 import pytest
-from snippets import ROOT, environment
+from snippets import ROOT, run_shell
 
 NOTEBOOKS = sorted((ROOT / "docs/tutorial").glob("*.ipynb"))
 
 
 def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} <= {"judge", "peptide", "potential"}
-    assert NOTEBOOKS
+    assert [path.stem for path in NOTEBOOKS] == ["judge"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -28,11 +29,18 @@ def test_every_cell_has_run_without_an_error(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
-    """In an empty folder, from the first cell to the last."""
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    for name, value in environment().items():
-        monkeypatch.setenv(name, value)
-    notebook = nbformat.read(path, 4)
-    nbclient.NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    said = "".join(o.get("text", "") for c in notebook.cells if c.cell_type == "code" for o in c.outputs)
-    assert "Verdict: trust" in said
+    """In an empty folder, cells and commands from first to last, with the verdicts that are stored."""
+    monkeypatch.chdir(tmp_path)
+    names, said, stored = {"__name__": "__main__"}, "", ""
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        for is_command, lines in groupby("".join(cell["source"]).splitlines(), lambda line: line.startswith("!")):
+            if is_command:
+                said += "".join(run_shell(line.removeprefix("!"), tmp_path) for line in lines)
+            else:
+                exec("\n".join(lines), names)
+        stored += "".join("".join(output.get("text", "")) for output in cell["outputs"])
+    verdicts = [re.findall("Verdict: (.*)", text) for text in (said, stored)]
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0]

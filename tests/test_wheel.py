@@ -83,7 +83,7 @@ def test_an_experiment_that_is_not_here_is_taken_from_the_package(tmp_path, monk
     assert PDB("experiments/alanine_dipeptide.pdb", ["amber96.xml"]).read().positions.shape == (22, 3)
     said = capsys.readouterr().err.splitlines()
     places = ["experiments/double_well.yaml", "experiments/alanine_dipeptide.pdb"]
-    assert said == [f"{p} is not here: taken from lit_bg, {ROOT / p}" for p in places]
+    assert said == [f"lit_bg: {p} is not here: taken from the package, {ROOT / p}" for p in places]
     folder = RunFolder(tmp_path / "runs/a/version_0")
     folder.path.mkdir(parents=True)
     folder.keep_inputs({"topology": "experiments/alanine_dipeptide.pdb", "forcefield": ["amber96.xml"]})
@@ -136,7 +136,7 @@ def test_the_main_job_runs_from_the_wheel_alone(wheel, tmp_path):
     assert Path(where).is_relative_to(home)
     short = ["--trainer.max_epochs=2", "--data.steps_per_epoch=20", "--data.val_samples=1000", "--data.test_samples=5000"]
     said = call("-m", "lit_bg.fit", "-c", "experiments/double_well.yaml", *short)
-    assert f"taken from lit_bg, {Path(where).parent / 'experiments/double_well.yaml'}" in said
+    assert f"taken from the package, {Path(where).parent / 'experiments/double_well.yaml'}" in said
     assert "Run folder: runs/double_well/version_0" in said
     assert {p.name for p in (tmp_path / "runs/double_well/version_0").iterdir()} >= {"summary.json", "figures", "config.yaml"}
     peptide = ["--trainer.max_epochs=0", "--data.path=null", "--print_config"]

@@ -38,7 +38,7 @@ class Progress(ProgressBar):
         self._enabled = False
 
     def enable(self) -> None:
-        """Show again."""
+        """Show the bars again."""
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

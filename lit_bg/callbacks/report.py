@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,10 @@ class Report(Observer):
             summary.write(Path(folder) / "summary.json")
             for logger in trainer.loggers:
                 logger.save()  # curves are drawn from metrics.csv
-            page = write_page(read_contents(RunFolder(Path(folder))))
+            try:
+                page = write_page(read_contents(RunFolder(Path(folder))))
+            except ValueError as problem:  # of a picture or a structure, which is no reason to lose the verdict
+                warnings.warn(f"the run has no page: {problem}", stacklevel=2)
         run = wandb_run(trainer)
         if run is not None:
             run.summary["verdict"] = summary.verdict

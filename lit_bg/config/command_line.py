@@ -6,17 +6,48 @@ import os
 import sys
 import warnings
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from lit_bg import signals
 
-def name_of(command: str) -> str:
-    """Return how a command was called, for its help: as `lit-bg free-energy`, or as `python -m lit_bg.free_energy`."""
+
+def run_command(
+    make_parser: Callable[[], ArgumentParser], run: Callable[..., object], args: list[str] | None, way_on: str
+) -> None:
+    """Run a command by its parser: without arguments print its help; what the user can mend is one sentence and exit code 2.
+
+    Args:
+        make_parser: of its arguments.
+        run: what it does, by their names; what it returns is printed, if anything.
+        args: of the command line; None: those of this process.
+        way_on: what is said of an interruption.
+    """
+    args = sys.argv[1:] if args is None else args
+    parser = make_parser()
+    if not args:
+        parser.print_help()
+        return
+    options = parser.parse_args(args)
+    with signals.listening(way_on), complaining():
+        signals.set_mode("raise")
+        said = run(**vars(options))
+        if said is not None:
+            print(said)
+
+
+def name_of(command: str, module: str | None = None) -> str:
+    """Return how a command was called, for its help: as `lit-bg free-energy`, or as `python -m lit_bg.free_energy`.
+
+    Args:
+        command: of `lit-bg`.
+        module: in lit_bg, where it is not named like the command.
+    """
     called = Path(sys.argv[0]).parts[-2:]
     as_one = called[-1:] in (("lit-bg",), ("lit-bg.exe",)) or called == ("lit_bg", "__main__.py")
-    return f"lit-bg {command}" if as_one else f"python -m lit_bg.{command.replace('-', '_')}"
+    return f"lit-bg {command}" if as_one else f"python -m lit_bg.{module or command.replace('-', '_')}"
 
 
 def complain(error: BaseException | str) -> NoReturn:

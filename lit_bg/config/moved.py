@@ -6,6 +6,8 @@ import importlib
 import sys
 from typing import Any
 
+from lit_bg.config.nodes import rebuild
+
 MOVED = {"lit_bg.pairings": "lit_bg.losses.pairings"}
 
 
@@ -21,15 +23,10 @@ def name_as_now(value: Any) -> Any:
     >>> name_as_now({"class_path": "lit_bg.pairings.MinibatchOT", "init_args": {"block": 8}})
     {'class_path': 'lit_bg.losses.pairings.MinibatchOT', 'init_args': {'block': 8}}
     """
-    if isinstance(value, list):
-        return [name_as_now(v) for v in value]
-    if not isinstance(value, dict):
-        return value
-    named = {k: name_as_now(v) for k, v in value.items()}
-    path = named.get("class_path")
-    if isinstance(path, str):
-        package, _, name = path.rpartition(".")
-        former = next((f for f in MOVED if f"{package}.".startswith(f"{f}.")), None)
-        if former is not None:
-            named["class_path"] = f"{MOVED[former]}{package.removeprefix(former)}.{name}"
-    return named
+    return rebuild(value, _rename)
+
+
+def _rename(node: dict[str, Any]) -> dict[str, Any]:
+    path = str(node.get("class_path", ""))
+    former = next((f for f in MOVED if path.startswith(f"{f}.")), None)
+    return node if former is None else {**node, "class_path": MOVED[former] + path.removeprefix(former)}

@@ -9,6 +9,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from lit_bg.config.nodes import rebuild
+
 
 def make_relative(value: Any) -> Any:
     """Return a configuration whose absolute paths are relative to the working directory.
@@ -32,17 +34,15 @@ def leave_out_unset(value: Any) -> Any:
     null and is null by default says nothing, so that it is left out and read back as it was. Arguments that a class names
     itself stay, whatever they are.
     """
-    if isinstance(value, list):
-        return [leave_out_unset(v) for v in value]
-    if not isinstance(value, dict):
-        return value
-    kept = {k: leave_out_unset(v) for k, v in value.items()}
-    arguments = kept.get("init_args")
-    if isinstance(arguments, dict) and isinstance(kept.get("class_path"), str):
-        unset = [k for k, v in arguments.items() if v is None]
-        spare = _null_by_default(kept["class_path"]) if unset else set()
-        kept["init_args"] = {k: v for k, v in arguments.items() if v is not None or k not in spare}
-    return kept
+    return rebuild(value, _without_unset)
+
+
+def _without_unset(node: dict[str, Any]) -> dict[str, Any]:
+    arguments = node.get("init_args")
+    if not isinstance(arguments, dict) or not isinstance(node.get("class_path"), str):
+        return node
+    spare = _null_by_default(node["class_path"]) if None in arguments.values() else set()
+    return {**node, "init_args": {k: v for k, v in arguments.items() if v is not None or k not in spare}}
 
 
 def _null_by_default(path: str) -> set[str]:

@@ -8,6 +8,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -212,8 +213,13 @@ class Energy(Configured, nn.Module, ABC):
         return self.meter.gradients
 
     def at(self, kT: float) -> Self:
-        """Return a view of the same system at another temperature: it shares parameters, buffers and the count of calls."""
+        """Return a view of the same system at another temperature: it shares parameters, buffers and the count of calls.
+
+        Values of cached properties are not shared, since they may be of this temperature: the view finds its own.
+        """
         other = copy.copy(self)
+        for name in [n for n in vars(other) if isinstance(getattr(type(other), n, None), cached_property)]:
+            del vars(other)[name]
         other.kT = _temperature(kT)
         return other
 

@@ -14,10 +14,6 @@ class MolecularTarget(Target, Protocol):
     """Knows atoms and bonds, where the system is a molecule, besides what every `Target` knows."""
 
     @property
-    def name(self) -> str:
-        """Return what messages call the system."""
-
-    @property
     def kT(self) -> float:
         """Return the temperature in the unit of `potential`."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from lit_bg import signals
+from lit_bg.config.command_line import check_output, name_of, run_command
 from lit_bg.files import atomic
 from lit_bg.report.configuration import find_differences
 from lit_bg.report.contents import Contents, find_contents
@@ -19,14 +20,8 @@ from lit_bg.report.rendering import Picture, describe_figure, picture, render
 from lit_bg.report.table import list_numbers, list_rows
 
 HELP = """\
-python -m lit_bg.report.compare RUN RUN [RUN ...] [--out FILE] [--force]
-
-Writes one page, compare.html, with runs side by side: verdicts, numbers, free energies, curves, figures, costs, and the keys of
-their configurations that differ. One file, which needs no network.
-
-  RUN         runs/<experiment>/version_N, or runs/<experiment> for its newest run
-  --out FILE  another place (default compare.html)
-  --force     overwrite it"""
+Writes one page with runs side by side: verdicts, numbers, free energies, curves, figures, costs, and the keys of their
+configurations that differ. One file, which needs no network."""
 
 
 class Column(NamedTuple):
@@ -40,29 +35,33 @@ NOTHING = Column("-", "")
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line: what the user can mend is one sentence and exit code 2."""
-    args = sys.argv[1:] if args is None else args
-    if not args or "-h" in args or "--help" in args:
-        print(HELP)
-        return
-    with signals.listening("nothing was written."):
-        from argparse import ArgumentParser
+    """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
+    run_command(make_parser, compare, args, "nothing was written.")
 
-        from lit_bg.config.command_line import check_output, complaining
 
-        parser = ArgumentParser("python -m lit_bg.report.compare", add_help=False)
-        parser.add_argument("runs", nargs="+")
-        parser.add_argument("--out", default="compare.html")
-        parser.add_argument("--force", action="store_true")
-        given = parser.parse_args(args)
-        out = Path(given.out)
-        with complaining():
-            check_output([out], given.force)
-            runs = [find_contents(run) for run in given.runs]
-            text = compose(runs)
-            with atomic(out) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        print(out)
+def make_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = ArgumentParser(prog=name_of("compare", "report.compare"), description=HELP)
+    parser.add_argument("runs", nargs="+", help="runs/<experiment>/version_N, or runs/<experiment> for its newest run")
+    parser.add_argument("--out", default="compare.html", help="file to write (default compare.html)")
+    parser.add_argument("--force", action="store_true", help="overwrite it")
+    return parser
+
+
+def compare(runs: Sequence[str], out: str = "compare.html", force: bool = False) -> Path:
+    """Write one page of several runs, whole or not at all, and return its path.
+
+    Raises:
+        FileExistsError: the page is there, and `force` is not given.
+        OSError: a run is not there, or the page cannot be written.
+        ValueError: fewer than two runs, one twice, or a file that is damaged.
+    """
+    path = Path(out)
+    check_output([path], force)
+    text = compose([find_contents(run) for run in runs])
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
 
 
 def compose(runs: Sequence[Contents]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
-from lit_bg import signals
+from lit_bg.config.command_line import name_of, run_command
 from lit_bg.files import atomic
 from lit_bg.report.configuration import to_yaml
 from lit_bg.report.contents import Contents, find_contents
@@ -20,32 +20,26 @@ from lit_bg.report.views import view, viewer
 NAME = "report.html"
 LAST = {"val/ess": "ESS", "val/pareto_k": "k-hat", "val/log_Z": "log Z", "train/loss": "loss", "val/energy_calls": "energies"}
 HELP = """\
-python -m lit_bg.report RUN [--out FILE]
-
 Writes RUN/report.html: the verdict with its reasons, all numbers with their errors, figures, training curves, structures,
-configuration, costs, and how to go on. One file, which needs no network. A run that was interrupted has a page, too.
-
-  RUN         runs/<experiment>/version_N, or runs/<experiment> for its newest run
-  --out FILE  another place"""
+configuration, costs, and how to go on. One file, which needs no network. A run that was interrupted has a page, too."""
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line: what the user can mend is one sentence and exit code 2."""
-    args = sys.argv[1:] if args is None else args
-    if not args or "-h" in args or "--help" in args:
-        print(HELP)
-        return
-    with signals.listening("nothing was written."):
-        from argparse import ArgumentParser
+    """Run the command line; without arguments print its help. Errors of the user are one sentence and exit code 2."""
+    run_command(make_parser, write_page_of, args, "nothing was written.")
 
-        from lit_bg.config.command_line import complaining
 
-        parser = ArgumentParser("python -m lit_bg.report", add_help=False)
-        parser.add_argument("run")
-        parser.add_argument("--out")
-        given = parser.parse_args(args)
-        with complaining():
-            print(write_page(find_contents(given.run), None if given.out is None else Path(given.out)))
+def make_parser() -> ArgumentParser:
+    """Return the parser of the command line."""
+    parser = ArgumentParser(prog=name_of("report"), description=HELP)
+    parser.add_argument("run", help="runs/<experiment>/version_N, or runs/<experiment> for its newest run")
+    parser.add_argument("--out", help="another file (default RUN/report.html)")
+    return parser
+
+
+def write_page_of(run: str, out: str | None = None) -> Path:
+    """Write the page of a run that is named and return its path; for errors see `find_contents` and `write_page`."""
+    return write_page(find_contents(run), None if out is None else Path(out))
 
 
 def write_page(run: Contents, out: Path | None = None) -> Path:

@@ -2,7 +2,8 @@
 
     python tests/benchmarks/draw_rare_state.py data/alanine_dipeptide.npz importance.npz chains.npz populations.npz
 
-The files are those of `python -m lit_bg.sample RUN --sampler ... --out FILE`, RUN being one of alanine_dipeptide_rare.yaml.
+The figure that stands there now, along phi alone, was drawn before psi was added. The files are those of
+`python -m lit_bg.sample RUN --sampler ... --out FILE`, RUN being one of alanine_dipeptide_rare.yaml.
 """
 
 from __future__ import annotations

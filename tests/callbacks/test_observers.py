@@ -279,6 +279,18 @@ def test_summary_json_is_the_summary_and_holds_what_the_test_cost(tested):
     assert found.origin.energy_calls == 4000
 
 
+def test_a_damaged_picture_costs_the_page_alone(tmp_path, capsys):
+    module, data, trainer = assemble(tmp_path, DoubleWell(), GaussianProposal(scale=2.0), observers())
+    run = tmp_path / "run/version_0"
+    (run / "figures").mkdir(parents=True)
+    (run / "figures/mine.png").write_bytes(b"no picture")
+    with pytest.warns(UserWarning, match="the run has no page: the figure '.*mine' is no PNG"):
+        trainer.test(module, data, verbose=False)
+    assert Summary.read(run / "summary.json").verdict == "trust"
+    assert "Verdict: trust" in capsys.readouterr().out
+    assert not (run / "report.html").exists()
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="between 0 and 1, got 2"):
         Diagnose(collapse=2)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import cached_property
 
 import pytest
 import torch
@@ -124,3 +125,15 @@ def test_the_system_inside_is_looked_at():
 
     with pytest.raises(TypeError, match=r"Wrong\.potential returned the shape"):
         try_energy(Tempered(Wrong(2), 0.5, 2.0))
+
+
+def test_a_view_finds_its_own_cached_values():
+    """What a class keeps in a cached property may be of its temperature."""
+
+    class Keeping(DoubleWell):
+        @cached_property
+        def width(self):
+            return float(self.kT) ** 0.5
+
+    energy = Keeping(kT=4.0)
+    assert (energy.width, energy.at(9.0).width, energy.at(9.0).at(4.0).width, energy.width) == (2.0, 3.0, 2.0, 2.0)
