@@ -8,6 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FIRST = 2.0  # [s] until something that lasts is named,
 EVERY = 30.0  # [s] and named again
@@ -60,6 +64,14 @@ def doing(what: str) -> Iterator[None]:
         yield
     finally:
         activity.stop()
+
+
+def is_screen(console: Console) -> bool:
+    """Say whether lines on a console can be drawn anew: it is a terminal, and not the output of a cell of a notebook.
+
+    Jupyter asks programs for the colours of a terminal (FORCE_COLOR) and shows every state of a bar below the last.
+    """
+    return console.is_terminal and "JPY_PARENT_PID" not in os.environ
 
 
 def format_time(seconds: float) -> str:

@@ -101,11 +101,12 @@ class TestWhatItFinds:
         names = [f"{part}{suffix}" for part in ("path", "profile", "temperatures") for suffix in (".npz", ".png")]
         assert sorted(p.name for p in Path("new/o").iterdir()) == names
         with np.load("new/o/profile.npz") as file:
-            assert sorted(file) == ["F", "F_err", "edges_x1"]
+            assert sorted(file) == ["F", "F_err", "F_exact", "edges_x1"]
             barred = np.isfinite(file["F_err"])
             well = DoubleWell(kT=8.0)._marginal
             edges = file["edges_x1"]
             truth = [-np.log(well.probability(a, b) / (b - a)) for a, b in itertools.pairwise(edges)]
+            assert np.abs(file["F_exact"] - truth).max() < 1e-9
             z = ((file["F"] - truth) / file["F_err"])[barred]
             assert barred.sum() > 40
             assert np.abs(z).max() < 5

@@ -76,7 +76,7 @@ class Figures(Observer):
     def draw(self, module: BoltzmannGenerator, record: Record) -> dict[str, Figure]:
         """Draw all figures and return them by file name."""
         from lit_bg.figures import draw_configurations, draw_distances, draw_energies, draw_profile, draw_weights
-        from lit_bg.figures.style import as_drawn, with_unit
+        from lit_bg.figures.style import EXACT, as_drawn, with_unit
 
         energy, samples = module.energy, record.evaluation.proposals
         log_w = samples.log_w
@@ -129,7 +129,7 @@ class Figures(Observer):
                 reference=None if p.reference is None else _arrays(p.reference),
                 title=f"{name}: free energy along {key}",
                 detail=detail,
-                source=source,
+                source=EXACT if p.exact else source,
             )
         return figures
 

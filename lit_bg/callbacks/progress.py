@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
+from lit_bg.activity import is_screen
 from lit_bg.report.notation import count
 from lit_bg.simulators.base import ReportProgress
 from lit_bg.simulators.progress_bar import show_progress
@@ -56,7 +57,7 @@ class Progress(ProgressBar):
             return
         from rich import get_console
 
-        if not get_console().is_terminal:
+        if not is_screen(get_console()):
             print(f"step {trainer.global_step}: {standing(trainer, pl_module)}", flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

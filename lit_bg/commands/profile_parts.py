@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from lit_bg.diagnostics.latent_path import Path, latent_path, straight_path
-from lit_bg.diagnostics.profiles import bin_edges
+from lit_bg.diagnostics.profiles import bin_edges, exact_curve
 from lit_bg.diagnostics.temperatures import LabelledModes, Weighted, extrapolate, find_reach
 from lit_bg.energies.base import Energy, Observable
 from lit_bg.estimators import profile, surface
 from lit_bg.figures import draw_paths, draw_profile, draw_surface, draw_temperatures
-from lit_bg.figures.style import as_drawn, with_unit
+from lit_bg.figures.style import EXACT, as_drawn, with_unit
 from lit_bg.generators.base import Generator
 from lit_bg.kernels.units import in_kelvin, to_kT
 from lit_bg.report.notation import with_error
@@ -159,6 +159,7 @@ def find_along(source: Sampled, observables: dict[str, Observable], bins: int) -
     title = f"{source.name}: free energy along {' and '.join(observables)}"
     detail = source.describe().partition(": ")[2]
     around = [o.periodic for o in observables.values()]
+    known: dict[str, np.ndarray] = {}
     if len(values) == 2:
         f, error = surface(values[0], values[1], s.log_w, (edges[0], edges[1]), (around[0], around[1]), of)
         figure = draw_surface((labels[0], labels[1]), (drawn[0], drawn[1]), f.numpy(), error.numpy(), title, detail)
@@ -170,9 +171,14 @@ def find_along(source: Sampled, observables: dict[str, Observable], bins: int) -
             plain, its_error = profile(values[0][finite], None, edges[0], around[0])
             raw = (plain.numpy(), its_error.numpy())
         label = "frames" if of == "chains" else "reweighted"
-        figure = draw_profile(labels[0], drawn[0], raw, (f.numpy(), error.numpy()), None, title, detail, label=label)
+        (observable,) = observables.values()
+        curve = exact_curve(observable, edges[0])
+        exact = None if curve is None else (curve[0].numpy(), curve[1].numpy())
+        figure = draw_profile(labels[0], drawn[0], raw, (f.numpy(), error.numpy()), exact, title, detail, EXACT, label)
+        known = {} if exact is None else {"F_exact": exact[0]}
     arrays = {f"edges_{name}": e.numpy() for name, e in zip(observables, edges, strict=True)}
-    return Part({**arrays, "F": f.numpy(), "F_err": error.numpy()}, figure, _describe_profile(observables, edges, f, error))
+    arrays |= {"F": f.numpy(), "F_err": error.numpy(), **known}
+    return Part(arrays, figure, _describe_profile(observables, edges, f, error))
 
 
 def _edges(name: str, observable: Observable, a: Tensor, samples: Weighted, bins: int) -> Tensor:

@@ -24,7 +24,8 @@ class Profile(NamedTuple):
     edges: Tensor  # (K+1,) of the bins
     raw: Curve  # of the proposals
     reweighted: Curve
-    reference: Curve | None  # of reference data, or of exact samples
+    reference: Curve | None  # exact, or of reference data, or of exact samples
+    exact: bool = False  # whether the reference is
 
 
 def find_profiles(
@@ -40,7 +41,7 @@ def find_profiles(
         columns: values (n,) and the observable, which has a range, by name; of chains (T, W), of populations (P, N).
         log_w: log weights, of the same shape.
         bins: over the range of an observable.
-        reference: curves of the target, of `reference_curve`.
+        reference: curves of the target, of `reference_curve`, for what has no exact one.
         dependence: what samples know of each other.
     """
     finite = torch.isfinite(log_w)
@@ -51,8 +52,17 @@ def find_profiles(
         edges, a = bin_edges(observable, bins), a.contiguous()
         raw = profile(a[finite], None, edges, observable.periodic)
         reweighted = profile(a, log_w, edges, observable.periodic, dependence)
-        found[name] = Profile(edges, raw, reweighted, reference.get(name))
+        exact = exact_curve(observable, edges)
+        found[name] = Profile(edges, raw, reweighted, reference.get(name) if exact is None else exact, exact is not None)
     return found
+
+
+def exact_curve(observable: Observable, edges: Float[Tensor, "E"]) -> Curve | None:
+    """Return the exact profile in bins of an observable, without errors; None where it is not known."""
+    if observable.exact_bins is None:
+        return None
+    f = -(observable.exact_bins(edges) / edges.diff()).log()
+    return torch.where(f.isfinite(), f, torch.nan), torch.where(f.isfinite(), 0.0, torch.nan)
 
 
 def bin_edges(observable: Observable, bins: int) -> Float[Tensor, "E"]:

@@ -36,6 +36,7 @@ class Observable(NamedTuple):
     range: tuple[float, float] | None = None  # of its free-energy profile; None: no profile
     periodic: bool = False
     exact: float | None = None  # <a> in the Boltzmann distribution, where it is known
+    exact_bins: Callable[[Tensor], Tensor] | None = None  # edges (K+1,) -> P of each bin (K,), float64, where it is known
 
     @property
     def period(self) -> float | None:

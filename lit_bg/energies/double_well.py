@@ -76,9 +76,9 @@ class DoubleWell(Energy):
 
     @property
     def observables(self) -> dict[str, Observable]:
-        edge = float(self.box[1, 0])
+        edge, marginal = float(self.box[1, 0]), self._marginal
         return {
-            "x1": Observable(lambda x: x[..., 0], range=(-edge, edge), exact=self._marginal.expectation(lambda s: s)),
+            "x1": Observable(lambda x: x[..., 0], range=(-edge, edge), exact=marginal.mean, exact_bins=marginal.bins),
             "P(x1<0)": Observable(lambda x: (x[..., 0] < 0).to(x.dtype), exact=self.p_left),
         }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Observable
+from lit_bg.energies.quadrature import normal_bins
 from lit_bg.spaces import Vectors
 
 
@@ -76,8 +78,9 @@ class Funnel(Energy):
     @property
     def observables(self) -> dict[str, Observable]:
         mean, std = self._mean, self._std
+        bins = partial(normal_bins, mean, std)
         return {
-            "x1": Observable(lambda x: x[..., 0], range=(mean - 3 * std, mean + 3 * std), exact=mean),
+            "x1": Observable(lambda x: x[..., 0], range=(mean - 3 * std, mean + 3 * std), exact=mean, exact_bins=bins),
             "P(x1<0)": Observable(lambda x: (x[..., 0] < 0).to(x.dtype), exact=0.5 * math.erfc(mean / std / math.sqrt(2))),
         }
 

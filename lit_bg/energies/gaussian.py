@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Observable
+from lit_bg.energies.quadrature import normal_bins
 from lit_bg.spaces import Vectors
 
 
@@ -81,8 +83,9 @@ class Gaussian(Energy):
     @property
     def observables(self) -> dict[str, Observable]:
         mean, std = self.mean[0].item(), self._std[0].item()
+        bins = partial(normal_bins, mean, std)
         return {
-            "x1": Observable(lambda x: x[..., 0], range=(mean - 4 * std, mean + 4 * std), exact=mean),
+            "x1": Observable(lambda x: x[..., 0], range=(mean - 4 * std, mean + 4 * std), exact=mean, exact_bins=bins),
             "x1^2": Observable(lambda x: x[..., 0] ** 2, exact=mean**2 + std**2),
         }
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
+from lit_bg.energies.quadrature import normal_bins
 from lit_bg.spaces import Vectors
 
 SOFTPLUS_1 = 1.3132616875182228  # log(1 + e), the scale of the 40-mode set
@@ -104,14 +105,20 @@ class GaussianMixture(Energy):
     def observables(self) -> dict[str, Observable]:
         mean = self.log_weight.exp() @ self.mu
         lower, upper = self.box.tolist()
+        known = self.kT == 1
         return {
             f"x{i + 1}": Observable(
                 partial(_coordinate, i=i),
                 range=(lower[i], upper[i]),
-                exact=mean[i].item() if self.kT == 1 else None,
+                exact=mean[i].item() if known else None,
+                exact_bins=partial(self._bins, i) if known else None,
             )
             for i in range(min(self.dim, 2))
         }
+
+    def _bins(self, i: int, edges: Tensor) -> Tensor:
+        """Return P of every bin of a coordinate at kT = 1, (K,)."""
+        return self.log_weight.exp().cpu() @ normal_bins(self.mu[:, i], self.std, edges)
 
     @property
     def modes(self) -> Modes:

@@ -77,13 +77,18 @@ class Ising(Energy):
     @property
     def observables(self) -> dict[str, Observable]:
         sites = self.size**2
-        exact = None
+        exact = bins = None
         if self.size <= ENUMERATED:
             magnetisation = all_spins(self.size).flatten(1).mean(1).abs().double()
-            exact = ((-self._all_energies / self.kT).softmax(0) @ magnetisation).item()
+            p = (-self._all_energies / self.kT).softmax(0)
+            exact = (p @ magnetisation).item()
+
+            def bins(edges: Tensor) -> Tensor:
+                return torch.histogram(magnetisation, edges.double(), weight=p).hist
+
         return {
             "E / N": Observable(lambda x: self.potential(x) / sites, exact=self.mean_energy / sites),
-            "|m|": Observable(lambda x: x.flatten(1).mean(1).abs(), range=(0.0, 1.0), exact=exact),
+            "|m|": Observable(lambda x: x.flatten(1).mean(1).abs(), range=(0.0, 1.0), exact=exact, exact_bins=bins),
         }
 
     @property

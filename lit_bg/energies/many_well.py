@@ -72,8 +72,8 @@ class ManyWell(Energy):
 
     @property
     def observables(self) -> dict[str, Observable]:
-        edge, mean = float(self.box[1, 0]), _mean(self.kT)
-        named = {"x1": Observable(lambda x: x[..., 0], range=(-edge, edge), exact=mean)}
+        edge, marginal = float(self.box[1, 0]), _marginal(self.kT)
+        named = {"x1": Observable(lambda x: x[..., 0], range=(-edge, edge), exact=marginal.mean, exact_bins=marginal.bins)}
         for i in range(self.copies):
             named[f"P(x1>0) copy {i + 1}"] = Observable(partial(_is_right, copy=i), exact=self.p_right)
         return named
@@ -115,8 +115,3 @@ def _marginal(kT: float) -> Boltzmann1D:
 @lru_cache(maxsize=64)
 def _right(kT: float) -> float:
     return _marginal(kT).probability(0.0, math.inf)
-
-
-@lru_cache(maxsize=64)
-def _mean(kT: float) -> float:
-    return _marginal(kT).expectation(lambda s: s)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
-from lit_bg.energies.quadrature import project_out
+from lit_bg.energies.quadrature import Boltzmann1D, project_out
 from lit_bg.energies.rejection_grid import RejectionGrid
 from lit_bg.spaces import Vectors
 
@@ -70,7 +70,7 @@ class MuellerBrown(Energy):
 
     @property
     def log_Z(self) -> float:
-        return _exact(self.alpha / self.kT).log_Z + 0.5 * (self.dim - 2) * math.log(2 * math.pi * self.kT)
+        return _exact(self.alpha / self.kT).x.log_Z + 0.5 * (self.dim - 2) * math.log(2 * math.pi * self.kT)
 
     @property
     def box(self) -> Tensor:
@@ -85,8 +85,8 @@ class MuellerBrown(Energy):
         exact = _exact(self.alpha / self.kT)
         (x_lo, y_lo), (x_hi, y_hi) = self.box[0, :2].tolist(), self.box[1, :2].tolist()
         return {
-            "x": Observable(lambda x: x[..., 0], range=(x_lo, x_hi), exact=exact.x),
-            "y": Observable(lambda x: x[..., 1], range=(y_lo, y_hi), exact=exact.y),
+            "x": Observable(lambda x: x[..., 0], range=(x_lo, x_hi), exact=exact.x.mean, exact_bins=exact.x.bins),
+            "y": Observable(lambda x: x[..., 1], range=(y_lo, y_hi), exact=exact.y.mean, exact_bins=exact.y.bins),
             "P(y>0.9)": Observable(lambda x: (x[..., 1] > 0.9).to(x.dtype), exact=exact.upper),
             "P(0.7x-0.7y<-0.55)": Observable(
                 lambda x: (0.7 * (x[..., 0] - x[..., 1]) < -0.55).to(x.dtype), exact=exact.diagonal
@@ -115,9 +115,8 @@ class MuellerBrown(Energy):
 
 
 class _Exact(NamedTuple):
-    log_Z: float
-    x: float
-    y: float
+    x: Boltzmann1D
+    y: Boltzmann1D
     upper: float  # P(y > 0.9)
     diagonal: float  # P(0.7x - 0.7y < -0.55)
 
@@ -139,9 +138,8 @@ def _exact(scale: float) -> _Exact:
 
     x, y, diagonal = (project_out(u, angle, CENTER, _reach(scale)) for angle in (0.0, math.pi / 2, -math.pi / 4))
     return _Exact(
-        log_Z=x.log_Z,
-        x=x.expectation(lambda s: s),
-        y=y.expectation(lambda s: s),
+        x,
+        y,
         upper=y.probability(0.9, math.inf),
         diagonal=diagonal.probability(-math.inf, -0.55 / (0.7 * math.sqrt(2))),
     )

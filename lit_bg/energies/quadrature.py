@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -35,6 +36,11 @@ class Boltzmann1D:
         self.log_Z = torch.logsumexp(log_p, 0).item() + math.log((upper - lower) / (points - 1))
         self.p = torch.softmax(log_p, 0)  # (points,), sums to one
 
+    @cached_property
+    def mean(self) -> float:
+        """Return <s>."""
+        return self.expectation(lambda s: s)
+
     def expectation(self, a: Callable[[Tensor], Tensor]) -> float:
         """Return <a(s)> for a smooth a."""
         return (self.p * a(self.s)).sum().item()
@@ -46,17 +52,35 @@ class Boltzmann1D:
         0.682689492
         """
         lo, hi = max(lower, self.s[0].item()), min(upper, self.s[-1].item())
-        panels = 100
-        node, weight = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(8))
-        edges = torch.linspace(lo, hi, panels + 1, dtype=torch.float64)
-        half = (edges[1] - edges[0]) / 2
-        s = (edges[:-1, None] + half * (1 + node)).flatten()
-        p = ((-self.u(s) - self.log_Z).exp() * weight.repeat(panels)).sum().item() * half.item()
+        p = self._integrate(torch.linspace(lo, hi, 101, dtype=torch.float64)).sum().item()
         if not p < 1 + TOLERANCE:
             raise ValueError(
                 f"the quadrature of a distribution gives a probability of {p:.6g}: raise kT, its wells are too narrow."
             )
         return min(p, 1.0)
+
+    def bins(self, edges: Tensor) -> Tensor:
+        """Return P(edges[i] < s < edges[i+1]) of every bin, (K,) float64, by Gauss-Legendre quadrature in each.
+
+        Args:
+            edges: of the bins, increasing, (K+1,).
+
+        >>> p = Boltzmann1D(lambda s: s**2 / 2, -10, 10).bins(torch.tensor([-20.0, -1.0, 1.0, 20.0]))
+        >>> round(p[1].item(), 9)
+        0.682689492
+        """
+        pieces = 4 * math.ceil(25 / (len(edges) - 1))  # of a bin: a hundred over all of them, at least
+        share = torch.arange(pieces, dtype=torch.float64) / pieces
+        edges = edges.double().clamp(self.s[0].item(), self.s[-1].item())
+        fine = (edges[:-1, None] + share * edges.diff()[:, None]).flatten()
+        return self._integrate(torch.cat([fine, edges[-1:]])).reshape(-1, pieces).sum(-1)
+
+    def _integrate(self, edges: Tensor) -> Tensor:
+        """Return the probability between neighbouring edges, which lie close, (K,)."""
+        node, weight = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(8))
+        half = edges.diff()[:, None] / 2
+        s = edges[:-1, None] + half * (1 + node)
+        return ((-self.u(s.flatten()) - self.log_Z).exp().reshape(s.shape) * weight * half).sum(-1)
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """Draw independent samples, (n,) float64, by inverting the piecewise-linear distribution function.
@@ -108,3 +132,17 @@ def project_out(
 
     middle = float(c @ along)
     return Boltzmann1D(free_energy, middle - radius, middle + radius, points)
+
+
+def normal_bins(mean: float | Tensor, std: float | Tensor, edges: Tensor) -> Tensor:
+    """Return the probability of every bin of a normal variable, (K,) float64; of several, (..., K).
+
+    Args:
+        mean, std: of the variable, numbers or (...,).
+        edges: of the bins, increasing, (K+1,).
+
+    >>> round(normal_bins(0.0, 1.0, torch.tensor([-1.0, 1.0])).item(), 9)
+    0.682689492
+    """
+    mean, std = (torch.as_tensor(a, dtype=torch.float64).cpu()[..., None] for a in (mean, std))
+    return torch.special.ndtr((edges.double() - mean) / std).diff(dim=-1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.energies.base import Energy, Modes, Observable
-from lit_bg.energies.quadrature import project_out
+from lit_bg.energies.quadrature import Boltzmann1D, project_out
 from lit_bg.energies.rejection_grid import RejectionGrid
 from lit_bg.spaces import Vectors
 
@@ -59,7 +59,7 @@ class WolfeQuapp(Energy):
 
     @property
     def log_Z(self) -> float:
-        return _exact(self.kT).log_Z + 0.5 * (self.dim - 2) * math.log(2 * math.pi * self.kT / STIFFNESS)
+        return _exact(self.kT).x.log_Z + 0.5 * (self.dim - 2) * math.log(2 * math.pi * self.kT / STIFFNESS)
 
     @property
     def box(self) -> Tensor:
@@ -73,8 +73,8 @@ class WolfeQuapp(Energy):
         exact = _exact(self.kT)
         edge_x, edge_y = self.box[1, :2].tolist()
         return {
-            "x": Observable(lambda x: x[..., 0], range=(-edge_x, edge_x), exact=exact.x),
-            "y": Observable(lambda x: x[..., 1], range=(-edge_y, edge_y), exact=exact.y),
+            "x": Observable(lambda x: x[..., 0], range=(-edge_x, edge_x), exact=exact.x.mean, exact_bins=exact.x.bins),
+            "y": Observable(lambda x: x[..., 1], range=(-edge_y, edge_y), exact=exact.y.mean, exact_bins=exact.y.bins),
             "P(x<0)": Observable(lambda x: (x[..., 0] < 0).to(x.dtype), exact=exact.left),
         }
 
@@ -100,9 +100,8 @@ class WolfeQuapp(Energy):
 
 
 class _Exact(NamedTuple):
-    log_Z: float
-    x: float
-    y: float
+    x: Boltzmann1D
+    y: Boltzmann1D
     left: float  # P(x < 0)
 
 
@@ -117,12 +116,7 @@ def _exact(kT: float) -> _Exact:
         return surface(x[..., 0], x[..., 1]) / kT
 
     x, y = (project_out(u, angle, (0.0, 0.0), _reach(kT)) for angle in (0.0, math.pi / 2))
-    return _Exact(
-        log_Z=x.log_Z,
-        x=x.expectation(lambda s: s),
-        y=y.expectation(lambda s: s),
-        left=x.probability(-math.inf, 0.0),
-    )
+    return _Exact(x, y, left=x.probability(-math.inf, 0.0))
 
 
 @lru_cache(maxsize=8)

@@ -17,7 +17,7 @@ from lit_bg.figures.configurations import draw_configurations
 from lit_bg.figures.energies import draw_energies
 from lit_bg.figures.plane import find_plane, in_plane
 from lit_bg.figures.profiles import draw_profile
-from lit_bg.figures.style import as_drawn, with_unit
+from lit_bg.figures.style import EXACT, as_drawn, with_unit
 from lit_bg.figures.weights import draw_weights
 from lit_bg.samples import Dependence
 
@@ -87,7 +87,7 @@ def draw_samples(
             reference=None if p.reference is None else (p.reference[0].numpy(), p.reference[1].numpy()),
             title=f"{name}: free energy along {key}",
             detail=detail,
-            source=source,
+            source=EXACT if p.exact else source,
         )
     return figures
 

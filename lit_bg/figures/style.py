@@ -24,6 +24,7 @@ DPI = 160
 SIGMAS = 2  # of bands
 LETTERS = 14  # of a legend or a caption, that an inch holds
 DEGREE = "°"
+EXACT = "exact"  # in a legend
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **layout: Any) -> tuple[Figure, Any]:

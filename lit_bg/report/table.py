@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import singledispatch
 from typing import Any, NamedTuple
 
+from lit_bg.activity import is_screen
 from lit_bg.cost import Cost
 from lit_bg.diagnostics.conditions import AtConditions
 from lit_bg.estimators import Tail, ess_is_known
@@ -38,7 +39,7 @@ def print_summary(summary: Summary, folder: str | None = None, page: str | None 
     from rich.text import Text
 
     console = Console()
-    if not console.is_terminal:
+    if not is_screen(console):
         console = Console(width=110)  # a log file: no terminal whose width must be kept
 
     numbers = Table(show_header=False, box=None, pad_edge=False)

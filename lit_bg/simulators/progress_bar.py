@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lit_bg.activity import format_time
+from lit_bg.activity import format_time, is_screen
 from lit_bg.simulators.base import ReportProgress
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def show_progress(name: str, console: Console | None = None, transient: bool = F
     """Show how far something is, the time that is left and a short state; yield what has to be told of progress.
 
     On a terminal it is a bar with one line of text, cut to the width of the terminal. In a file or a pipe, where a bar would be
-    seen at its end only, it is a line after five seconds and then every half a minute.
+    seen at its end only, and in a notebook, which would show all its states, it is a line after five seconds and then every
+    half a minute.
 
     Args:
         name: of what goes on.
@@ -33,7 +34,7 @@ def show_progress(name: str, console: Console | None = None, transient: bool = F
     from rich.console import Console
 
     console = Console() if console is None else console
-    if console.is_terminal:
+    if is_screen(console):
         with _bar(name, console, transient) as report:
             yield report
     else:

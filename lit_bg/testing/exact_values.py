@@ -17,6 +17,7 @@ from lit_bg.testing.potentials import EnergyCase, at_another_temperature
 GRID = {1: 20_001, 2: 801}  # points along a coordinate, by the number of coordinates
 MARGIN = 0.35  # of the box, added on either side
 ON_A_GRID = 1e-5  # error of log Z by a sum over a grid
+BINS = 12  # over the range of an observable
 STATES = 2**16  # of spins that are summed
 PER_COORDINATE = 20  # samples that a covariance is fitted to
 OVERLAP, ERROR = 0.05, 0.1  # that log Z from samples can be compared with: of both densities, at least; its error, at most
@@ -143,6 +144,28 @@ def have_the_exact_averages(case: EnergyCase) -> None:
     for name, observable in known.items():
         mean, error = mean_with_error(observable.function(x)[None])
         agree(case, f"the mean of '{name}' over exact samples of {case.name}", mean, float(observable.exact or 0.0), error)
+
+
+def have_the_exact_bins(case: EnergyCase) -> None:
+    """Require that `Observable.exact_bins` are shares of exact samples, and add up from narrow bins to wide ones."""
+    energy = require_samples(case)
+    known = {name: o for name, o in energy.observables.items() if o.exact_bins is not None}
+    if not known:
+        raise DoesNotApply(f"{case.name} has no observable whose distribution is known exactly")
+    x = energy.exact_samples(case.draws, seeded(7))
+    for name, observable in known.items():
+        what = f"exact_bins of observable '{name}' of {case.name}"
+        require(observable.range is not None, f"{what} are of bins over its range, and it has none")
+        low, high = observable.range or (0.0, 0.0)
+        edges = low + (high - low) * torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
+        assert observable.exact_bins is not None
+        p, wide = observable.exact_bins(edges), observable.exact_bins(edges[::2])
+        require(p.shape == (BINS,), f"{what} have shape {tuple(p.shape)} for {BINS} bins, not ({BINS},)")
+        require_close(f"{what} of twice the width", wide, p[::2] + p[1::2], 1e-6, 1e-9, " the sum of the two halves")
+        share = torch.histogram(observable.function(x).double(), edges).hist / len(x)
+        error = (p * (1 - p) / len(x)).sqrt() + 1.5 / len(x) / case.sigma
+        for k in range(BINS):
+            agree(case, f"the share of bin {k} among exact samples by {what}", share[k].item(), p[k].item(), error[k].item())
 
 
 def have_the_exact_populations(case: EnergyCase) -> None:
@@ -301,6 +324,7 @@ KNOWLEDGE_LAWS: dict[str, Law[EnergyCase]] = {
     "exact samples": sample_exactly,
     "virial": obey_the_virial,
     "exact averages": have_the_exact_averages,
+    "exact bins": have_the_exact_bins,
     "exact populations": have_the_exact_populations,
     "box": fill_the_box,
     "log Z": know_log_z,

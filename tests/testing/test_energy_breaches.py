@@ -391,6 +391,16 @@ BREACHES = [
     ("exact samples", AlwaysTheSame(), "are the same for different seeds"),
     ("virial", TooCold(3), "the virial of exact samples of TooCold is .* and must be 3 within"),
     ("exact averages", with_observable(lambda x: x[:, 0], exact=-1.6), "the mean of 'a' over exact samples of .* must be -1.6"),
+    (
+        "exact bins",
+        with_observable(lambda x: x[:, 0], range=(-2.0, 2.0), exact_bins=Gaussian().observables["x1"].exact_bins),
+        "the share of bin 0 among exact samples by exact_bins of observable 'a'",
+    ),
+    (
+        "exact bins",
+        with_observable(lambda x: x[:, 0], range=(-2.0, 2.0), exact_bins=lambda edges: torch.ones(len(edges) - 1)),
+        "exact_bins of observable 'a' of .* of twice the width",
+    ),
     ("exact populations", with_modes(right, exact=[0.95, 0.05]), "the share of mode 'left' .* must be 0.95 within"),
     ("box", TooSmallABox(), "box of TooSmallABox holds 0.* of 5000 exact samples"),
     ("log Z", WithoutAFactor(), "log Z of WithoutAFactor at kT = 1 by exact samples is"),
