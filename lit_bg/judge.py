@@ -100,7 +100,9 @@ def judge(
         from lit_bg.figures.samples import draw_samples
         from lit_bg.figures.style import save
 
-        for name, figure in draw_samples(target, given.flat, found.u, found.log_w, data).items():
+        s, rows = found.samples, found.samples.u.shape
+        log_w = None if found.log_w is None else found.log_w.reshape(rows)
+        for name, figure in draw_samples(target, s.x, found.u.reshape(rows), log_w, data, s.dependence, s.ancestor).items():
             save(figure, Path(out) / "figures" / f"{name}.png")
     print_summary(summary)
     print(f"Written: {file}" + (f" and {Path(out) / 'figures'}" if out is not None else ""))

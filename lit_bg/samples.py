@@ -46,6 +46,11 @@ class Samples(NamedTuple):
     def dependence(self) -> Dependence:
         return "draws"
 
+    @property
+    def ancestor(self) -> None:
+        """Return None: there are no families."""
+        return None
+
     def detach(self) -> Samples:
         return Samples(self.x.detach(), self.log_q.detach(), self.u.detach())
 
@@ -73,6 +78,11 @@ class Chains(NamedTuple):
     @property
     def dependence(self) -> Dependence:
         return "chains"
+
+    @property
+    def ancestor(self) -> None:
+        """Return None: there are no families."""
+        return None
 
 
 class Populations(NamedTuple):

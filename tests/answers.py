@@ -134,12 +134,12 @@ def of_populations(found: Populations) -> Answer:
     share = share_by_mean(
         NAMES,
         right,
-        lambda a: average(a, found.log_w, "populations"),
+        lambda a: average(a, found.log_w, "populations", found.ancestor),
         lambda inside: effective_ancestors(found.log_w, found.ancestor, inside),
         effective_ancestors(found.log_w, found.ancestor),
         {},
     )["right"]
-    return Answer(log_norm(found.log_w, "populations"), (share.free_energy, share.free_energy_error))
+    return Answer(log_norm(found.log_w, "populations", found.ancestor), (share.free_energy, share.free_energy_error))
 
 
 def of_chains(found: Chains) -> Answer:

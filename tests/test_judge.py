@@ -95,6 +95,7 @@ def judged(made, capsys):
         np.savez("s.npz", **arrays)
         judge.main(["s.npz", "--energy", str(made / f"{system}.yaml"), "--force", *map(str, more)])
         printed = capsys.readouterr().out
+        assert printed.splitlines()[-1].startswith("Written: ")
         return json.loads(Path("s.npz.judge.json").read_text()), printed
 
     return run

@@ -151,7 +151,7 @@ def find_along(source: Sampled, observables: dict[str, Observable], bins: int) -
     Raises:
         ValueError: an observable that takes but one value, or just 0 and 1.
     """
-    s, of = source.samples, source.samples.dependence
+    s, of, ancestor = source.samples, source.samples.dependence, source.samples.ancestor
     values = [source.values(o) for o in observables.values()]
     edges = [_edges(name, o, a, s, bins) for (name, o), a in zip(observables.items(), values, strict=True)]
     labels = [with_unit(name, o.unit) for name, o in observables.items()]
@@ -161,10 +161,10 @@ def find_along(source: Sampled, observables: dict[str, Observable], bins: int) -
     around = [o.periodic for o in observables.values()]
     known: dict[str, np.ndarray] = {}
     if len(values) == 2:
-        f, error = surface(values[0], values[1], s.log_w, (edges[0], edges[1]), (around[0], around[1]), of)
+        f, error = surface(values[0], values[1], s.log_w, (edges[0], edges[1]), (around[0], around[1]), of, ancestor)
         figure = draw_surface((labels[0], labels[1]), (drawn[0], drawn[1]), f.numpy(), error.numpy(), title, detail)
     else:
-        f, error = profile(values[0], s.log_w, edges[0], around[0], of)
+        f, error = profile(values[0], s.log_w, edges[0], around[0], of, ancestor)
         raw = None
         if of == "draws":
             finite = torch.isfinite(s.log_w)

@@ -157,7 +157,7 @@ def sample_with(
     _write(out, energy, result, proposer.context)
     samples = result.samples
     flat = None if samples.dependence == "chains" else samples.log_w.cpu()
-    figures = draw_samples(energy, samples.x.cpu(), samples.u.cpu(), flat, data, samples.dependence)
+    figures = draw_samples(energy, samples.x.cpu(), samples.u.cpu(), flat, data, samples.dependence, samples.ancestor)
     for name, figure in figures.items():
         save(figure, out.with_name(f"{out.name}.figures") / f"{name}.png")
     summary.write(out.with_name(f"{out.name}.summary.json"))

@@ -21,7 +21,7 @@ def run_command(
 
     Args:
         make_parser: of its arguments.
-        run: what it does, by their names; what it returns is printed, if anything.
+        run: what it does, by their names; the words or the path that it returns are printed.
         args: of the command line; None: those of this process.
         way_on: what is said of an interruption.
     """
@@ -34,7 +34,7 @@ def run_command(
     with signals.listening(way_on), complaining():
         signals.set_mode("raise")
         said = run(**vars(options))
-        if said is not None:
+        if isinstance(said, str | Path):
             print(said)
 
 

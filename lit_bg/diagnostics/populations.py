@@ -107,7 +107,7 @@ def diagnose_populations(
     weights, log_z_each = log_w.flatten(), torch.logsumexp(log_w, 1)
 
     def mean(a: Tensor) -> tuple[float, float]:
-        return average(a, log_w, "populations")
+        return average(a, log_w, "populations", ancestor)
 
     averages, without, split = {}, {}, []
     if populations_disagree(log_w, ancestor):
@@ -132,7 +132,7 @@ def diagnose_populations(
 
         shares = share_by_mean(names, label, mean, count, families, knowledge.expected)
         split += [f"P({name})" for k, name in enumerate(names) if populations_disagree(log_w, ancestor, (label == k).double())]
-    z, z_error = log_norm(log_w, "populations")
+    z, z_error = log_norm(log_w, "populations", ancestor)
     return PopulationFindings(
         n_nonfinite=int((dead & inside).sum()),
         n_outside=int((~inside).sum()),

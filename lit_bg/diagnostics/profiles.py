@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lit_bg.energies.base import Observable
@@ -34,6 +34,7 @@ def find_profiles(
     bins: int,
     reference: dict[str, Curve],
     dependence: Dependence = "draws",
+    ancestor: Int[Tensor, "P N"] | None = None,
 ) -> dict[str, Profile]:
     """Return the profile along every observable; none where no proposal has a finite energy.
 
@@ -43,6 +44,7 @@ def find_profiles(
         bins: over the range of an observable.
         reference: curves of the target, of `reference_curve`, for what has no exact one.
         dependence: what samples know of each other.
+        ancestor: (P, N) long, of populations.
     """
     finite = torch.isfinite(log_w)
     if not finite.any():
@@ -51,7 +53,7 @@ def find_profiles(
     for name, (a, observable) in columns.items():
         edges, a = bin_edges(observable, bins), a.contiguous()
         raw = profile(a[finite], None, edges, observable.periodic)
-        reweighted = profile(a, log_w, edges, observable.periodic, dependence)
+        reweighted = profile(a, log_w, edges, observable.periodic, dependence, ancestor)
         exact = exact_curve(observable, edges)
         found[name] = Profile(edges, raw, reweighted, reference.get(name) if exact is None else exact, exact is not None)
     return found

@@ -27,6 +27,8 @@ class Weighted(Protocol):
     def log_w(self) -> Float[Tensor, "*rows"]: ...
     @property
     def dependence(self) -> Dependence: ...
+    @property
+    def ancestor(self) -> Int[Tensor, "P N"] | None: ...
 
 
 class LabelledModes(NamedTuple):
@@ -105,9 +107,8 @@ def find_reach(samples: Weighted, kT: float, other: float, states: LabelledModes
         raise ValueError("no configuration has a finite energy, so there is no other temperature to reweight to.")
     inside = [] if states is None else [states.label == k for k in range(len(states.names))]
     slow = [torch.where(torch.isfinite(samples.u), samples.u, 0.0), *inside]
-    ancestor = getattr(samples, "ancestor", None)
     series = torch.stack([s.detach().cpu().double() for s in slow])
-    effective = effective_samples(log_w, samples.dependence, series, ancestor)
+    effective = effective_samples(log_w, samples.dependence, series, samples.ancestor)
     flat = log_w.flatten()
     w = flat.softmax(0)
     lost = () if states is None else _find_lost(states, w, other, effective, moved=other != kT)
@@ -150,11 +151,12 @@ def extrapolate(
     U = samples.u.detach().double().cpu() * kT
     for other in temperatures:
         reach = find_reach(samples, kT, other, states)
-        log_w, of = weights_at(samples, kT, other), samples.dependence
-        energy = average(U, log_w, of)
-        value, error = average((U - energy[0]) ** 2, log_w, of)  # its mean moves it in second order only
+        log_w = weights_at(samples, kT, other)
+        of = samples.dependence, samples.ancestor
+        energy = average(U, log_w, *of)
+        value, error = average((U - energy[0]) ** 2, log_w, *of)  # its mean moves it in second order only
         names = () if states is None else states.names
-        populations = [average((states.label == k).double(), log_w, of) for k in range(len(names)) if states is not None]
+        populations = [average((states.label == k).double(), log_w, *of) for k in range(len(names)) if states is not None]
         capacity = (value / other**2, error / other**2)
-        found.append(AtTemperature(other, log_norm(log_w, of), energy, capacity, tuple(populations), reach))
+        found.append(AtTemperature(other, log_norm(log_w, *of), energy, capacity, tuple(populations), reach))
     return found

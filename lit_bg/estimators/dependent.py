@@ -11,13 +11,18 @@ from torch import Tensor
 from lit_bg.estimators.events import jackknife, normalised, probabilities
 from lit_bg.estimators.importance import FEWEST, effective_in, ess, expectation, log_z
 from lit_bg.estimators.log_weights import check_log_weights_of
-from lit_bg.estimators.populations import effective_ancestors
+from lit_bg.estimators.populations import effective_ancestors, family_sums, spread_of_families
 from lit_bg.estimators.student import widening
 from lit_bg.estimators.time_series import inefficiencies, mean_of_walkers, spread_of_walkers
 from lit_bg.samples import Dependence
 
 
-def average(a: Shaped[Tensor, "*rows"], log_w: Float[Tensor, "*rows"], dependence: Dependence) -> tuple[float, float]:
+def average(
+    a: Shaped[Tensor, "*rows"],
+    log_w: Float[Tensor, "*rows"],
+    dependence: Dependence,
+    ancestor: Int[Tensor, "P N"] | None = None,
+) -> tuple[float, float]:
     r"""Return the self-normalised average $\sum w a / \sum w$ with the standard error that fits what the samples are.
 
     * Of independent draws as `expectation` has it.
@@ -26,8 +31,10 @@ def average(a: Shaped[Tensor, "*rows"], log_w: Float[Tensor, "*rows"], dependenc
       that of `mean_of_walkers`. Of an event with fewer than five frames that are independent, infinite.
     * Of populations by a jackknife over whole populations, $\hat A = \sum_p Z_p f_p / \sum_p Z_p$ without each of them in turn,
       widened by Student's factor for one degree of freedom less than their effective number; infinite with fewer than five
-      of these (of an event, and of its complement, of the populations that hold it). Whether the weights have a tail that no
-      population has shown is for `tail` to say.
+      of these (of an event, and of its complement, of the populations that hold it). The spread of a few populations is small
+      by chance too often: where ancestors are known it is at least that of families (see `spread_of_families`), and Student's
+      factor is that of the degrees of freedom of both. Whether the weights have a tail that no population has shown is for
+      `tail` to say.
 
     How often the errors cover the truth is measured in docs/verdict.md and docs/profiles.md.
 
@@ -35,6 +42,7 @@ def average(a: Shaped[Tensor, "*rows"], log_w: Float[Tensor, "*rows"], dependenc
         a: observable, of the shape of the weights; what has weight zero may be anything.
         log_w: log weights, (B,) of draws, (T, W) of chains, (P, N) of populations.
         dependence: what samples know of each other.
+        ancestor: (P, N) long, of populations; None where it is not known.
 
     Returns:
         the average and its error; NaN and infinite where all weights are zero.
@@ -56,11 +64,14 @@ def average(a: Shaped[Tensor, "*rows"], log_w: Float[Tensor, "*rows"], dependenc
     is_event = bool(((a == 0) | (a == 1)).all())
     if dependence == "populations":
         if is_event:
-            found = probabilities(torch.where(a == 1, 0, 1), w, 2, dependence)
+            found = probabilities(torch.where(a == 1, 0, 1), w, 2, dependence, ancestor)
             return found.p[0].item(), found.error.max().item()  # the complement must be held, too
         share, own = w.sum(1), (w * a).sum(1)
         value = own.sum().item()
-        return value, _between(share, (value - own) / (1 - share)) if math.isfinite(value) else math.inf
+        if not math.isfinite(value):
+            return value, math.inf
+        families = None if ancestor is None else family_sums(w * (a - value), ancestor.cpu())
+        return value, _between(share, (value - own) / (1 - share), families)
     value, error = expectation(a.flatten(), log_w.flatten())
     if not math.isfinite(error):
         return value, error
@@ -74,7 +85,9 @@ def average(a: Shaped[Tensor, "*rows"], log_w: Float[Tensor, "*rows"], dependenc
     return value, max(wide, spread_of_walkers(residual) * w.numel())
 
 
-def log_norm(log_w: Float[Tensor, "*rows"], dependence: Dependence) -> tuple[float, float]:
+def log_norm(
+    log_w: Float[Tensor, "*rows"], dependence: Dependence, ancestor: Int[Tensor, "P N"] | None = None
+) -> tuple[float, float]:
     r"""Return $\log \langle w \rangle$, with the error that fits what the samples are; infinite where all weights are zero.
 
     Of draws and populations it is log Z; of chains, whose weights are those from one distribution to another, the difference of
@@ -82,7 +95,7 @@ def log_norm(log_w: Float[Tensor, "*rows"], dependence: Dependence) -> tuple[flo
     are not averaged.
 
     Args:
-        log_w, dependence: as for `average`.
+        log_w, dependence, ancestor: as for `average`.
 
     >>> value, error = log_norm(torch.arange(8.0)[:, None].expand(8, 5) / 10, "populations")
     >>> round(value, 3), round(error, 3)
@@ -94,7 +107,10 @@ def log_norm(log_w: Float[Tensor, "*rows"], dependence: Dependence) -> tuple[flo
     w = normalised(log_w, dependence)
     if dependence == "populations":
         share, value = w.sum(1), torch.logsumexp(log_w.flatten(), 0).item() - math.log(log_w.numel())
-        return value, _between(share, torch.log((1 - share) * len(share) / (len(share) - 1)))
+        left = torch.log((1 - share) * len(share) / (len(share) - 1))
+        # an ancestor without descendants has a weight, too: none
+        families = None if ancestor is None else family_sums(w, ancestor.cpu()) - 1 / w.numel()
+        return value, _between(share, left, families)
     value, error = log_z(log_w.flatten())
     if not math.isfinite(error):
         return value, error
@@ -132,9 +148,18 @@ def effective_samples(
     return kish / inefficiencies(torch.cat([residual, (w - 1 / w.numel())[None]])).max().item()
 
 
-def _between(share: Tensor, left: Tensor) -> float:
-    """Return the error of what was estimated again without each population, (P,), by the shares of these in the weight."""
+def _between(share: Tensor, left: Tensor, families: Tensor | None) -> float:
+    """Return the error of what was estimated again without each population, (P,), by the shares of these in the weight.
+
+    Args:
+        share, left: (P,).
+        families: see `spread_of_families`; None where ancestors are not known.
+    """
     effective = 1 / (share**2).sum()
     if len(share) < 2 or effective < FEWEST * (1 - 1e-9):
         return math.inf
-    return (jackknife(left[:, None]) * widening(effective - 1)).item()
+    error, dof = jackknife(left[:, None]), effective - 1
+    if families is not None:
+        own, more = spread_of_families(families)
+        error, dof = torch.maximum(error, own), dof + more
+    return (error * widening(dof)).item()

@@ -25,6 +25,33 @@ def family_sums(values: Tensor, ancestor: Tensor) -> Tensor:
     return torch.zeros_like(values).scatter_add_(1, ancestor, values)
 
 
+def spread_of_families(families: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return the standard error of a sum over particles by their ancestors, $s^2 = \sum_a R_a^2$, and its degrees of freedom.
+
+    Those are $2 s^4 / \sum_a R_a^4$. Ancestors are drawn independently, and what resampling and moves make of their families
+    is independent given these, so that it is consistent for many ancestors, whatever the moves forget. There are many more
+    families than populations, so it varies less than what a few populations say.
+
+    Args:
+        families: $R_a$, what the descendants of an ancestor add to the deviation of the sum, (P, N); of an average the sums of
+            $\bar w (a - \hat A)$.
+
+    References:
+        Chan, Lai, Ann. Stat. 41, 2877 (2013), doi:10.1214/13-AOS1172; Lee, Whiteley, Biometrika 105, 609 (2018),
+        doi:10.1093/biomet/asy028.
+
+    >>> residual = torch.tensor([[0.1, 0.1, -0.1, -0.1]])
+    >>> round(spread_of_families(residual)[0].item(), 3)
+    0.2
+    >>> two = family_sums(residual, torch.tensor([[0, 0, 2, 2]]))  # members of a family say the same
+    >>> round(spread_of_families(two)[0].item(), 3)
+    0.283
+    """
+    squares = families.square().flatten()
+    variance = squares.sum()
+    return variance.sqrt(), 2 * variance**2 / squares.square().sum().clamp_min(torch.finfo(squares.dtype).tiny)
+
+
 def effective_ancestors(
     log_w: Float[Tensor, "P N"], ancestor: Int[Tensor, "P N"], inside: Shaped[Tensor, "P N"] | None = None
 ) -> float:

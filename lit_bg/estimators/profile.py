@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lit_bg.estimators.events import Events, normalised, probabilities
@@ -19,6 +19,7 @@ def profile(
     edges: Float[Tensor, "E"],
     periodic: bool = False,
     dependence: Dependence = "draws",
+    ancestor: Int[Tensor, "P N"] | None = None,
 ) -> tuple[Float[Tensor, "E-1"], Float[Tensor, "E-1"]]:
     r"""Return the free energy $F_i = -\log(p_i / \Delta_i)$ along a coordinate, with its standard error.
 
@@ -34,6 +35,7 @@ def profile(
         edges: of the bins, increasing, (K+1,).
         periodic: wrap values into [edges[0], edges[-1]).
         dependence: what samples know of each other: of `Samples`, `Chains`, `Populations` their `dependence`.
+        ancestor: (P, N) long, of populations.
 
     Returns:
         F and its error, (K,) float64 [kT]; NaN where a bin is empty.
@@ -45,7 +47,7 @@ def profile(
     >>> f
     tensor([0.6931, 0.6931,    nan], dtype=torch.float64)
     """
-    return _free_energy([a], log_w, [edges], [periodic], dependence)
+    return _free_energy([a], log_w, [edges], [periodic], dependence, ancestor)
 
 
 def surface(
@@ -55,6 +57,7 @@ def surface(
     edges: tuple[Float[Tensor, "E"], Float[Tensor, "L"]],
     periodic: tuple[bool, bool] = (False, False),
     dependence: Dependence = "draws",
+    ancestor: Int[Tensor, "P N"] | None = None,
 ) -> tuple[Float[Tensor, "E-1 L-1"], Float[Tensor, "E-1 L-1"]]:
     r"""Return the free energy $F_{ij} = -\log(p_{ij} / \Delta_i \Delta_j)$ in the plane of two coordinates, with its error.
 
@@ -62,7 +65,7 @@ def surface(
 
     Args:
         a, b: values of the coordinates, each as for `profile`.
-        log_w, dependence: as for `profile`.
+        log_w, dependence, ancestor: as for `profile`.
         edges: of the bins along a, (K+1,), and along b, (L+1,).
         periodic: which of them are wrapped.
 
@@ -77,7 +80,7 @@ def surface(
     tensor([[   nan, 0.6931],
             [0.6931,    nan]], dtype=torch.float64)
     """
-    return _free_energy([a, b], log_w, list(edges), list(periodic), dependence)
+    return _free_energy([a, b], log_w, list(edges), list(periodic), dependence, ancestor)
 
 
 def effective_count(
@@ -86,6 +89,7 @@ def effective_count(
     edges: Float[Tensor, "E"],
     periodic: bool = False,
     dependence: Dependence = "draws",
+    ancestor: Int[Tensor, "P N"] | None = None,
 ) -> Float[Tensor, "E-1"]:
     r"""Return the effective number of samples in every bin, (K,) float64; arguments as for `profile`.
 
@@ -95,7 +99,7 @@ def effective_count(
     >>> effective_count(torch.tensor([0.5, 0.5, 1.5]), None, torch.tensor([0.0, 1.0, 2.0]))
     tensor([2., 1.], dtype=torch.float64)
     """
-    return _in_bins([a], log_w, [edges], [periodic], dependence)[0].effective
+    return _in_bins([a], log_w, [edges], [periodic], dependence, ancestor)[0].effective
 
 
 def _free_energy(
@@ -104,8 +108,9 @@ def _free_energy(
     edges: Sequence[Tensor],
     periodic: Sequence[bool],
     dependence: Dependence,
+    ancestor: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    (p, error, _), size = _in_bins(columns, log_w, edges, periodic, dependence)
+    (p, error, _), size = _in_bins(columns, log_w, edges, periodic, dependence, ancestor)
     empty = p == 0
     f, error = torch.where(empty, math.nan, -torch.log(p / size.flatten())), torch.where(empty, math.nan, error / p)
     return f.reshape(size.shape), error.reshape(size.shape)
@@ -117,6 +122,7 @@ def _in_bins(
     edges: Sequence[Tensor],
     periodic: Sequence[bool],
     dependence: Dependence,
+    ancestor: Tensor | None = None,
 ) -> tuple[Events, Tensor]:
     """Return the probabilities of all bins, and their sizes, in the shape of the table of bins."""
     columns = [torch.as_tensor(a).detach().to(torch.float64).cpu() for a in columns]
@@ -134,7 +140,7 @@ def _in_bins(
         size = bounds.diff() if size is None else size[:, None] * bounds.diff()
     assert size is not None  # there is a column
     index = torch.where(outside, size.numel(), index)
-    return probabilities(index, normalised(log_w, dependence), size.numel(), dependence), size
+    return probabilities(index, normalised(log_w, dependence), size.numel(), dependence, ancestor), size
 
 
 def _checked_edges(edges: Tensor) -> Tensor:

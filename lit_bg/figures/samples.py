@@ -35,6 +35,7 @@ def draw_samples(
     log_w: Tensor | None,
     data: Dataset | None = None,
     dependence: Dependence = "draws",
+    ancestor: Tensor | None = None,
 ) -> dict[str, Figure]:
     """Return figures of configurations, energies, profiles and, where there are any, weights, by file name.
 
@@ -45,6 +46,7 @@ def draw_samples(
         log_w: their log weights, of the leading shape; None: all equal.
         data: reference data.
         dependence: what samples know of each other, for the bands of profiles.
+        ancestor: (P, N) long, of populations.
     """
     lead = u.shape
     x, u = x.reshape(-1, *energy.space.shape), u.flatten()
@@ -78,7 +80,7 @@ def draw_samples(
             curves = {
                 n: reference_curve(data.series(o.function(data.x.to(energy.device)).cpu()), o, BINS) for n, o in ranged.items()
             }
-    for key, p in find_profiles(columns, log_w.reshape(lead), BINS, curves, dependence).items():
+    for key, p in find_profiles(columns, log_w.reshape(lead), BINS, curves, dependence, ancestor).items():
         figures[f"profile_{file_name(key)}"] = draw_profile(
             with_unit(key, ranged[key].unit),
             as_drawn(p.edges.numpy(), ranged[key].unit),

@@ -38,6 +38,7 @@ class Judged(NamedTuple):
 
     Attributes:
         judgement: with the findings and the verdict.
+        samples: as what they were judged.
         u: energies of all configurations, (n,) [kT].
         log_w: log weights, (n,); None of frames, whose weights are equal.
         remarks: what is to be said of the file and changes nothing.
@@ -45,6 +46,7 @@ class Judged(NamedTuple):
     """
 
     judgement: Judgement[Findings]
+    samples: Samples | Chains | Populations
     u: Tensor
     log_w: Tensor | None
     remarks: list[str]
@@ -104,7 +106,7 @@ def judge_given(
     findings = replace(found.findings, complaints=(*found.findings.complaints, *complaints))
     found = replace(found, findings=findings, verdict=reach_verdict(findings, found.knowledge))
     log_w = None if samples.dependence == "chains" else _log_w(given, u, inside)
-    return Judged(found, u, log_w, remarks, list(_unknown(given, findings, found.knowledge)))
+    return Judged(found, samples, u, log_w, remarks, list(_unknown(given, findings, found.knowledge)))
 
 
 def _unrounded(given: GivenSamples, energy: Energy, u: Tensor, remarks: list[str]) -> Tensor:

@@ -14,6 +14,8 @@ from lit_bg.estimators import (
     log_norm,
     populations_disagree,
 )
+from lit_bg.estimators.events import probabilities
+from lit_bg.estimators.populations import family_sums, spread_of_families
 
 S = 0.8  # x ~ N(0, 1) with log w = S x - S^2 / 2: then Z = 1 and the target is N(S, 1)
 
@@ -35,6 +37,41 @@ def test_errors_cover_one_in_one_and_a_half(populations):
     """68 % of a normal error; Student's factor is chosen for two errors too and is a little wide at one. 500 scatter by 2 %."""
     covered = cover(500, populations)[:, 0]
     assert ((covered > 0.60) & (covered < 0.78)).all(), covered
+
+
+def resampled(g, event, forget):
+    """Eight populations of families: an event of known probability, which moves keep or forget."""
+    at = torch.rand(8, 300, generator=g, dtype=torch.float64) < event
+    log_w = torch.randn(8, 300, generator=g, dtype=torch.float64)
+    ancestor = torch.multinomial(log_w.exp(), 300, replacement=True, generator=g)
+    inside = torch.rand(8, 300, generator=g, dtype=torch.float64) < event if forget else at.gather(1, ancestor)
+    return inside.double(), torch.logsumexp(log_w, 1, keepdim=True).expand(8, 300), ancestor
+
+
+def test_families_keep_the_spread_of_a_few_populations_from_being_small_by_chance():
+    """Of 600 repeats a normal number passes three errors 1.6 times, 6 are 3.5 sigma more; populations alone pass 0.9 %."""
+    g, z = torch.Generator().manual_seed(1), []
+    for k in range(600):
+        a, log_w, ancestor = resampled(g, 0.3, forget=bool(k % 2))
+        value, alone = average(a, log_w, "populations")
+        z.append([(value - 0.3) / alone, (value - 0.3) / average(a, log_w, "populations", ancestor)[1]])
+    alone, families = torch.tensor(z).abs().T
+    assert (families > 3).sum() <= 6 < (alone > 2.7).sum()
+    assert 0.63 < (families < 1).double().mean() < 0.79
+
+
+def test_families_of_many_events_are_those_of_each():
+    g = torch.Generator().manual_seed(0)
+    w = torch.rand(8, 50, generator=g, dtype=torch.float64)
+    w, index, ancestor = w / w.sum(), torch.randint(0, 5, (8, 50), generator=g), torch.randint(0, 50, (8, 50), generator=g)
+    found = probabilities(index, w, 4, "populations", ancestor)
+    for k in range(4):
+        inside = (index == k).double()
+        both = probabilities((index != k).long(), w, 2, "populations", ancestor)
+        assert found.p[k].item() == pytest.approx((w * inside).sum().item())
+        assert found.error[k].item() == pytest.approx(both.error[0].item(), rel=1e-9)
+        own, _ = spread_of_families(family_sums(w * (inside - found.p[k]), ancestor))
+        assert found.error[k].item() >= own.item()
 
 
 def test_the_estimate_is_that_of_all_weights_together():
