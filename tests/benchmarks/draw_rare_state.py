@@ -2,8 +2,7 @@
 
     python tests/benchmarks/draw_rare_state.py data/alanine_dipeptide.npz importance.npz chains.npz populations.npz
 
-The figure that stands there now, along phi alone, was drawn before psi was added. The files are those of
-`python -m lit_bg.sample RUN --sampler ... --out FILE`, RUN being one of alanine_dipeptide_rare.yaml.
+The files are those of `python -m lit_bg.sample RUN --sampler ... --out FILE`, RUN being one of alanine_dipeptide_rare.yaml.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def curve(energy: Molecule, torsion: str, file: str) -> tuple[str, torch.Tensor,
     log_w = given.log_w
     if kind == "draws" and log_w is None:
         log_w = -given.u - given.log_q
-    f, error = profile(a, None if log_w is None else log_w.double(), bin_edges(angle, BINS), True, kind)
+    f, error = profile(a, None if log_w is None else log_w.double(), bin_edges(angle, BINS), True, kind, given.ancestor)
     summary = Summary.read(f"{file}.summary.json")
     sampler = summary.origin.sampler
     name = sampler.parameters["kernel"]["class"] if kind == "chains" else sampler.name
