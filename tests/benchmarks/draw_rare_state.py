@@ -60,17 +60,16 @@ def main(data: str, *files: str) -> None:
         for colour, (name, f, error) in zip(COLOURS, found, strict=False):
             _show(top, degrees, f - zero, error, colour, name)
         first = torch.where(torch.isfinite(found[0][2]), found[0][1], math.nan)
-        bottom.axhline(0, color=COLOURS[0], linewidth=1)
+        _show(bottom, degrees, 0 * first, found[0][2], COLOURS[0], None)
         _show(bottom, degrees, f0 - first, error0, TARGET, None, True)
         for colour, (_, f, error) in zip(COLOURS[1:], found[1:], strict=False):
             _show(bottom, degrees, f - first, error, colour, None)
         bottom.set_ylim(-0.8, 0.8)
         top.set_xlim(-180, 180)
         top.set_xticks(range(-180, 181, 60))
-        labels(bottom, f"{torsion} [degrees]", "")
+        labels(bottom, f"{torsion} [degrees]", f"minus {found[0][0].partition(',')[0]}" if torsion == "phi" else "")
     labels(axes[0, 0], "", "free energy [kT]")
-    labels(axes[1, 0], "", f"minus {found[0][0].partition(',')[0]}")
-    legend(axes[0, 0], loc="upper left")
+    legend(axes[0, 0])
     caption(
         figure,
         "Alanine dipeptide, amber96 + OBC1, 300 K",
