@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any, Literal, NoReturn
 
@@ -29,6 +30,7 @@ Mode = Literal["exit", "raise", "defer"]
 OBEYED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GRACE: dict[Mode, float] = {"exit": 1.0, "raise": 5.0, "defer": 7.0}  # [s] from a signal to the end, at the latest
 LEAVE = 2.0  # [s] in which this process may end by itself after another rank has ended
+AGAIN = 0.02  # [s] until a signal is sent again that was lost where nobody hears of exceptions
 TURN = 0.5  # [s] between two looks at the other processes
 
 
@@ -122,6 +124,7 @@ def listening(way_on: str) -> Iterator[None]:
     before = {s: signal.signal(s, _obey) for s in wanted}
     inlet, outlet = os.pipe()
     os.set_blocking(outlet, False)
+    hook, sys.unraisablehook = sys.unraisablehook, partial(_ask_again, sys.unraisablehook)
     previous = signal.set_wakeup_fd(outlet, warn_on_full_buffer=False)
     thread = threading.Thread(target=_watch, args=(program, inlet, set(wanted)), daemon=True, name="lit_bg-signals")
     thread.start()
@@ -143,6 +146,7 @@ def listening(way_on: str) -> Iterator[None]:
         thread.join()
         for s, handler in before.items():
             signal.signal(s, handler)
+        sys.unraisablehook = hook
         _program = None
 
 
@@ -175,6 +179,17 @@ def _obey(number: int, frame: FrameType | None) -> None:
         _end(program)
     if program.mode == "raise":
         raise SignalReceived(number)
+
+
+def _ask_again(hook: Callable[[sys.UnraisableHookArgs], Any], lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again whose exception was raised where Python has nobody to give it to, in `__del__` say."""
+    if _program is None or not isinstance(lost.exc_value, SignalReceived):
+        hook(lost)
+        return
+    number, _program.number = lost.exc_value.number, None
+    timer = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
 
 
 def _watch(program: _Program, inlet: int, wanted: set[int]) -> None:

@@ -185,6 +185,18 @@ while not signals.caught():
 print('ends its step', flush=True)
 signals.set_mode('raise')
 """
+LOSES = """\
+class Old:
+    def __del__(self):
+        print('stands', flush=True)
+        time.sleep(60)
+
+
+signals.set_mode('raise')
+old = Old()
+del old
+time.sleep(60)
+"""
 CONVERTS = """\
 signals.set_mode('raise')
 print('stands', flush=True)
@@ -199,9 +211,17 @@ DEAF = "print('stands', flush=True)\nimport ctypes; ctypes.CDLL(None).sleep(60)"
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [(SWALLOWS, signals.GRACE["raise"] + 2), (CONVERTS, 2), (DEFERS, 2), (EXITS, 2), (DEAF, signals.GRACE["exit"] + 2)],
+    [
+        (SWALLOWS, signals.GRACE["raise"] + 2),
+        (LOSES, 2),
+        (CONVERTS, 2),
+        (DEFERS, 2),
+        (EXITS, 2),
+        (DEAF, signals.GRACE["exit"] + 2),
+    ],
     ids=[
         "an exception that is swallowed",
+        "an exception that nobody hears of",
         "an exception that becomes another",
         "a step that is ended",
         "nothing to end",
