@@ -106,7 +106,7 @@ def test_what_cannot_be_resampled_is_refused(log_w, n, message):
 
 def test_distinct_samples_come_in_the_order_of_successive_draws():
     w = torch.tensor([0.6, 0.3, 0.1, 0.0], dtype=torch.float64)
-    rng, n = torch.Generator().manual_seed(4), 20_000
+    rng, n = torch.Generator().manual_seed(4), 5_000
     counts = torch.zeros(4, 4, dtype=torch.float64)
     for _ in range(n):
         i, j = choose_distinct(w.log(), 2, rng).tolist()
