@@ -27,7 +27,7 @@ class Plane(NamedTuple):
 
 
 def draw_configurations(
-    plane: Plane, points: Array, w: Array, target: Array | None, title: str, detail: str, source: str = "target"
+    plane: Plane, points: Array, w: Array | None, target: Array | None, title: str, detail: str, source: str = "target"
 ) -> Figure:
     """Draw free-energy surfaces of proposals, reweighted proposals and target, one colour scale for all.
 
@@ -36,7 +36,7 @@ def draw_configurations(
     Args:
         plane: what is shown.
         points: proposals in the plane, (B, 2).
-        w: their normalised weights, (B,).
+        w: their normalised weights, (B,); None of frames of chains, which have none.
         target: reference or exact samples in the plane, (n, 2), or None. The exact density of a
             two-dimensional system is drawn instead of its samples.
         title, detail: of the figure.
@@ -44,10 +44,8 @@ def draw_configurations(
     """
     import matplotlib
 
-    surfaces: list[tuple[str, Array]] = [
-        ("proposals", _surface(points, np.full(len(points), 1 / max(len(points), 1)), plane)),
-        ("reweighted", _surface(points, w, plane)),
-    ]
+    plain = _surface(points, np.full(len(points), 1 / max(len(points), 1)), plane)
+    surfaces = [("frames", plain)] if w is None else [("proposals", plain), ("reweighted", _surface(points, w, plane))]
     if plane.u is not None:
         surfaces.append(("target, exact", _normalised(plane)))
     elif target is not None:

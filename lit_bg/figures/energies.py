@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 BINS = 80
 
 
-def draw_energies(u: Array, w: Array, target: Array | None, title: str, detail: str, source: str = "target") -> Figure:
+def draw_energies(u: Array, w: Array | None, target: Array | None, title: str, detail: str, source: str = "target") -> Figure:
     """Draw densities of u for proposals, reweighted proposals and target.
 
     The axis spans what the target occupies and some of the proposals' tail; how much lies beyond is said.
 
     Args:
         u: reduced energies of the proposals, (B,) [kT]; not finite where the energy is not.
-        w: normalised weights, (B,).
+        w: normalised weights, (B,); None of frames of chains, which have none.
         target: reduced energies of reference or exact samples, (n,), or None.
         title, detail: of the figure.
         source: what the target's samples are.
@@ -34,12 +34,16 @@ def draw_energies(u: Array, w: Array, target: Array | None, title: str, detail: 
     ax = axes[0, 0]
     finite = np.isfinite(u)
     if finite.any():
-        lower, upper = _span(u[finite], w[finite], target)
+        equal = np.full(len(u), 1 / len(u))
+        lower, upper = _span(u[finite], (equal if w is None else w)[finite], target)
         edges = np.linspace(lower, upper, BINS + 1)
         beyond = np.mean(~finite | (u > upper) | (u < lower))
         note = f" ({100 * beyond:.2g} % outside)" if beyond > 0 else ""
-        _steps(ax, u[finite], np.full(finite.sum(), 1 / len(u)), edges, PROPOSALS, "proposals" + note, fill=True)
-        _steps(ax, u[finite], w[finite], edges, REWEIGHTED, "reweighted")
+        if w is None:
+            _steps(ax, u[finite], equal[finite], edges, REWEIGHTED, "frames" + note)
+        else:
+            _steps(ax, u[finite], equal[finite], edges, PROPOSALS, "proposals" + note, fill=True)
+            _steps(ax, u[finite], w[finite], edges, REWEIGHTED, "reweighted")
         if target is not None:
             _steps(ax, target, np.full(len(target), 1 / len(target)), edges, TARGET, source, dashed=True)
         ax.set_xlim(lower, upper)

@@ -66,9 +66,10 @@ def draw_samples(
     with torch.no_grad():
         points = in_plane(energy, x.to(energy.device)).cpu()
     plane = find_plane(energy, target_plane, points, energy.device)
+    weights = None if equal else w.numpy()
     figures = {
-        "configurations": draw_configurations(plane, points.numpy(), w.numpy(), target_plane, name, detail, source),
-        "energies": draw_energies(u.double().numpy(), w.numpy(), target_u, f"{name}: energies", detail, source),
+        "configurations": draw_configurations(plane, points.numpy(), weights, target_plane, name, detail, source),
+        "energies": draw_energies(u.double().numpy(), weights, target_u, f"{name}: energies", detail, source),
     }
     if not equal:
         figures["weights"] = draw_weights(log_w.numpy(), tail(log_w), f"{name}: weight tail", detail)
@@ -84,12 +85,13 @@ def draw_samples(
         figures[f"profile_{file_name(key)}"] = draw_profile(
             with_unit(key, ranged[key].unit),
             as_drawn(p.edges.numpy(), ranged[key].unit),
-            raw=(p.raw[0].numpy(), p.raw[1].numpy()),
+            raw=None if equal else (p.raw[0].numpy(), p.raw[1].numpy()),
             reweighted=(p.reweighted[0].numpy(), p.reweighted[1].numpy()),
             reference=None if p.reference is None else (p.reference[0].numpy(), p.reference[1].numpy()),
             title=f"{name}: free energy along {key}",
             detail=detail,
             source=EXACT if p.exact else source,
+            label="frames" if equal else "reweighted",
         )
     return figures
 

@@ -12,7 +12,7 @@ from lit_bg.energies.base import Observable
 from lit_bg.estimators import tail
 from lit_bg.figures import Plane, draw_configurations, draw_energies, draw_profile, draw_weights
 from lit_bg.figures.plane import find_plane, in_plane
-from lit_bg.figures.samples import file_name
+from lit_bg.figures.samples import draw_samples, file_name
 from lit_bg.spaces import Particles
 
 
@@ -141,3 +141,18 @@ def test_an_empty_panel_does_no_harm():
 def test_refusal():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         Figures(every=0)
+
+
+def test_frames_have_one_curve_and_no_weights():
+    """Nothing was proposed and nothing reweighted; the exact curve is drawn where it is known."""
+    energy = DoubleWell()
+    x = energy.exact_samples(4000, torch.Generator().manual_seed(0)).reshape(500, 8, 2)
+    figures = draw_samples(energy, x, energy(x.flatten(0, 1)).reshape(500, 8), None, dependence="chains")
+    assert sorted(figures) == ["configurations", "energies", "profile_x1"]
+    named = {
+        name: [text.get_text() for ax in figure.axes if ax.get_legend() for text in ax.get_legend().get_texts()]
+        for name, figure in figures.items()
+    }
+    assert named["energies"][0].startswith("frames")
+    assert named["profile_x1"] == ["frames", "exact"]
+    assert [ax.get_title() for ax in figures["configurations"].axes][:2] == ["frames", "target, exact"]
