@@ -16,7 +16,7 @@ from lit_bg.callbacks.reference import target_samples
 from lit_bg.callbacks.wandb_run import alert, log_media, wandb_run
 from lit_bg.diagnostics.density import density_defect
 from lit_bg.diagnostics.knowledge import Knowledge, Value, collect_knowledge
-from lit_bg.diagnostics.profiles import Profile, find_profiles, reference_curve, save_profiles
+from lit_bg.diagnostics.profiles import Profile, find_profiles, save_profiles, target_curves
 from lit_bg.module import BoltzmannGenerator
 from lit_bg.report.assess import judge_evaluation
 from lit_bg.report.record import Record
@@ -95,11 +95,9 @@ class Diagnose(Observer):
         assert table is not None  # a pooled evaluation has one
         ranged = {name: o for name, o in energy.observables.items() if o.range is not None}
         if self._curves is None:
-            target = target_samples(module) if ranged else None
-            self._curves = {}
-            if target is not None:
-                x, series = target
-                self._curves = {n: reference_curve(series(o.function(x).cpu()), o, self.bins) for n, o in ranged.items()}
+            target = target_samples(module) if any(o.exact_bins is None for o in ranged.values()) else None
+            values = None if target is None else lambda o: target[1](o.function(target[0]).cpu())
+            self._curves = target_curves(ranged, self.bins, values)
         log_w = torch.where(table.inside, evaluation.proposals.log_w, -torch.inf)
         columns = dict(zip(energy.observables, table.a.T, strict=True))
         return find_profiles({n: (columns[n], o) for n, o in ranged.items()}, log_w, self.bins, self._curves)

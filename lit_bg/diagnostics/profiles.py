@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ def find_profiles(
         columns: values (n,) and the observable, which has a range, by name; of chains (T, W), of populations (P, N).
         log_w: log weights, of the same shape.
         bins: over the range of an observable.
-        reference: curves of the target, of `reference_curve`, for what has no exact one.
+        reference: of `target_curves`.
         dependence: what samples know of each other.
         ancestor: (P, N) long, of populations.
     """
@@ -54,8 +55,27 @@ def find_profiles(
         edges, a = bin_edges(observable, bins), a.contiguous()
         raw = profile(a[finite], None, edges, observable.periodic)
         reweighted = profile(a, log_w, edges, observable.periodic, dependence, ancestor)
-        exact = exact_curve(observable, edges)
-        found[name] = Profile(edges, raw, reweighted, reference.get(name) if exact is None else exact, exact is not None)
+        found[name] = Profile(edges, raw, reweighted, reference.get(name), observable.exact_bins is not None)
+    return found
+
+
+def target_curves(
+    observables: dict[str, Observable], bins: int, series: Callable[[Observable], Shaped[Tensor, "T W"]] | None
+) -> dict[str, Curve]:
+    """Return the profile of the target along every observable, to be found once: exact where it is known, else of frames.
+
+    Args:
+        observables: those that have a range.
+        bins: over that.
+        series: its values in frames of the target, (T, W); None where there are none.
+    """
+    found = {}
+    for name, observable in observables.items():
+        exact = exact_curve(observable, bin_edges(observable, bins))
+        if exact is not None:
+            found[name] = exact
+        elif series is not None:
+            found[name] = reference_curve(series(observable), observable, bins)
     return found
 
 

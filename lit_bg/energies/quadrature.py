@@ -38,7 +38,7 @@ class Boltzmann1D:
 
     @cached_property
     def mean(self) -> float:
-        """Return <s>."""
+        """Return the mean of the variable, <s>."""
         return self.expectation(lambda s: s)
 
     def expectation(self, a: Callable[[Tensor], Tensor]) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lit_bg.data.dataset import Dataset
-from lit_bg.diagnostics.profiles import find_profiles, reference_curve
+from lit_bg.diagnostics.profiles import find_profiles, target_curves
 from lit_bg.energies.base import Energy
 from lit_bg.estimators import ess, pareto_k, tail
 from lit_bg.figures.configurations import draw_configurations
@@ -76,11 +76,8 @@ def draw_samples(
     ranged = {n: o for n, o in energy.observables.items() if o.range is not None}
     with torch.no_grad():
         columns = {n: (o.function(x.to(energy.device)).cpu().double().reshape(lead), o) for n, o in ranged.items()}
-        curves = {}
-        if data is not None:
-            curves = {
-                n: reference_curve(data.series(o.function(data.x.to(energy.device)).cpu()), o, BINS) for n, o in ranged.items()
-            }
+        values = None if data is None else lambda o: data.series(o.function(data.x.to(energy.device)).cpu())
+        curves = target_curves(ranged, BINS, values)
     for key, p in find_profiles(columns, log_w.reshape(lead), BINS, curves, dependence, ancestor).items():
         figures[f"profile_{file_name(key)}"] = draw_profile(
             with_unit(key, ranged[key].unit),
